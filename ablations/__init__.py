@@ -1,0 +1,1 @@
+"""The questions: studies, recipes, trial identity, and what a finished trial says."""

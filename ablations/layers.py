@@ -1,0 +1,171 @@
+"""A trial's configuration as layers: defaults, recipe, study, ``--set``, arm.
+
+Later layers win. Each setting remembers which layer gave it, so that an error points to
+the file and line, or the option, that has to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ablations.yaml_source import DataPath, YamlSource, split_path
+from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
+from d2v_core.config.parsing import known_settings, nearest, one_of, sections_in
+from d2v_core.errors import ConfigError, Problem
+
+TAGS = ("kind", "source")
+"""Settings that choose between variants of a section."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place.
+
+    Attributes:
+        settings: Nested plain data.
+        locate: Says where a path of this layer stands, for people.
+    """
+
+    settings: Mapping[str, Any]
+    locate: Callable[[DataPath], str]
+
+    @classmethod
+    def from_yaml(cls, source: YamlSource) -> Layer:
+        """A whole file, as recipes are.
+
+        Raises:
+            ConfigError: The file holds something else than a mapping.
+        """
+        if not isinstance(source.data, dict | None):
+            raise source.located([Problem("", "must be a mapping of settings")])
+        return cls(source.data or {}, source.locate)
+
+    @classmethod
+    def from_dotted(
+        cls, settings: Mapping[str, Any], locate: Callable[[DataPath], str]
+    ) -> Layer:
+        """``{"target.top_k": 4}``.
+
+        Raises:
+            ConfigError: A path goes through a setting that has a value itself.
+        """
+        nested: dict[str, Any] = {}
+        for path, value in settings.items():
+            *parents, last = path.split(".")
+            place = nested
+            for parent in parents:
+                place = place.setdefault(parent, {})
+                if not isinstance(place, dict):
+                    where = f"{locate(split_path(path))}: {path}"
+                    raise ConfigError(
+                        [Problem(where, f"{parent!r} is set to {place!r} as a whole")]
+                    )
+            place[last] = value
+        return cls(nested, locate)
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """``["target.top_k=4"]`` to ``{"target.top_k": 4}``; values are YAML scalars.
+
+    Raises:
+        ConfigError: An assignment has no ``=``, or its value is not YAML.
+    """
+    settings: dict[str, Any] = {}
+    problems = []
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path.strip():
+            problems.append(
+                Problem(f"--set {assignment}", "must have the form path=value")
+            )
+            continue
+        try:
+            settings[path.strip()] = YAML(typ="safe", pure=True).load(text)
+        except YAMLError as error:
+            problems.append(Problem(f"--set {assignment}", f"not a value: {error}"))
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def set_layer(settings: Mapping[str, Any]) -> Layer:
+    """The layer of the ``--set`` options."""
+    return Layer.from_dotted(settings, lambda path: "--set")
+
+
+def resolve(modality: str, layers: Sequence[Layer]) -> TrialConfig:
+    """Merge layers over the defaults and validate.
+
+    Raises:
+        ConfigError: Every broken rule, each with the place of the layer that set it.
+    """
+    if modality not in TRIAL_TYPES:
+        raise ConfigError([Problem("modality", one_of(TRIAL_TYPES, modality))])
+    model = TRIAL_TYPES[modality]
+    data: dict[str, Any] = model().model_dump(mode="json")
+    origins: dict[DataPath, Layer] = {}
+    for layer in layers:
+        _merge(data, layer, origins, model)
+    try:
+        return parse_trial(data)
+    except ConfigError as error:
+        raise ConfigError(_located(p, origins) for p in error.problems) from None
+
+
+def _merge(
+    data: dict[str, Any],
+    layer: Layer,
+    origins: dict[DataPath, Layer],
+    model: type[BaseModel],
+) -> None:
+    def merge(into: dict[str, Any], new: Mapping[str, Any], path: DataPath) -> None:
+        for tag in TAGS:
+            if tag in new and tag in into and new[tag] != into[tag]:
+                _keep_common(into, model, (*path, str(new[tag])))
+        for key, value in new.items():
+            here = (*path, key)
+            origins[here] = layer
+            if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+                merge(into[key], value, here)
+            else:
+                into[key] = value
+
+    merge(data, layer.settings, ())
+
+
+def _keep_common(
+    section: dict[str, Any], model: type[BaseModel], location: DataPath
+) -> None:
+    """Drop the settings of one variant that another variant does not have."""
+    known = set(known_settings(model, location))
+    for key in [key for key in section if key not in known]:
+        del section[key]
+
+
+def _located(problem: Problem, origins: Mapping[DataPath, Layer]) -> Problem:
+    path = split_path(problem.path)
+    while path and path not in origins:
+        path = path[:-1]
+    if not path:
+        return problem
+    place = origins[path].locate(split_path(problem.path))
+    return Problem(f"{place}: {problem.path}", problem.message)
+
+
+def check_setting(modality: str, path: str) -> Problem | None:
+    """Whether a dotted path names a setting of a modality's trial."""
+    models: list[type[BaseModel]] = [TRIAL_TYPES[modality]]
+    for part in path.split("."):
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        if not fields:
+            known = {name for m in models for name in m.model_fields}
+            hint = nearest(known, part) or f"; known there: {', '.join(sorted(known))}"
+            return Problem(path, f"must name a setting, got {path!r}{hint}")
+        models = [m for f in fields for m in sections_in(f.annotation)]
+    return None

@@ -1,0 +1,57 @@
+"""Shipped recipes and studies, and users' own study files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ablations.study import Study
+from ablations.yaml_source import YamlSource, read_yaml
+from d2v_core.config.parsing import one_of, parse_section
+from d2v_core.errors import ConfigError, Problem
+
+RECIPES = Path(__file__).parent / "recipes"
+STUDIES = Path(__file__).parent / "studies"
+
+
+def recipe_names() -> list[str]:
+    """``vision-smoke`` and so on."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def study_names() -> list[str]:
+    """Names of the shipped studies."""
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def read_recipe(name: str) -> YamlSource:
+    """A shipped recipe by name (``vision-smoke``), or a file by path.
+
+    Raises:
+        ConfigError: There is no such recipe, or it is not YAML.
+    """
+    return _read(name, RECIPES, "recipe")
+
+
+def load_study(name: str) -> Study:
+    """A shipped study by name, or a file by path.
+
+    Raises:
+        ConfigError: There is no such study; or every mistake in the file, each with
+            file, line and column.
+    """
+    source = _read(name, STUDIES, "study")
+    if not isinstance(source.data, dict):
+        raise source.located([Problem("", "a study must be a mapping")])
+    try:
+        return parse_section(Study, source.data)
+    except ConfigError as error:
+        raise source.located(error.problems) from None
+
+
+def _read(name: str, folder: Path, kind: str) -> YamlSource:
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return read_yaml(Path(name))
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise ConfigError([Problem(kind, f"{one_of(known, name)} (or a .yaml file)")])
+    return read_yaml(folder / f"{name}.yaml")

@@ -1,0 +1,36 @@
+"""The metrics a study can ask for, by modality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of the evaluation protocol.
+
+    Attributes:
+        name: As in a study, ``linear_accuracy``.
+        title: For captions and axes, with the unit.
+        higher_is_better: Direction.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool
+
+    @property
+    def logged_as(self) -> str:
+        """Name in records and in the tracking store."""
+        return f"eval/{self.name}"
+
+
+METRICS: dict[str, dict[str, Metric]] = {
+    "vision": {
+        metric.name: metric
+        for metric in (
+            Metric("linear_accuracy", "linear probe accuracy (%)", True),
+            Metric("knn_accuracy", "k-NN accuracy (%)", True),
+        )
+    }
+}

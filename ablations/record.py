@@ -1,0 +1,152 @@
+"""What one trial says when it is over: the contract between ``sweeps`` and ``reports``.
+
+``sweeps`` writes a record to MLflow (``record.json``, the metrics, the tags below);
+``reports`` reads it back. Neither imports the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from d2v_core.config import Section
+
+Status = Literal["finished", "collapsed", "failed"]
+
+CONFIG_ARTIFACT = "config.json"
+RECORD_ARTIFACT = "record.json"
+MANIFEST_ARTIFACT = "study.json"
+
+KEY_TAG = "d2v.key"
+STATUS_TAG = "d2v.status"
+REASON_TAG = "d2v.reason"
+SEED_TAG = "d2v.seed"
+ARM_TAG = "d2v.arm"
+MODALITY_TAG = "d2v.modality"
+SCALE_TAG = "d2v.scale"
+KIND_TAG = "d2v.kind"
+ROLE_TAG = "d2v.role"
+"""``study`` on the parent run, ``trial`` on its children."""
+STUDY_TAG_PREFIX = "d2v.study."
+"""``d2v.study.<name>`` = arm, on every trial a study uses."""
+REQUEST_TAG = "d2v.request"
+"""On a parent run: which request (study, modality, scale, settings) it answers."""
+
+
+class Record(Section):
+    """One finished trial.
+
+    Attributes are stored as ``record.json``; metrics and tags repeat them so that a
+    table needs no artifact.
+    """
+
+    version: Literal[1] = 1
+    """Of this schema."""
+    key: str
+    """The trial's key."""
+    status: Status
+    """How it ended."""
+    reason: str = ""
+    """Why it collapsed or failed."""
+    seed: int
+    """Of everything that is random."""
+    steps: int
+    """Optimiser updates done."""
+    num_parameters: int
+    """Of the evaluated encoder."""
+    metrics: dict[str, float]
+    """Final metrics, ``eval/...`` and ``cost/...``; empty when failed."""
+    choices: dict[str, float] = {}
+    """What the evaluation selected on the validation split."""
+    notes: tuple[str, ...] = ()
+    """Remarks a reader needs."""
+    data_name: str
+    """For people."""
+    data_digest: str
+    """Of the data it was trained and evaluated on."""
+    environment: dict[str, str]
+    """Versions, processor, device, code version."""
+
+
+class ManifestCell(Section):
+    """Where one trial stands in a table."""
+
+    arm: str
+    """Arm label."""
+    seed: int
+    """Seed."""
+    key: str
+    """The trial."""
+
+
+class ManifestArm(Section):
+    """One row of a table."""
+
+    label: str
+    """Row name."""
+    settings: dict[str, Any]
+    """What it changes on the base configuration."""
+    is_reference: bool
+    """Untrained or supervised."""
+    value: str | int | float | bool | None
+    """The axis value, if any."""
+    paper: dict[str, Any] | None
+    """The paper's number beside it (value, at, source, tolerance)."""
+
+
+class Manifest(Section):
+    """A planned study, as ``study.json`` on its parent run.
+
+    With it a report needs nothing but the tracking store.
+    """
+
+    version: Literal[1] = 1
+    """Of this schema."""
+    study: dict[str, Any]
+    """The study as resolved."""
+    modality: str
+    """Modality."""
+    scale: str
+    """Scale."""
+    assignments: list[str]
+    """``--set`` options."""
+    metric: str
+    """Name of the metric that counts."""
+    depth: int
+    """Blocks of the encoder."""
+    num_parameters: int
+    """Of the encoder."""
+    base: dict[str, Any]
+    """The configuration without arms."""
+    paper_diff: list[Annotated[tuple[str, Any, Any], Field(strict=False)]]
+    """Settings where the base differs from the paper's recipe: path, ours, theirs."""
+    arms: list[ManifestArm]
+    """Rows."""
+    cells: list[ManifestCell]
+    """Every arm with every seed."""
+    data_digest: str
+    """Of the data."""
+    command: str
+    """The command that made it."""
+
+
+def record_tags(record: Record) -> dict[str, str]:
+    """Tags that repeat a record on its run."""
+    return {
+        STATUS_TAG: record.status,
+        REASON_TAG: record.reason[:5_000],
+        KEY_TAG: record.key,
+        SEED_TAG: str(record.seed),
+    }
+
+
+def study_tag(study: str) -> str:
+    """The tag that says which arm of a study a trial is."""
+    return f"{STUDY_TAG_PREFIX}{study}"
+
+
+def is_done(tags: Mapping[str, str]) -> bool:
+    """Whether a run's tags say that its trial need not be trained again."""
+    return tags.get(STATUS_TAG) in ("finished", "collapsed")

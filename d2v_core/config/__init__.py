@@ -1,0 +1,36 @@
+"""The configuration of a trial as frozen data: one section per concern."""
+
+from d2v_core.config.base import Section, is_identity, leaves
+from d2v_core.config.objective import (
+    Data2VecObjective,
+    L1Loss,
+    L2Loss,
+    LinearTau,
+    SmoothL1Loss,
+    SupervisedObjective,
+    TargetConfig,
+    TeacherConfig,
+    UntrainedObjective,
+)
+from d2v_core.config.parsing import parse_section, parse_trial
+from d2v_core.config.trial import TRIAL_TYPES, TrialConfig, VisionTrial
+
+__all__ = [
+    "TRIAL_TYPES",
+    "Data2VecObjective",
+    "L1Loss",
+    "L2Loss",
+    "LinearTau",
+    "Section",
+    "SmoothL1Loss",
+    "SupervisedObjective",
+    "TargetConfig",
+    "TeacherConfig",
+    "TrialConfig",
+    "UntrainedObjective",
+    "VisionTrial",
+    "is_identity",
+    "leaves",
+    "parse_section",
+    "parse_trial",
+]

@@ -1,0 +1,45 @@
+"""What every section of a configuration has in common.
+
+Sections are frozen pydantic models that refuse unknown keys and do not coerce types.
+A field is part of a trial's *identity* (it determines the result) unless it is declared
+with :func:`execution_field`, which marks it as about where and how fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+NOT_IDENTITY = {"identity": False}
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+def execution_field(default: Any, **constraints: Any) -> Any:
+    """A field about where and how fast, never part of a trial's identity."""
+    return Field(default, json_schema_extra=dict(NOT_IDENTITY), **constraints)
+
+
+def is_identity(field: FieldInfo) -> bool:
+    """Whether a field takes part in a trial's identity."""
+    extra = field.json_schema_extra
+    return not (isinstance(extra, dict) and extra.get("identity") is False)
+
+
+def leaves(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting as ``(dotted path, value)``, in declaration order."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,164 @@
+"""Settings of the objective: what is predicted, from what, and how it is scored.
+
+Defaults are the published ViT-B recipe (arXiv 2202.03555v3 section 4.1 and the authors'
+``data2vec_vision`` README at af9a3634) unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StrictFloat, StrictInt
+
+from d2v_core.config.base import Section
+
+Duration = (
+    Annotated[StrictInt, Field(ge=0)] | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
+)
+"""A number of optimiser updates (integer) or a fraction of the run (float, 0 to 1)."""
+
+TargetFeature = Literal["ffn", "attention", "ffn_residual", "block"]
+LayerNormalisation = Literal["none", "instance", "layer", "batch"]
+
+
+class Data2VecObjective(Section):
+    """Masked prediction of an EMA teacher's averaged top layers."""
+
+    kind: Literal["data2vec"] = "data2vec"
+    uses: ClassVar[frozenset[str]] = frozenset(
+        {
+            "mask",
+            "target",
+            "teacher",
+            "loss",
+            "head",
+            "health",
+            "augmentation",
+            "optimizer",
+            "training",
+        }
+    )
+    """Sections that determine the result under this objective."""
+
+
+class SupervisedObjective(Section):
+    """Reference arm: the same encoder trained from scratch on all training labels."""
+
+    kind: Literal["supervised"] = "supervised"
+    uses: ClassVar[frozenset[str]] = frozenset(
+        {"augmentation", "optimizer", "training"}
+    )
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of the probability spread over all classes."""
+
+
+class UntrainedObjective(Section):
+    """Reference arm: the encoder as initialised; nothing is trained but the probe."""
+
+    kind: Literal["untrained"] = "untrained"
+    uses: ClassVar[frozenset[str]] = frozenset()
+
+
+Objective = Annotated[
+    Data2VecObjective | SupervisedObjective | UntrainedObjective,
+    Field(discriminator="kind"),
+]
+
+
+class TargetConfig(Section):
+    """Which teacher activations become the regression target (paper section 3.3)."""
+
+    top_k: int = Field(6, ge=1)
+    """K, the number of top layers averaged; at most the encoder's depth."""
+
+    feature: TargetFeature = "block"
+    """``ffn`` and ``attention`` are taken before the residual addition (after layer
+    scale); ``ffn_residual`` after it and before a closing norm; ``block`` is the end of
+    the block. In pre-norm blocks the last two are the same tensor. The paper's footnote
+    5 says FFN "generally"; the released ViT-B command says ``end`` (block)."""
+
+    layer_norm: LayerNormalisation = "layer"
+    """Parameter-free normalisation of each layer before averaging. ``instance`` is over
+    the tokens of one sample per channel, ``batch`` over tokens and samples per channel,
+    ``layer`` over the channels of one token."""
+
+    final_norm: LayerNormalisation = "layer"
+    """The same choice, applied once after averaging (README:
+    ``--post_target_layer_norm``)."""
+
+
+class LinearTau(Section):
+    """tau rises linearly from start to end, then stays (paper section 3.2)."""
+
+    kind: Literal["linear"] = "linear"
+    start: float = Field(0.999, ge=0.0, le=1.0)
+    """tau at the start of the ramp; update t gets ``end - (end - start) (1 - t/n)``."""
+    end: float = Field(0.9999, ge=0.0, le=1.0)
+    """tau once the ramp is over."""
+    anneal: Duration = 30_000
+    """Length of the ramp: updates (integer) or fraction of the run (float)."""
+
+
+class ConstantTau(Section):
+    """The same tau at every update; 0 copies the student, 1 freezes the teacher."""
+
+    kind: Literal["constant"] = "constant"
+    value: float = Field(0.9998, ge=0.0, le=1.0)
+    """Share of the teacher that is kept at each update."""
+
+
+class TeacherConfig(Section):
+    """The exponentially moving average of the student (paper section 3.2)."""
+
+    tau: Annotated[LinearTau | ConstantTau, Field(discriminator="kind")] = ConstantTau()
+    """Schedule of the EMA decay; the released ViT-B recipe keeps 0.9998."""
+
+
+class SmoothL1Loss(Section):
+    """Quadratic below ``beta``, linear above (paper section 3.4)."""
+
+    kind: Literal["smooth_l1"] = "smooth_l1"
+    beta: float = Field(2.0, gt=0.0)
+    """Error at which the quadratic part ends; ViT-B uses 2."""
+
+
+class L2Loss(Section):
+    """Squared error."""
+
+    kind: Literal["l2"] = "l2"
+
+
+class L1Loss(Section):
+    """Absolute error."""
+
+    kind: Literal["l1"] = "l1"
+
+
+Loss = Annotated[SmoothL1Loss | L2Loss | L1Loss, Field(discriminator="kind")]
+
+
+class HeadConfig(Section):
+    """The regression head on the student's masked positions."""
+
+    depth: int = Field(1, ge=1, le=4)
+    """Linear layers; above 1 the hidden ones are twice as wide with GELU between
+    (fairseq ``data2vec_text.py`` 298-310). Vision uses one."""
+
+
+class HealthConfig(Section):
+    """Collapse detection, with the reference's measure (``data2vec_audio.py`` 478-517).
+
+    The measured quantity is the mean over channels of the standard deviation over all
+    masked positions of the batch.
+    """
+
+    min_target_std: float = Field(0.1, ge=0.0)
+    """Targets below this are collapsed (fairseq ``min_target_var``, really a std)."""
+    min_prediction_std: float = Field(0.01, ge=0.0)
+    """Predictions below this are collapsed (fairseq ``min_pred_var``)."""
+    after: Duration = 5_000
+    """Updates, or fraction of the run, before the check begins (fairseq: 5,000)."""
+    check_every: int = Field(25, ge=1)
+    """Updates between two checks; the last update is always checked."""
+    on_collapse: Literal["stop", "continue"] = "stop"
+    """Either way the trial's status is ``collapsed``, with step and evidence."""

@@ -1,0 +1,85 @@
+"""Settings of the optimiser, the evaluation protocol and the execution."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from d2v_core.config.base import Section, execution_field
+from d2v_core.config.objective import Duration
+
+
+class OptimizerConfig(Section):
+    """AdamW and its learning-rate schedule (paper section 4.1 for ViT-B)."""
+
+    learning_rate: float = Field(2e-3, gt=0.0)
+    """Peak learning rate."""
+    warmup: Duration = 10 / 800
+    """Linear warm-up from 0: updates or fraction of the run. The released command warms
+    up for 10 of 800 epochs; the paper says 40."""
+    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    """Shape after the warm-up, down to ``final_learning_rate``."""
+    final_learning_rate: float = Field(1e-5, ge=0.0)
+    """Learning rate at the last update."""
+    weight_decay: float = Field(0.05, ge=0.0)
+    """Decoupled weight decay of matrices; vectors (biases, norms, layer scale) and
+    tokens have none."""
+    beta1: float = Field(0.9, ge=0.0, lt=1.0)
+    """First-moment decay."""
+    beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    """Second-moment decay."""
+    epsilon: float = Field(1e-8, gt=0.0)
+    """Added to the root of the second moment."""
+    max_grad_norm: float | None = Field(3.0, gt=0.0)
+    """Gradients are clipped to this global norm; null: no clipping."""
+
+
+class TrainingConfig(Section):
+    """How long and with how much data at a time."""
+
+    num_steps: int = Field(500_000, ge=1)
+    """Optimiser updates. 800 epochs of 1,281,167 images in batches of 2048 are about
+    500,000."""
+    batch_size: int = Field(2048, ge=2)
+    """Samples per update."""
+
+
+class EvaluationConfig(Section):
+    """One fixed frozen protocol: probe and k-NN on features of the unmasked input.
+
+    The same network in the same (evaluation) mode gives the features the probe is
+    fitted, selected and tested on.
+    """
+
+    network: Literal["student", "teacher"] = "student"
+    """Whose features; reference arms have one network only."""
+    pooling: Literal["mean", "class_token", "concatenate"] = "mean"
+    """How the final norm's tokens become one vector; ``mean`` and ``concatenate`` use
+    the patch tokens."""
+    num_labels: int | None = Field(None, ge=10)
+    """Labelled training samples the probe sees, class-balanced and drawn with the
+    trial's seed; null: all."""
+    l2_grid: tuple[float, ...] = Field(
+        (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), min_length=1, strict=False
+    )
+    """L2 strengths of the logistic-regression probe; the one with the best validation
+    accuracy is used and stored. The penalty is ``strength / 2 * |w|^2`` beside the mean
+    cross-entropy, on standardised features."""
+    num_neighbours: int = Field(20, ge=1)
+    """k of the k-NN classifier (cosine distance, distance-weighted votes)."""
+
+
+class ExecutionConfig(Section):
+    """Where and how fast; nothing here is part of a trial's identity."""
+
+    device: Literal["auto", "cpu", "cuda"] = execution_field("auto")
+    """``auto`` takes a GPU when the process sees one."""
+    num_threads: int = execution_field(1, ge=1)
+    """CPU threads of a trial; also what Ray reserves for it."""
+    num_gpus: float = execution_field(0.0, ge=0.0)
+    """Share of a GPU that Ray reserves for a trial."""
+    log_every: int = execution_field(25, ge=1)
+    """Updates between two progress events."""
+    checkpoint_every_seconds: float = execution_field(10.0, gt=0.0)
+    """Wall-clock seconds between two checkpoints."""

@@ -1,0 +1,123 @@
+"""Settings of the vision modality: encoder, masks, augmentation and data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from d2v_core.config.base import Section, execution_field
+
+
+class VisionEncoderConfig(Section):
+    """A timm Vision Transformer by name, with size overrides (null: timm's own)."""
+
+    timm_model: str = "beit_base_patch16_224"
+    """Any timm model of the families VisionTransformer or Beit."""
+    image_size: int = Field(224, ge=2)
+    """Side of the square input in pixels; images are resized to it."""
+    patch_size: int | None = Field(None, ge=1)
+    """Side of a patch in pixels; must divide ``image_size``."""
+    channels: Literal[1, 3] = 3
+    """Colour channels of the input: 1 grey, 3 RGB."""
+    width: int | None = Field(None, ge=4)
+    """Embedding dimension; must be divisible by ``num_heads``."""
+    depth: int | None = Field(None, ge=1)
+    """Number of blocks."""
+    num_heads: int | None = Field(None, ge=1)
+    """Attention heads per block."""
+    mlp_ratio: float | None = Field(None, gt=0.0)
+    """Hidden width of the feed-forward part over ``width``."""
+    positions: Literal["model", "sincos"] = "model"
+    """``model``: what the timm model has (learned or relative); ``sincos``: fixed 2-D
+    sine-cosine absolute positions (VisionTransformer family only)."""
+    shared_relative_position: bool = False
+    """One relative-position table for all blocks (Beit family only), as the authors
+    pre-train."""
+    layer_scale: float | None = Field(None, gt=0.0)
+    """Initial layer-scale; the authors use 1e-4 for ViT-B."""
+    drop_path: float = Field(0.0, ge=0.0, lt=1.0)
+    """Stochastic depth of the last block, rising linearly from 0."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Dropout after the projections of attention and feed-forward part."""
+    attention_dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Dropout of the attention weights."""
+
+
+class BlockMask(Section):
+    """BEiT's block-wise masks (paper section 4.1)."""
+
+    kind: Literal["block"] = "block"
+    ratio: float = Field(0.612, gt=0.0, lt=1.0)
+    """Share of patches to mask, rounded to whole patches: 0.612 is the authors' 120 of
+    196. It is a ceiling: the count varies per image (mean 0.610 at 0.612)."""
+    min_patches: int = Field(16, ge=1)
+    """Smallest block area in patches."""
+    max_patches: int | None = Field(None, ge=1)
+    """Largest block area in patches; null: only what is still to mask."""
+    min_aspect: float = Field(0.3, gt=0.0, le=1.0)
+    """Smallest height over width of a block; the largest is its inverse."""
+
+
+class RandomMask(Section):
+    """Independent patches, the same count in every image."""
+
+    kind: Literal["random"] = "random"
+    ratio: float = Field(0.6, gt=0.0, lt=1.0)
+    """Share of patches to mask, rounded to whole patches."""
+
+
+VisionMask = Annotated[BlockMask | RandomMask, Field(discriminator="kind")]
+
+
+class AugmentationConfig(Section):
+    """Random changes of the training images; teacher and student see the same view."""
+
+    kind: Literal["none", "shift", "resized_crop"] = "none"
+    """``shift`` moves by whole pixels (edges repeated), ``resized_crop`` is the
+    standard random resized crop."""
+    max_shift: int = Field(1, ge=1)
+    """Largest shift in pixels along each side, for ``shift``."""
+    min_scale: float = Field(0.08, gt=0.0, le=1.0)
+    """Smallest share of the area kept, for ``resized_crop``."""
+    horizontal_flip: bool = False
+    """Mirror each image with probability one half."""
+    color_jitter: float = Field(0.0, ge=0.0, le=1.0)
+    """Largest relative change of brightness, contrast and saturation."""
+
+
+class DigitsData(Section):
+    """1,797 handwritten digits of 8 x 8 pixels, shipped inside scikit-learn."""
+
+    source: Literal["digits"] = "digits"
+
+
+class FolderData(Section):
+    """Image folders ``<split>/<class>/<image>`` with at least train and test."""
+
+    source: Literal["image_folder"] = "image_folder"
+    folder: str = ""
+    """Folder below the data root that holds the splits; empty: the root itself."""
+    root: str | None = execution_field(None)
+    """The data root (``--data-root`` or ``D2V_DATA``)."""
+    validation_fraction: float = Field(0.1, gt=0.0, lt=1.0)
+    """Share of the training images set aside, class-balanced, when there is no
+    ``valid`` or ``val`` folder."""
+
+
+class TorchvisionData(Section):
+    """CIFAR-10, CIFAR-100 or ImageNet as torchvision lays them out below the root."""
+
+    source: Literal["cifar10", "cifar100", "imagenet"]
+    root: str | None = execution_field(None)
+    """The data root (``--data-root`` or ``D2V_DATA``)."""
+    download: bool = execution_field(False)
+    """Let torchvision fetch CIFAR when it is missing."""
+    validation_fraction: float = Field(0.1, gt=0.0, lt=1.0)
+    """Share of the training images set aside, class-balanced. ImageNet's own validation
+    split is the test split, as in the paper."""
+
+
+VisionData = Annotated[
+    DigitsData | FolderData | TorchvisionData, Field(discriminator="source")
+]

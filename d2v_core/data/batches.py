@@ -1,0 +1,72 @@
+"""Training batches as a function of the update: nothing to save but the step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from d2v_core.config.vision import AugmentationConfig
+from d2v_core.data.augmentation import (
+    jitter_colors,
+    random_boxes,
+    random_flip,
+    random_shift,
+)
+from d2v_core.data.images import ImageDataset
+from d2v_core.randomness import numpy_generator
+
+
+@dataclass(frozen=True)
+class ImageBatches:
+    """Shuffled passes over the training images, one after the other, without gaps.
+
+    Attributes:
+        dataset: Its training split is read.
+        batch_size: Images per update.
+        seed: Of order and augmentation.
+        augmentation: Random changes.
+    """
+
+    dataset: ImageDataset
+    batch_size: int
+    seed: int
+    augmentation: AugmentationConfig
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Normalised images and labels of update ``step`` (from 1)."""
+        indices = self.indices(step)
+        generator = numpy_generator(self.seed, "augmentation", step)
+        change, train = self.augmentation, self.dataset.train
+        boxes = None
+        if change.kind == "resized_crop":
+            boxes = random_boxes(len(indices), change.min_scale, generator)
+        images = train.images.read(indices, boxes)
+        if change.kind == "shift":
+            images = random_shift(images, change.max_shift, generator)
+        if change.horizontal_flip:
+            images = random_flip(images, generator)
+        if change.color_jitter:
+            images = jitter_colors(images, change.color_jitter, generator)
+        return self.dataset.normalise(images), torch.from_numpy(train.labels[indices])
+
+    def indices(self, step: int) -> np.ndarray:
+        """Positions in the training split of update ``step`` (from 1)."""
+        size = len(self.dataset.train)
+        first = (step - 1) * self.batch_size
+        wanted = np.arange(first, first + self.batch_size)
+        epochs = wanted // size
+        parts = [
+            shuffled(self.seed, int(epoch), size)[wanted[epochs == epoch] % size]
+            for epoch in np.unique(epochs)
+        ]
+        return np.concatenate(parts)
+
+
+@lru_cache(maxsize=4)
+def shuffled(seed: int, epoch: int, size: int) -> np.ndarray:
+    """The order of one pass."""
+    return numpy_generator(seed, "order", epoch).permutation(size)

@@ -1,0 +1,1 @@
+"""The fixed frozen evaluation protocol."""

@@ -1,0 +1,118 @@
+"""One trial from configuration to result: data, training, evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from d2v_core.build import build_learner
+from d2v_core.checkpoint import TrainingState, load_checkpoint
+from d2v_core.config.objective import Data2VecObjective, UntrainedObjective
+from d2v_core.config.trial import VisionTrial
+from d2v_core.data.batches import ImageBatches
+from d2v_core.data.images import ImageDataset
+from d2v_core.data.vision import load_vision_data
+from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.evaluation.protocol import evaluate
+from d2v_core.events import CheckpointDue, Collapsed, Event, Finished, Progress, Started
+from d2v_core.schedules import resolve_duration
+from d2v_core.training import build_learning_rate, build_optimizer, train
+
+
+def run_trial(
+    trial: VisionTrial,
+    *,
+    checkpoint: Path | None = None,
+    dataset: ImageDataset | None = None,
+) -> Iterator[Event]:
+    """Train and evaluate; the last event is :class:`Finished`.
+
+    Args:
+        trial: The configuration.
+        checkpoint: A checkpoint to resume from, when the file exists.
+        dataset: The trial's data when it is already loaded.
+
+    Raises:
+        DataError: The data is missing or broken.
+        DivergedError: Training left the finite numbers.
+    """
+    torch.set_num_threads(trial.execution.num_threads)
+    device = pick_device(trial.execution.device)
+    dataset = dataset or load_vision_data(trial)
+    learner = build_learner(trial, num_classes=len(dataset.classes))
+    learner.to(device)
+    encoder = learner.network(trial.evaluation.network)
+    assert isinstance(encoder, VisionEncoder)
+    optimizer = build_optimizer(learner.module, trial.optimizer)
+    state = TrainingState(learner=learner, optimizer=optimizer)
+    if checkpoint is not None and checkpoint.exists():
+        load_checkpoint(checkpoint, state)
+    num_steps = num_updates(trial)
+    yield Started(
+        step=state.step,
+        num_steps=num_steps,
+        num_parameters=sum(p.numel() for p in encoder.parameters()),
+    )
+    yield from _training(trial, state, dataset)
+    started = time.perf_counter()
+    evaluation = evaluate(encoder, dataset, trial.evaluation, seed=trial.seed)
+    seconds = time.perf_counter() - started
+    yield Finished(
+        status="collapsed" if state.collapse else "finished",
+        step=state.step,
+        metrics={
+            **evaluation.metrics,
+            "cost/training_seconds": state.seconds,
+            "cost/evaluation_seconds": seconds,
+        },
+        choices=evaluation.choices,
+        notes=(*((str(state.collapse),) if state.collapse else ()), *evaluation.notes),
+    )
+
+
+def num_updates(trial: VisionTrial) -> int:
+    """Updates a trial makes."""
+    if isinstance(trial.objective, UntrainedObjective):
+        return 0
+    return trial.training.num_steps
+
+
+def pick_device(device: str) -> torch.device:
+    """``auto`` is the GPU this process sees, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _training(
+    trial: VisionTrial, state: TrainingState, dataset: ImageDataset
+) -> Iterator[Progress | CheckpointDue | Collapsed]:
+    num_steps, health = num_updates(trial), trial.health
+    watched = isinstance(trial.objective, Data2VecObjective)
+    return train(
+        state,
+        batches=ImageBatches(
+            dataset=dataset,
+            batch_size=trial.training.batch_size,
+            seed=trial.seed,
+            augmentation=trial.augmentation,
+        ),
+        num_steps=num_steps,
+        learning_rate_at=build_learning_rate(trial.optimizer, num_steps),
+        max_grad_norm=trial.optimizer.max_grad_norm,
+        seed=trial.seed,
+        log_every=trial.execution.log_every,
+        checkpoint_every_seconds=trial.execution.checkpoint_every_seconds,
+        thresholds={
+            "target/std": health.min_target_std,
+            "prediction/std": health.min_prediction_std,
+        }
+        if watched
+        else {},
+        check_after=resolve_duration(health.after, num_steps),
+        check_every=health.check_every,
+        stop_on_collapse=health.on_collapse == "stop",
+    )

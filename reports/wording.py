@@ -1,0 +1,51 @@
+"""Numbers and troubles of a study in words, the same in every format."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from itertools import groupby
+
+from reports.statistics import Estimate, SeedResult
+
+DECIMALS = 2
+REASON_LENGTH = 160
+"""Characters of a reason in a footnote; the page and ``trials.csv`` have all of it."""
+
+
+def plus_minus(estimate: Estimate, *, signed: bool = False) -> str:
+    """``71.20 ± 1.10``; with a sign for differences, and a real minus."""
+    sign = "+" if signed else ""
+    text = f"{estimate.mean:{sign}.{DECIMALS}f}".replace("-", "−")
+    if estimate.half_width is None:
+        return text
+    return f"{text} ± {estimate.half_width:.{DECIMALS}f}"
+
+
+def trouble(seeds: Iterable[SeedResult]) -> str:
+    """What is not simply finished, in words; empty when everything is.
+
+    Seeds that ended alike are named together:
+    ``seeds 0, 1 not run yet; seed 2 failed: diverged at step 12``.
+    """
+    parts = []
+    for why, alike in groupby(sorted(seeds, key=_why), key=_why):
+        if why:
+            numbers = [str(seed.seed) for seed in sorted(alike, key=lambda s: s.seed)]
+            plural = "s" if len(numbers) > 1 else ""
+            parts.append(f"seed{plural} {', '.join(numbers)} {why}")
+    return "; ".join(parts)
+
+
+def _why(seed: SeedResult) -> str:
+    lines = [line for line in seed.reason.splitlines() if line.strip()] or [""]
+    line = lines[-1 if lines[0].startswith("Traceback") else 0]
+    reason = textwrap.shorten(line, REASON_LENGTH, placeholder=" …")
+    if seed.status == "finished":
+        return "" if seed.value is not None else f"finished: {reason}"
+    if seed.status == "missing":
+        return reason
+    why = f"{seed.status}: {reason}" if reason else seed.status
+    if seed.status == "collapsed" and seed.value is not None:
+        return f"{why} (its value counts)"
+    return why

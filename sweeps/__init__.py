@@ -1,0 +1,1 @@
+"""The engine: study to plan, plan to Ray Tune, results to MLflow."""

@@ -1,0 +1,151 @@
+"""What has to be trained: studies to unique trials, minus what the store has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ablations.arms import Arm, Cell, ExpandedStudy, Request, expand
+from ablations.identity import trial_key
+from ablations.library import load_study
+from ablations.metrics import METRICS, Metric
+from ablations.paper_diff import differences_from_paper
+from ablations.published import PaperValue, match_published
+from ablations.record import Manifest, ManifestArm, ManifestCell
+from d2v_core.build import check_buildable
+from d2v_core.config.trial import VisionTrial
+from d2v_core.data.vision import vision_digest
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell of a table with the key of its trial."""
+
+    arm: Arm
+    seed: int
+    trial: VisionTrial
+    key: str
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """One study, ready to be compared with the store."""
+
+    expanded: ExpandedStudy
+    cells: tuple[PlannedCell, ...]
+    data_digest: str
+    num_parameters: int
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.expanded.study.name
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of every arm."""
+        return sorted({cell.seed for cell in self.cells})
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that counts."""
+        modality = self.expanded.request.modality
+        return METRICS[modality][self.expanded.study.metric[modality]]
+
+    @property
+    def request_id(self) -> str:
+        """Which study run this is: the same for every run of the same request."""
+        request = self.expanded.request
+        text = json.dumps(
+            [self.name, request.modality, request.scale, sorted(request.assignments)]
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plan_study(name: str, request: Request) -> StudyPlan:
+    """Expand and key a study; reads the data's digest, trains and writes nothing.
+
+    Raises:
+        ConfigError: Every broken rule.
+        DataError: The data is not there.
+    """
+    expanded = expand(load_study(name), request)
+    digests: dict[str, str] = {}
+    cells = []
+    for cell in expanded.cells:
+        trial = vision_trial(cell)
+        data = trial.data.model_dump_json()
+        if data not in digests:
+            digests[data] = vision_digest(trial)
+        key = trial_key(trial, digests[data])
+        cells.append(PlannedCell(cell.arm, cell.seed, trial, key))
+    return StudyPlan(
+        expanded=expanded,
+        cells=tuple(cells),
+        data_digest=next(iter(digests.values())),
+        num_parameters=check_buildable(cells[0].trial),
+    )
+
+
+def vision_trial(cell: Cell) -> VisionTrial:
+    """The trial with its modality's type."""
+    assert isinstance(cell.trial, VisionTrial)
+    return cell.trial
+
+
+def unique_trials(plans: Iterable[StudyPlan]) -> dict[str, PlannedCell]:
+    """Every trial once by key, seeds before studies and arms."""
+    cells = [cell for plan in plans for cell in plan.cells]
+    unique: dict[str, PlannedCell] = {}
+    for cell in sorted(cells, key=lambda cell: cell.seed):
+        unique.setdefault(cell.key, cell)
+    return unique
+
+
+def make_manifest(plan: StudyPlan, command: str) -> Manifest:
+    """What the report needs to know about a study."""
+    expanded = plan.expanded
+    study, request = expanded.study, expanded.request
+    paper = match_published(study, request.modality, expanded.arms, expanded.depth)
+    return Manifest(
+        study=study.model_dump(mode="json"),
+        modality=request.modality,
+        scale=request.scale,
+        assignments=list(request.assignments),
+        metric=plan.metric.name,
+        depth=expanded.depth,
+        base=expanded.base.model_dump(mode="json"),
+        paper_diff=differences_from_paper(expanded.base, request.modality),
+        arms=[_manifest_arm(arm, paper) for arm in expanded.arms],
+        cells=[
+            ManifestCell(arm=cell.arm.label, seed=cell.seed, key=cell.key)
+            for cell in plan.cells
+        ],
+        data_digest=plan.data_digest,
+        num_parameters=plan.num_parameters,
+        command=command,
+    )
+
+
+def _manifest_arm(arm: Arm, paper: Mapping[str, PaperValue]) -> ManifestArm:
+    value = paper.get(arm.label)
+    return ManifestArm(
+        label=arm.label,
+        settings=dict(arm.settings),
+        is_reference=arm.is_reference,
+        value=arm.value,
+        paper=vars(value) if value else None,
+    )
+
+
+def seed_warning(seeds: Sequence[int]) -> str | None:
+    """What the number of seeds can and cannot show."""
+    if len(seeds) >= 6:
+        return None
+    smallest = 2.0 / 2 ** len(seeds)
+    return (
+        f"{len(seeds)} paired seed{'s' * (len(seeds) > 1)}: the smallest two-sided "
+        f"sign-flip p is {smallest:.3g}; below 0.05 needs 6"
+    )

@@ -1,0 +1,80 @@
+"""``d2v train``: one configuration in this process, without Ray or a tracking store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ablations.arms import data_root_layer
+from ablations.layers import Layer, parse_assignments, resolve, set_layer
+from ablations.library import read_recipe
+from d2v_core.build import check_buildable
+from d2v_core.config.trial import VisionTrial
+from d2v_core.errors import ConfigError, Problem
+from d2v_core.events import CheckpointDue, Collapsed, Finished, Progress, Started
+from d2v_core.trial import run_trial
+from sweeps.progress import duration
+
+
+def train_recipe(
+    recipe: str,
+    *,
+    seed: int,
+    assignments: tuple[str, ...],
+    data_root: str | None,
+    checkpoint: str | None,
+    console: Console,
+) -> None:
+    """Train and evaluate, printing progress line by line.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+        DataError: The data is missing or broken.
+        DivergedError: Training left the finite numbers.
+    """
+    trial = resolve_recipe(recipe, seed, assignments, data_root)
+    check_buildable(trial)
+    file = Path(checkpoint) if checkpoint else None
+    for event in run_trial(trial, checkpoint=file):
+        match event:
+            case Started():
+                resumed = f", resumed at {event.step}" if event.step else ""
+                console.print(
+                    f"{event.num_parameters:,} parameters, "
+                    f"{event.num_steps:,} updates{resumed}"
+                )
+            case Progress():
+                shown = "  ".join(f"{k} {v:.4g}" for k, v in event.metrics.items())
+                line = f"{event.step:>7}  {duration(event.seconds)}  {shown}"
+                console.print(line, soft_wrap=True, highlight=False)
+            case CheckpointDue() if file is not None:
+                event.save(file)
+            case Collapsed():
+                console.print(str(event.collapse), style="yellow", markup=False)
+            case Finished():
+                console.print(f"{event.status} after {event.step:,} updates")
+                for name, value in event.metrics.items():
+                    console.print(f"  {name} {value:.2f}")
+                for note in event.notes:
+                    console.print(f"  note: {note}", markup=False)
+
+
+def resolve_recipe(
+    recipe: str, seed: int, assignments: tuple[str, ...], data_root: str | None
+) -> VisionTrial:
+    """The trial of a recipe with the options of the command line."""
+    source = read_recipe(recipe)
+    data = source.data if isinstance(source.data, dict) else {}
+    if "modality" not in data:
+        raise source.located([Problem("", "a recipe must name its modality")])
+    layer = Layer.from_yaml(source)
+    layers = [
+        layer,
+        *data_root_layer(layer, data_root),
+        set_layer({**parse_assignments(assignments), "seed": seed}),
+    ]
+    trial = resolve(data["modality"], layers)
+    if not isinstance(trial, VisionTrial):
+        raise ConfigError([Problem("modality", "must be vision")])
+    return trial

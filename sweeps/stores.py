@@ -1,0 +1,110 @@
+"""Where results go: the tracking store and the storage folder, checked beforehand."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from d2v_core.errors import ConfigError, Problem
+
+ANSWER_SECONDS = 5.0
+DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The places of one lab.
+
+    Attributes:
+        storage: Folder of checkpoints, artifacts, reports and the default store.
+        tracking_uri: Of MLflow.
+    """
+
+    storage: Path
+    tracking_uri: str
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder per unfinished trial, by key."""
+        return self.storage / "checkpoints"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifacts, when the store is a local database."""
+        return self.storage / "artifacts"
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, when that is the store."""
+        prefix = "sqlite:///"
+        uri = self.tracking_uri
+        return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the store cannot hold anything yet."""
+        return self.database is not None and not self.database.exists()
+
+
+def choose_stores(storage: str | None, tracking_uri: str | None) -> Stores:
+    """Options, then ``MLFLOW_TRACKING_URI``, then SQLite inside the storage folder."""
+    folder = Path(storage or "d2v-runs").expanduser().resolve()
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return Stores(folder, uri or f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def check_stores(stores: Stores) -> None:
+    """Refuse places that cannot work, before anything is started or written.
+
+    Raises:
+        ConfigError: Nobody answers at the tracking URI, its kind is not supported, or
+            the storage folder cannot be written.
+    """
+    problems = [*_check_folder("--storage", stores.storage)]
+    scheme = stores.tracking_uri.partition(":")[0].partition("+")[0]
+    if scheme == "sqlite":
+        assert stores.database is not None
+        problems += _check_folder("--tracking-uri", stores.database.parent)
+    elif scheme in DEFAULT_PORTS:
+        problems += _check_answer(stores.tracking_uri, DEFAULT_PORTS[scheme])
+    else:
+        problems.append(
+            Problem(
+                "--tracking-uri",
+                "must start with sqlite:///, http(s):// or a database scheme such as "
+                f"postgresql://, got {stores.tracking_uri!r}",
+            )
+        )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _check_answer(uri: str, default_port: int) -> list[Problem]:
+    parts = urlsplit(uri)
+    address = (parts.hostname or "localhost", parts.port or default_port)
+    try:
+        socket.create_connection(address, timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        return [
+            Problem(
+                "--tracking-uri",
+                f"nobody answers at {address[0]}:{address[1]} ({error}); start the "
+                "server (d2v ui serves the local store), or leave the option and "
+                "MLFLOW_TRACKING_URI out to use SQLite in the storage folder",
+            )
+        ]
+    return []
+
+
+def _check_folder(option: str, folder: Path) -> list[Problem]:
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return []
+    return [
+        Problem(option, f"must be a folder that can be written, got {str(folder)!r}")
+    ]

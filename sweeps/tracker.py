@@ -1,0 +1,289 @@
+"""The only writer of the tracking store: study runs, trial runs, metrics, records.
+
+One experiment per study; the study is a parent run, trials are its flat children; a
+trial that several studies share is logged once and tagged with each of them. Runs on
+the driver, so workers need no credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+    ViewType,
+)
+
+from ablations import record as names
+from ablations.record import Manifest, Record, is_done, record_tags, study_tag
+from d2v_core.config import TrialConfig, leaves
+from sweeps.environment import code_version, user
+from sweeps.planning import PlannedCell, StudyPlan
+from sweeps.stores import Stores
+
+PAGE = 1_000
+METRICS_PER_BATCH = 1_000
+PARAMS_PER_BATCH = 100
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """What the store has of one trial.
+
+    Attributes:
+        run_id: Its run.
+        tags: The run's tags.
+        metrics: Last values.
+    """
+
+    run_id: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    @property
+    def done(self) -> bool:
+        """Whether it need not be trained again."""
+        return is_done(self.tags)
+
+
+class Tracker:
+    """Writes studies and trials to MLflow through one client.
+
+    Args:
+        stores: Where. A new SQLite store is created here, before any trial starts:
+            several processes creating it at once fail.
+        command: The command line, shown as the runs' source.
+    """
+
+    def __init__(self, stores: Stores, command: str) -> None:
+        if stores.database is not None:
+            stores.database.parent.mkdir(parents=True, exist_ok=True)
+        self.stores, self.command = stores, command
+        for name in ("mlflow", "alembic"):  # no log of the tables they create
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.client = MlflowClient(tracking_uri=stores.tracking_uri)
+
+    def trials(self) -> dict[str, StoredTrial]:
+        """Every trial in the store by key; of several, a done one, else the newest."""
+        found: dict[str, StoredTrial] = {}
+        for run in self._search(f"tags.`{names.ROLE_TAG}` = 'trial'"):
+            stored = StoredTrial(run.info.run_id, run.data.tags, run.data.metrics)
+            key = stored.tags.get(names.KEY_TAG, "")
+            if key not in found or (stored.done and not found[key].done):
+                found[key] = stored
+        return found
+
+    def open_study(self, plan: StudyPlan, manifest: Manifest) -> str:
+        """The parent run of a study request, new or continued; its id."""
+        experiment = self._experiment(plan)
+        known = self._search(
+            f"tags.`{names.REQUEST_TAG}` = '{plan.request_id}'", [experiment]
+        )
+        request = plan.expanded.request
+        if known:
+            run_id: str = known[0].info.run_id
+            self.client.update_run(run_id, status="RUNNING")
+        else:
+            tags = {
+                **self._source_tags(),
+                **_place_tags(plan, "study"),
+                names.REQUEST_TAG: plan.request_id,
+                "mlflow.note.content": study_note(plan),
+            }
+            title = " · ".join((plan.name, request.modality, request.scale))
+            settings = f" · {', '.join(request.assignments)}" * bool(
+                request.assignments
+            )
+            run = self.client.create_run(
+                experiment, tags=tags, run_name=title + settings
+            )
+            run_id = run.info.run_id
+        self.client.log_text(
+            run_id, manifest.model_dump_json(indent=1), names.MANIFEST_ARTIFACT
+        )
+        return run_id
+
+    def close_study(self, run_id: str, status: str) -> None:
+        """End a study's run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
+        self.client.set_terminated(run_id, status=status)
+
+    def begin_trial(
+        self,
+        cell: PlannedCell,
+        plan: StudyPlan,
+        parent: str,
+        stored: StoredTrial | None,
+    ) -> str:
+        """The run of a trial that is about to train; continues an unfinished one."""
+        if stored is not None:
+            self.client.update_run(stored.run_id, status="RUNNING")
+            self.client.set_tag(stored.run_id, study_tag(plan.name), cell.arm.label)
+            return stored.run_id
+        tags = {
+            **self._source_tags(),
+            **_place_tags(plan, "trial"),
+            "mlflow.parentRunId": parent,
+            names.KEY_TAG: cell.key,
+            names.SEED_TAG: str(cell.seed),
+            names.ARM_TAG: cell.arm.label,
+            names.KIND_TAG: trial_kind(cell.trial),
+            study_tag(plan.name): cell.arm.label,
+        }
+        run = self.client.create_run(
+            self._experiment(plan),
+            tags=tags,
+            run_name=f"{cell.arm.label} · seed {cell.seed}",
+        )
+        run_id: str = run.info.run_id
+        self._log_params(run_id, {"arm": cell.arm.label, **dict(leaves(cell.trial))})
+        self.client.log_text(
+            run_id, cell.trial.model_dump_json(indent=1), names.CONFIG_ARTIFACT
+        )
+        return run_id
+
+    def adopt(self, run_id: str, plan: StudyPlan, arm: str) -> None:
+        """Tag a trial that is already in the store as part of one more study."""
+        self.client.set_tag(run_id, study_tag(plan.name), arm)
+
+    def last_step(self, run_id: str) -> int:
+        """Last update whose metrics are in the store; 0 when none are."""
+        history = self.client.get_metric_history(run_id, "train/loss")
+        return max((metric.step for metric in history), default=0)
+
+    def log_progress(
+        self, run_id: str, progress: Iterable[tuple[int, int, Mapping[str, float]]]
+    ) -> None:
+        """Metrics as ``(step, unix milliseconds, values)``."""
+        metrics = [
+            Metric(name, float(value), timestamp, step)
+            for step, timestamp, values in progress
+            for name, value in values.items()
+        ]
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            batch = metrics[start : start + METRICS_PER_BATCH]
+            self.client.log_batch(run_id, metrics=batch)
+
+    def finish_trial(self, run_id: str, record: Record, timestamp: int) -> None:
+        """Write the record; the status tag comes last: half-written ones are redone."""
+        self.log_progress(run_id, [(record.steps, timestamp, record.metrics)])
+        self._log_dataset(run_id, record)
+        self.client.log_text(
+            run_id, record.model_dump_json(indent=1), names.RECORD_ARTIFACT
+        )
+        tags = [RunTag(key, value) for key, value in record_tags(record).items()]
+        self.client.log_batch(run_id, tags=tags)
+        failed = record.status == "failed"
+        self.client.set_terminated(run_id, status="FAILED" if failed else "FINISHED")
+
+    def abandon_trial(self, run_id: str) -> None:
+        """Mark a trial that was stopped before its end."""
+        self.client.set_terminated(run_id, status="KILLED")
+
+    def _experiment(self, plan: StudyPlan) -> str:
+        known = self.client.get_experiment_by_name(plan.name)
+        if known is not None:
+            experiment: str = known.experiment_id
+            return experiment
+        location = None
+        if self.stores.database is not None:
+            location = (self.stores.artifacts / plan.name).as_uri()
+        study = plan.expanded.study
+        note = f"**{study.title}**\n\n{study.hypothesis}"
+        created: str = self.client.create_experiment(
+            plan.name, artifact_location=location, tags={"mlflow.note.content": note}
+        )
+        return created
+
+    def _search(
+        self, condition: str, experiments: Sequence[str] | None = None
+    ) -> list[Run]:
+        """Active runs, newest first."""
+        if experiments is None:
+            experiments = [e.experiment_id for e in self.client.search_experiments()]
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                list(experiments),
+                filter_string=condition,
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+    def _log_params(self, run_id: str, settings: Mapping[str, Any]) -> None:
+        params = [Param(key, _text(value)) for key, value in settings.items()]
+        for start in range(0, len(params), PARAMS_PER_BATCH):
+            batch = params[start : start + PARAMS_PER_BATCH]
+            self.client.log_batch(run_id, params=batch)
+
+    def _log_dataset(self, run_id: str, record: Record) -> None:
+        dataset = Dataset(
+            name=record.data_name,
+            digest=record.data_digest,
+            source_type="d2v",
+            source=json.dumps({"name": record.data_name}),
+        )
+        tag = InputTag(key="mlflow.data.context", value="training and evaluation")
+        self.client.log_inputs(run_id, [DatasetInput(dataset, tags=[tag])])
+
+    def _source_tags(self) -> dict[str, str]:
+        version = code_version()
+        return {
+            "mlflow.user": user(),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": self.command,
+            "mlflow.source.git.commit": version.commit,
+            "d2v.git.dirty": str(version.dirty).lower(),
+        }
+
+
+def _place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
+    request = plan.expanded.request
+    return {
+        names.ROLE_TAG: role,
+        names.MODALITY_TAG: request.modality,
+        names.SCALE_TAG: request.scale,
+    }
+
+
+def trial_kind(trial: TrialConfig) -> str:
+    """What trials of equal cost have in common: objective and length."""
+    return f"{trial.objective.kind} {trial.training.num_steps}"
+
+
+def study_note(plan: StudyPlan) -> str:
+    """The text MLflow shows on a study's run."""
+    study = plan.expanded.study
+    source = f"{study.paper.where} of arXiv {study.paper.arxiv}" if study.paper else ""
+    return "\n\n".join(
+        part for part in (f"**{study.title}**", source, study.hypothesis) if part
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def checkpoint_of(stores: Stores, key: str) -> Path:
+    """Where the unfinished state of a trial lies."""
+    return stores.checkpoints / key / "checkpoint.pt"

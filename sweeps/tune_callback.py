@@ -1,0 +1,52 @@
+"""From Ray Tune's callback, which gives too much, to the listener's four words.
+
+Imported only once Ray's environment is set (:mod:`sweeps.engine`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import tune
+
+from ablations.record import Record
+from sweeps.engine import MAX_RESTARTS, Listener
+
+
+class ListenerCallback(tune.Callback):
+    """Unpacks the workers' reports on the driver.
+
+    Args:
+        listener: Hears them in order.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles callbacks for a restore that is never used here."""
+        return {}
+
+    def __deepcopy__(self, memo: Any) -> ListenerCallback:
+        return self
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
+    ) -> None:
+        """One report of :func:`sweeps.worker.run_job`."""
+        key = trial.config["key"]
+        if started := result.get("started"):
+            self._listener.trial_started(key, started["step"], started["num_steps"])
+        if progress := result.get("progress"):
+            self._listener.trial_progressed(key, progress)
+        if record := result.get("record"):
+            self._listener.trial_ended(
+                Record.model_validate_json(record), result["time"]
+            )
+
+    def on_trial_error(
+        self, iteration: int, trials: Any, trial: Any, **info: Any
+    ) -> None:
+        """The trial's process died too often."""
+        reason = f"the worker process died {MAX_RESTARTS + 1} times"
+        self._listener.trial_lost(trial.config["key"], reason)

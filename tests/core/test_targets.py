@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from d2v_core.targets import average_top_k_layers, normalise
+
+AXES = {"layer": (2,), "instance": (1,), "batch": (0, 1)}
+
+
+def normalise_oracle(features, kind):
+    if kind == "none":
+        return features
+    axes = AXES[kind]
+    mean = features.mean(axis=axes, keepdims=True)
+    variance = ((features - mean) ** 2).mean(axis=axes, keepdims=True)
+    return (features - mean) / np.sqrt(variance + 1e-5)
+
+
+@pytest.fixture
+def layers():
+    generator = np.random.default_rng(0)
+    shift = generator.normal(size=(4, 1, 1, 6)) * 3
+    return generator.normal(size=(4, 3, 5, 6)) * 2 + shift
+
+
+@pytest.mark.parametrize("kind", ["none", "instance", "layer", "batch"])
+def test_each_normalisation_agrees_with_its_formula(layers, kind):
+    ours = normalise(torch.from_numpy(layers[0]), kind)
+    np.testing.assert_allclose(ours, normalise_oracle(layers[0], kind), atol=1e-12)
+
+
+def test_instance_normalisation_is_over_tokens_not_channels():
+    # Along the tokens 0, 1; along the channels constant: only the tokens can vary.
+    features = torch.tensor([[[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]])
+    expected = torch.tensor([[[-1.0] * 3, [1.0] * 3]])
+    torch.testing.assert_close(
+        normalise(features, "instance"), expected, atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(normalise(features, "layer"), torch.zeros(1, 2, 3))
+
+
+def test_instance_normalisation_keeps_samples_apart_and_batch_does_not():
+    features = torch.stack([torch.zeros(2, 1), torch.ones(2, 1)])
+    torch.testing.assert_close(normalise(features, "instance"), torch.zeros(2, 2, 1))
+    batch = normalise(features, "batch")
+    torch.testing.assert_close(
+        batch[:, 0, 0], torch.tensor([-1.0, 1.0]), atol=1e-4, rtol=0
+    )
+
+
+@pytest.mark.parametrize("final", ["none", "instance", "layer", "batch"])
+@pytest.mark.parametrize("per_layer", ["none", "instance", "layer", "batch"])
+@pytest.mark.parametrize("top_k", [1, 2, 3, 4])
+def test_targets_normalise_each_layer_then_average_then_normalise_again(
+    layers, top_k, per_layer, final
+):
+    chosen = layers[-top_k:]
+    mean = sum(normalise_oracle(layer, per_layer) for layer in chosen) / top_k
+    ours = average_top_k_layers(
+        [torch.from_numpy(layer).float() for layer in chosen],
+        layer_norm=per_layer,
+        final_norm=final,
+    )
+    np.testing.assert_allclose(ours, normalise_oracle(mean, final), atol=2e-5)
+
+
+def test_targets_are_float32_whatever_the_teacher_computes_in():
+    layers = [torch.randn(2, 3, 4, dtype=torch.bfloat16) for _ in range(2)]
+    ours = average_top_k_layers(layers, layer_norm="layer", final_norm="none")
+    assert ours.dtype == torch.float32
+    exact = sum(normalise_oracle(x.double().numpy(), "layer") for x in layers) / 2
+    np.testing.assert_allclose(ours, exact, atol=1e-5)
+
+
+def test_averaging_leaves_the_layers_as_they_were(layers):
+    given = [torch.from_numpy(layer).float() for layer in layers]
+    copies = [layer.clone() for layer in given]
+    average_top_k_layers(given, layer_norm="none", final_norm="none")
+    assert all(torch.equal(a, b) for a, b in zip(given, copies, strict=True))

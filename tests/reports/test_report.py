@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from ablations.record import Manifest
+from d2v_core.errors import ConfigError
+from reports.build import Report, build_report
+from reports.curve import figure_data
+from reports.figure import draw_png, draw_svg
+from reports.page import run_address
+from reports.statistics import study_result
+from reports.store import trial_frame
+from tests.reports.stores import Store, make_manifest, make_named_manifest
+
+NASTY = "<script>alert(1)</script> & $x_1$ \"quoted\" 'single'"
+FILES = [
+    *("table.md", "table.tex", "table.csv", "trials.csv"),
+    *("curve.svg", "curve.png", "report.html"),
+]
+
+
+def fill(store: Store, manifest: Manifest) -> str:
+    run_id = store.study(manifest)
+    for number, cell in enumerate(manifest.cells):
+        if cell.arm == "K=2" and cell.seed == 1:
+            continue
+        value = 60.0 + number % 5
+        environment = {"torch": "2.15.0", "device": "cpu"}
+        store.trial(manifest, cell.arm, cell.seed, value, environment=environment)
+    return run_id
+
+
+def build(store: Store, name: str, folder: Path, *, attach: bool = False) -> Report:
+    return build_report(
+        tracking_uri=store.uri,
+        study=name,
+        modality="vision",
+        scale="laptop",
+        folder=folder,
+        attach=attach,
+    )
+
+
+@pytest.fixture(scope="module")
+def report(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    fill(store, make_manifest("reported", hypothesis=NASTY, title=NASTY))
+    return build(store, "reported", tmp_path_factory.mktemp("report"), attach=True)
+
+
+class Page(HTMLParser):
+    """Collects tags, what they refer to, and the text a reader sees."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "data", "action"):
+                self.addresses.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> Page:
+    return Page(report.files["report.html"].read_text(encoding="utf-8"))
+
+
+def test_all_files_are_written_and_attached(store: Store, report: Report):
+    assert list(report.files) == FILES
+    assert all(path.stat().st_size > 0 for path in report.files.values())
+    attached = store.client.list_artifacts(report.run_id, "report")
+    assert sorted(item.path for item in attached) == sorted(
+        f"report/{f}" for f in FILES
+    )
+
+
+def test_a_second_build_is_the_same_byte_for_byte(
+    store: Store, report: Report, tmp_path: Path
+):
+    again = build(store, "reported", tmp_path / "new" / "folder")
+    for name, path in report.files.items():
+        assert again.files[name].read_bytes() == path.read_bytes(), name
+
+
+def test_unknown_study_is_refused_and_nothing_written(store: Store, tmp_path: Path):
+    with pytest.raises(ConfigError, match="has no run of 'nowhere'"):
+        build(store, "nowhere", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_page_needs_nothing_else(report: Report, page: Page):
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert all(address.startswith("#") for address in page.addresses)
+    text = report.files["report.html"].read_text(encoding="utf-8")
+    assert "@import" not in text
+    assert set(re.findall(r"url\((.)", text)) <= {"#"}
+    assert len(page.ids) == len(set(page.ids))
+    referred = {address[1:] for address in page.addresses}
+    referred |= set(re.findall(r"url\(#([^)]*)\)", text))
+    assert referred <= set(page.ids)
+
+
+def test_text_from_yaml_stays_text(page: Page):
+    assert page.text.count("<script>alert(1)</script>") >= 3
+
+
+def test_page_has_every_section(page: Page):
+    for part in (
+        "Reproduces Figure 2 of arXiv 2202.03555v3",
+        "levels must not be compared",
+        "1/2 seeds",
+        "not run yet",
+        "95 % Student-t interval",
+        "What differs from the paper's recipe",
+        "training.batch_size",
+        "2048",
+        "All 12 trials",
+        "reported-K=1-0",
+        "d2v run reported --scale laptop",
+        "d2v report reported --modality vision --scale laptop",
+        "203,456 parameters",
+        "2.15.0",
+    ):
+        assert part in page.text, part
+
+
+def test_runs_are_linked_only_where_the_store_has_a_web_address():
+    address = run_address("http://me:secret@host:5000/mlflow/", "7", "abc")
+    assert address == "http://host:5000/mlflow/#/experiments/7/runs/abc"
+    assert run_address("sqlite:///mlflow.db", "7", "abc") is None
+    assert run_address("http://host", "", "") is None
+
+
+def test_fractions_of_the_depth_share_an_axis_with_the_paper(store: Store):
+    manifest = make_manifest("reported")
+    frame = trial_frame(store.client, manifest)
+    data = figure_data(study_result(frame, manifest), manifest)
+    assert [point.position for point in data.ours.points] == [0.25, 0.5, 0.75, 1.0]
+    assert [point.position for point in data.paper.points] == [
+        k / 12 for k in range(1, 13)
+    ]
+    assert data.paper.points[2].mean == 84.02
+    assert data.paper.title == "Paper: Figure 2 (digitised, ±0.02)"
+    assert [level.label for level in data.ours.levels] == ["untrained", "supervised"]
+    assert data.ours.points[1].half_width is None
+
+
+def test_other_axes_stand_in_order_and_match_by_value(store: Store):
+    manifest = make_manifest(
+        "values",
+        ks=(4, 1),
+        axis={"setting": "target.top_k", "label": "K", "values": [4, 1]},
+    )
+    frame = trial_frame(store.client, manifest)
+    data = figure_data(study_result(frame, manifest), manifest)
+    assert [point.position for point in data.ours.points] == [3.0, 0.0]
+    assert [point.label for point in data.ours.points] == [
+        "4\n(no result)",
+        "1\n(no result)",
+    ]
+    assert [point.position for point in data.paper.points] == list(range(12))
+
+
+@pytest.mark.parametrize("value", [None, 61.0])
+def test_named_arms_are_drawn_as_rows_even_without_results(store: Store, value):
+    name = f"rows_{value is None}".lower()
+    manifest = make_named_manifest(name, ("$a_1$", "<b>&", "c"))
+    if value is not None:
+        store.trial(manifest, "$a_1$", 0, value, status="collapsed")
+        store.trial(manifest, "$a_1$", 1, value)
+    frame = trial_frame(store.client, manifest)
+    data = figure_data(study_result(frame, manifest), manifest)
+    assert not data.is_curve
+    svg = draw_svg(data)
+    assert "$a_1$" in svg
+    assert "&lt;b&gt;&amp;" in svg
+    assert draw_png(data).startswith(b"\x89PNG")
+
+
+def test_a_study_that_has_not_started_still_has_a_report(store: Store, tmp_path: Path):
+    store.study(make_manifest("fresh"))
+    report = build(store, "fresh", tmp_path)
+    text = report.files["report.html"].read_text(encoding="utf-8")
+    assert "Of 12 trials: 12 missing." in text
+    assert "Not recorded." in text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_in_a_browser(report: Report, width: int):
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on the PATH")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(report.files["report.html"].as_uri())
+        scroll_width = page.evaluate("document.documentElement.scrollWidth")
+        page.click("text=All 12 trials")
+        opened_width = page.evaluate("document.documentElement.scrollWidth")
+        links = page.locator("td a, th a").count()
+        browser.close()
+    assert complaints == []
+    assert requests == [report.files["report.html"].as_uri()]
+    assert (scroll_width, opened_width) == (width, width)
+    assert links > 0

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ablations.record import MANIFEST_ARTIFACT, REQUEST_TAG
+from d2v_core.errors import ConfigError
+from reports import store as store_module
+from reports.store import find_manifest, open_store, trial_frame
+from tests.reports.stores import ACCURACY, Store, make_manifest
+
+
+def test_manifest_comes_back_as_written_and_the_latest_wins(store: Store):
+    old = make_manifest("twice", seeds=1)
+    new = make_manifest("twice", seeds=2)
+    store.study(old)
+    run_id = store.study(new)
+    assert find_manifest(store.client, "twice", "vision", "laptop") == (new, run_id)
+
+
+def test_a_request_can_be_named_where_several_differ(store: Store):
+    first = make_manifest("requests", seeds=1)
+    second = make_manifest("requests", seeds=2)
+    run_id = store.study(first, **{REQUEST_TAG: "first"})
+    store.study(second, **{REQUEST_TAG: "second"})
+    place = ("requests", "vision", "laptop")
+    assert find_manifest(store.client, *place, "first") == (first, run_id)
+    assert find_manifest(store.client, *place)[0] == second
+
+
+def test_a_parent_without_its_manifest_is_passed_over(store: Store):
+    manifest = make_manifest("interrupted", seeds=1)
+    run_id = store.study(manifest)
+    store.clock += 1_000
+    store.client.create_run(
+        store.experiment("interrupted"),
+        start_time=store.clock,
+        tags={
+            "d2v.role": "study",
+            "d2v.modality": "vision",
+            "d2v.scale": "laptop",
+        },
+    )
+    found, found_id = find_manifest(store.client, "interrupted", "vision", "laptop")
+    assert (found, found_id) == (manifest, run_id)
+
+
+def test_every_cell_has_a_row_whatever_became_of_it(store: Store):
+    manifest = make_manifest("statuses", ks=(1, 2, 3), references=(), seeds=2)
+    store.study(manifest)
+    run_id = store.trial(manifest, "K=1", 0, 61.5)
+    store.trial(manifest, "K=2", 0, 12.0, status="collapsed", reason="std 0.001")
+    store.trial(manifest, "K=3", 0, None, status="failed", reason="loss is nan")
+    store.trial(manifest, "K=1", 1, None, status=None, run_status="RUNNING")
+    store.trial(manifest, "K=2", 1, None, status=None, run_status="KILLED")
+    frame = trial_frame(store.client, manifest)
+    assert [
+        tuple(row) for row in frame[["arm", "seed", "status", "reason"]].values
+    ] == [
+        ("K=1", 0, "finished", ""),
+        ("K=2", 0, "collapsed", "std 0.001"),
+        ("K=3", 0, "failed", "loss is nan"),
+        (
+            "K=1",
+            1,
+            "unfinished",
+            "started, no result yet (running or interrupted)",
+        ),
+        ("K=2", 1, "unfinished", "ended as KILLED without a record"),
+        ("K=3", 1, "missing", "not run yet"),
+    ]
+    assert frame[ACCURACY].iloc[0] == 61.5
+    assert math.isnan(frame[ACCURACY].iloc[5])
+    assert (frame["run_id"].iloc[0], frame["run_id"].iloc[5]) == (run_id, "")
+    assert "train/loss" not in frame
+
+
+def test_a_trial_logged_by_another_study_is_found(store: Store):
+    manifest = make_manifest("borrower", ks=(1,), references=(), seeds=1)
+    store.study(manifest)
+    store.trial(manifest, "K=1", 0, 55.0, experiment="lender")
+    frame = trial_frame(store.client, manifest)
+    assert frame[ACCURACY].tolist() == [55.0]
+    assert frame["experiment_id"].tolist() == [store.experiment("lender")]
+
+
+def test_of_runs_with_one_key_a_done_one_then_the_latest_counts(store: Store):
+    manifest = make_manifest("again", ks=(1, 2), references=(), seeds=1)
+    store.study(manifest)
+    store.trial(manifest, "K=1", 0, None, status="failed", reason="first try")
+    store.trial(manifest, "K=1", 0, 60.0)
+    store.trial(manifest, "K=1", 0, 61.0)
+    store.trial(manifest, "K=1", 0, None, status="failed", reason="after")
+    store.trial(manifest, "K=2", 0, None, status="failed", reason="old")
+    store.trial(manifest, "K=2", 0, None, status="failed", reason="new")
+    frame = trial_frame(store.client, manifest)
+    assert frame[ACCURACY].tolist()[:1] == [61.0]
+    assert frame["reason"].tolist() == ["", "new"]
+
+
+def test_searches_go_on_after_a_full_page(store: Store, monkeypatch):
+    monkeypatch.setattr(store_module, "PAGE_SIZE", 2)
+    manifest = make_manifest("pages", ks=(1, 2, 3), references=(), seeds=2)
+    store.study(manifest)
+    for cell in manifest.cells:
+        store.trial(manifest, cell.arm, cell.seed, 50.0)
+    find_manifest(store.client, "pages", "vision", "laptop")
+    assert (trial_frame(store.client, manifest)["status"] == "finished").all()
+
+
+def test_unknown_study_says_what_there_is(store: Store):
+    store.study(make_manifest("known_study", seeds=1))
+    with pytest.raises(ConfigError) as error:
+        find_manifest(store.client, "known_studi", "vision", "laptop")
+    text = str(error.value)
+    assert text.startswith(
+        "this tracking store has no run of 'known_studi' (vision, lap"
+    )
+    assert "known_study (vision, laptop)" in text
+    assert text.endswith("; did you mean 'known_study'?")
+
+
+def test_unknown_scale_says_what_there_is(store: Store):
+    store.study(make_manifest("one_scale", seeds=1))
+    with pytest.raises(ConfigError, match=r"no run of 'one_scale' \(vision, gpu\); it"):
+        find_manifest(store.client, "one_scale", "vision", "gpu")
+
+
+def test_a_lost_manifest_is_named(store: Store):
+    store.client.create_run(
+        store.experiment("lost"),
+        tags={
+            "d2v.role": "study",
+            "d2v.modality": "vision",
+            "d2v.scale": "laptop",
+        },
+    )
+    with pytest.raises(ConfigError, match=f"has no {MANIFEST_ARTIFACT}; run the study"):
+        find_manifest(store.client, "lost", "vision", "laptop")
+
+
+def test_a_missing_store_is_not_created(tmp_path):
+    uri = f"sqlite:///{tmp_path}/none.db"
+    with pytest.raises(
+        ConfigError, match="--tracking-uri: must be an existing tracking"
+    ):
+        open_store(uri)
+    assert list(tmp_path.iterdir()) == []
