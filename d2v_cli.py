@@ -227,7 +227,7 @@ def ui(
 
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
-    raise typer.Exit(serve_ui(stores, port, Console()))
+    serve_ui(stores, port, Console())
 
 
 def _report(

@@ -75,10 +75,8 @@ def train(
             torch.autograd.backward(result.loss)
         norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm or float("inf"))
         window.add(step, result.loss.detach(), norm)
-        last = step == num_steps
-        logged = last or step % log_every == 0
-        look = bool(thresholds) and step >= check_after
-        checked = look and (last or step % check_every == 0)
+        logged = is_due(step, log_every, num_steps)
+        checked = step >= check_after and is_due(step, check_every, num_steps)
         measures = window.healthy(result.measure) if logged or checked else {}
         collapse = find_collapse(step, measures, thresholds) if checked else None
         newly_collapsed = collapse is not None and state.collapse is None
@@ -102,6 +100,11 @@ def train(
             last_save = now
             yield CheckpointDue(state)
         started = time.perf_counter()
+
+
+def is_due(step: int, every: int, num_steps: int) -> bool:
+    """Whether something that happens every so many updates, and at the end, is due."""
+    return step % every == 0 or step == num_steps
 
 
 class Window:

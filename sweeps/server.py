@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -11,8 +12,8 @@ from d2v_core.errors import ConfigError, Problem
 from sweeps.stores import Stores
 
 
-def serve_ui(stores: Stores, port: int, console: Console) -> int:
-    """Serve until stopped; the server's exit code.
+def serve_ui(stores: Stores, port: int, console: Console) -> NoReturn:
+    """Become the server, until it is stopped.
 
     Raises:
         ConfigError: There is no store yet, or the store is a server already.
@@ -31,14 +32,17 @@ def serve_ui(stores: Stores, port: int, console: Console) -> int:
                 )
             ]
         )
-    console.print(f"MLflow UI: http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    link = runs_link(port)
+    console.print(f"MLflow UI: {link}  (Ctrl-C ends it)", soft_wrap=True, markup=False)
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", stores.tracking_uri),
         *("--default-artifact-root", stores.artifacts.as_uri()),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
-    try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    os.execv(command[0], command)  # signals reach the server itself
+
+
+def runs_link(port: int) -> str:
+    """The page of all experiments, in MLflow's view for training."""
+    return f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"

@@ -147,7 +147,7 @@ class Tracker:
             run_name=f"{cell.arm.label} · seed {cell.seed}",
         )
         run_id: str = run.info.run_id
-        self._log_params(run_id, {"arm": cell.arm.label, **dict(leaves(cell.trial))})
+        self._log_params(run_id, shown_params(cell, plan))
         self.client.log_text(
             run_id, cell.trial.model_dump_json(indent=1), names.CONFIG_ARTIFACT
         )
@@ -200,9 +200,12 @@ class Tracker:
         if self.stores.database is not None:
             location = (self.stores.artifacts / plan.name).as_uri()
         study = plan.expanded.study
-        note = f"**{study.title}**\n\n{study.hypothesis}"
+        tags = {
+            "mlflow.note.content": f"**{study.title}**\n\n{study.hypothesis}",
+            "mlflow.experimentKind": "custom_model_development",
+        }
         created: str = self.client.create_experiment(
-            plan.name, artifact_location=location, tags={"mlflow.note.content": note}
+            plan.name, artifact_location=location, tags=tags
         )
         return created
 
@@ -262,6 +265,18 @@ def _place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
         names.MODALITY_TAG: request.modality,
         names.SCALE_TAG: request.scale,
     }
+
+
+def shown_params(cell: PlannedCell, plan: StudyPlan) -> dict[str, Any]:
+    """All settings, the arm, and the axis value under its short name.
+
+    MLflow's Compare page draws the first parameters that differ, in ASCII order,
+    against the first metric: capitals such as ``K``, then ``arm``.
+    """
+    axis, params = plan.expanded.study.axis, dict(leaves(cell.trial))
+    if axis is not None and cell.arm.value is not None:
+        params[axis.label] = cell.arm.value
+    return {"arm": cell.arm.label, **params}
 
 
 def trial_kind(trial: TrialConfig) -> str:

@@ -90,8 +90,7 @@ class PendingProgress:
 
     def add(self, event: Progress) -> None:
         """Take in one event."""
-        metrics = {**event.metrics, "cost/training_seconds": event.seconds}
-        self._history.append((event.step, _now(), metrics))
+        self._history.append((event.step, _now(), dict(event.metrics)))
         if time.monotonic() - self._last_sent >= REPORT_SECONDS:
             self.flush()
 

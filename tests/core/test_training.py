@@ -59,7 +59,7 @@ def run(learner, *, inputs=lambda step: 1.0, **changes):
         "max_grad_norm": None,
         "seed": 0,
         "log_every": 1,
-        "check_every": 1,
+        "check_every": 1_000,
         "checkpoint_every_seconds": 1e9,
         "thresholds": {},
         "check_after": 0,
@@ -194,7 +194,7 @@ def test_a_gradient_that_is_not_finite_is_named_even_if_the_next_loss_is_not_eit
 def test_a_collapse_stops_the_training_and_is_remembered():
     stds = dict(enumerate([9.0, 5.0, 4.0, 0.05, 0.01] + [0.01] * 10))
     learner = Line({"target/std": stds})
-    state, events = run(learner, thresholds={"target/std": 0.1})
+    state, events = run(learner, thresholds={"target/std": 0.1}, check_every=1)
     events = list(events)
     collapse = Collapse(3, "target/std", 0.05, 0.1)
     assert events[-1] == Collapsed(collapse)
@@ -205,7 +205,8 @@ def test_a_collapse_stops_the_training_and_is_remembered():
 
 def test_a_collapse_can_be_only_noted_once():
     learner = Line({"target/std": dict.fromkeys(range(11), 0.01)})
-    state, events = run(learner, thresholds={"target/std": 0.1}, stop_on_collapse=False)
+    options = {"thresholds": {"target/std": 0.1}, "check_every": 1}
+    state, events = run(learner, stop_on_collapse=False, **options)
     events = list(events)
     collapses = [event for event in events if isinstance(event, Collapsed)]
     assert collapses == [Collapsed(Collapse(1, "target/std", 0.01, 0.1))]
@@ -215,9 +216,20 @@ def test_a_collapse_can_be_only_noted_once():
 
 def test_thresholds_hold_only_after_the_first_updates():
     learner = Line({"target/std": dict.fromkeys(range(11), 0.01)})
-    state, events = run(learner, thresholds={"target/std": 0.1}, check_after=7)
+    options = {"thresholds": {"target/std": 0.1}, "check_every": 1}
+    state, events = run(learner, check_after=7, **options)
     list(events)
     assert state.collapse.step == 7
+
+
+@pytest.mark.parametrize("log_every", [1, 3, 100])
+def test_how_often_is_logged_does_not_change_when_a_collapse_is_seen(log_every):
+    learner = Line({"target/std": dict.fromkeys(range(11), 0.01)})
+    options = {"thresholds": {"target/std": 0.1}, "check_every": 4}
+    state, events = run(learner, log_every=log_every, **options)
+    last_two = list(events)[-2:]
+    assert state.collapse.step == 4
+    assert [type(event) for event in last_two] == [Progress, Collapsed]
 
 
 def test_dropout_is_a_function_of_seed_and_update():
