@@ -20,7 +20,7 @@ from d2v_core.data.images import (
     ImageDataset,
     ImageReader,
     Split,
-    find_broken,
+    decode_each,
 )
 from d2v_core.data.splits import hold_out
 from d2v_core.errors import DataError
@@ -181,26 +181,27 @@ def _open(
     small = len(paths) * channels * size * size <= MAX_CACHED_BYTES
     done = cache_folder() / "images" / f"{cache_key}.{'npy' if small else 'checked'}"
     if not done.exists():
-        _refuse_broken(paths)
-        if small:
-            decoded = reader.read(np.arange(len(paths))).numpy()
-            save_array_atomically(done, decoded)
-        else:
-            done.parent.mkdir(parents=True, exist_ok=True)
-            done.touch()
+        images, broken = decode_each(
+            paths,
+            size=size,
+            channels=channels,
+            num_threads=NUM_DECODING_THREADS,
+            keep=small,
+        )
+        _refuse_broken(broken, len(paths))
+        save_array_atomically(done, np.stack(images) if small else np.zeros(0))
     if small:
         return ArrayImages(np.load(done, mmap_mode="r"))
     return reader
 
 
-def _refuse_broken(paths: list[Path]) -> None:
-    broken = find_broken(paths, num_threads=NUM_DECODING_THREADS)
+def _refuse_broken(broken: list[tuple[Path, str]], num_files: int) -> None:
     if not broken:
         return
     shown = "\n".join(f"  {path}: {reason}" for path, reason in broken[:10])
     more = f"\n  and {len(broken) - 10} more" if len(broken) > 10 else ""
     raise DataError(
-        f"data: every image must decode, {len(broken)} of {len(paths)} do not; remove "
+        f"data: every image must decode, {len(broken)} of {num_files} do not; remove "
         f"or replace them:\n{shown}{more}"
     )
 

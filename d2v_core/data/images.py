@@ -147,20 +147,34 @@ def _place(start: float, share: float, length: float, size: int) -> tuple[float,
     return begin, min(float(size), begin + length)
 
 
-def find_broken(paths: Sequence[Path], *, num_threads: int) -> list[tuple[Path, str]]:
-    """Decode every file once; the ones that cannot be, with the reason."""
+def decode_each(
+    paths: Sequence[Path], *, size: int, channels: int, num_threads: int, keep: bool
+) -> tuple[list[np.ndarray], list[tuple[Path, str]]]:
+    """Decode every file once.
 
-    def check(path: Path) -> str | None:
+    Args:
+        paths: The files.
+        size: Side in pixels of the decoded images.
+        channels: 1 for grey, 3 for RGB.
+        num_threads: Decoding threads.
+        keep: Whether the images are wanted, or only which files are broken.
+
+    Returns:
+        The images, and the files that cannot be decoded with the reason.
+    """
+
+    def decode(path: Path) -> np.ndarray | str | None:
         try:
-            with Image.open(path) as file:
-                file.load()
+            image = decode_image(path, size=size, channels=channels)
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             return str(error).replace(str(path), path.name)
-        return None
+        return image if keep else None
 
     with ThreadPoolExecutor(num_threads) as pool:
-        reasons = list(pool.map(check, paths, chunksize=64))
-    return [(p, r) for p, r in zip(paths, reasons, strict=True) if r is not None]
+        results = list(pool.map(decode, paths, chunksize=64))
+    images = [result for result in results if isinstance(result, np.ndarray)]
+    outcomes = zip(paths, results, strict=True)
+    return images, [(path, text) for path, text in outcomes if isinstance(text, str)]
 
 
 @dataclass(frozen=True)

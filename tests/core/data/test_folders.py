@@ -86,7 +86,7 @@ def test_a_second_load_decodes_nothing(tmp_path, monkeypatch):
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(images_module, "decode_image", refuse)
-    monkeypatch.setattr(folders_module, "find_broken", refuse)
+    monkeypatch.setattr(folders_module, "decode_each", refuse)
     second = load(root)
     for name in ("train", "valid", "test"):
         ours, theirs = getattr(second, name), getattr(first, name)
