@@ -150,14 +150,7 @@ def run(
     )
     console.print(outcome.sentence(), markup=False)
     for planned in plans:
-        _report(
-            planned.name,
-            scale,
-            modality,
-            stores,
-            console,
-            request_id=planned.request_id,
-        )
+        _report(planned.name, request, stores, console)
     for record in outcome.failed:
         console.print(
             f"failed: {record.key}: {record.reason}", style="red", markup=False
@@ -201,16 +194,22 @@ def report(
     study: Studies,
     scale: Scale = "smoke",
     modality: Modality = "vision",
+    set_: Set = None,
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
 ) -> None:
-    """Rebuild the tables and the HTML page from the tracking store alone."""
+    """Rebuild the tables and the HTML page from the tracking store alone.
+
+    Of several runs of a study that differ in --set, the last one is shown; give the
+    same --set for another.
+    """
     from sweeps.stores import check_stores, choose_stores
 
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
+    request = _request(scale, modality, None, set_, None)
     for name in study:
-        _report(_study_name(name), scale, modality, stores, Console())
+        _report(_study_name(name), request, stores, Console(), last=not set_)
 
 
 @app.command()
@@ -231,23 +230,24 @@ def ui(
 
 
 def _report(
-    study: str,
-    scale: str,
-    modality: str,
-    stores: Any,
-    console: Console,
-    request_id: str | None = None,
+    study: str, request: Any, stores: Any, console: Console, *, last: bool = False
 ) -> None:
+    """Build, print and place the report of a request, or of the last one there is."""
     from reports.build import build_report
     from reports.console import console_view
+    from sweeps.planning import request_id
 
+    wanted = request_id(study, request)
+    parts = [study, request.modality, request.scale]
+    if request.assignments:
+        parts.append(wanted[:8])
     built = build_report(
         tracking_uri=stores.tracking_uri,
         study=study,
-        modality=modality,
-        scale=scale,
-        folder=stores.storage / "reports" / f"{study}-{modality}-{scale}",
-        request_id=request_id,
+        modality=request.modality,
+        scale=request.scale,
+        folder=stores.storage / "reports" / "-".join(parts),
+        request_id=None if last else wanted,
     )
     console.print(console_view(built.table))
     console.print(f"report: {built.files['report.html']}", soft_wrap=True, markup=False)

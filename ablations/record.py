@@ -31,6 +31,8 @@ ROLE_TAG = "d2v.role"
 """``study`` on the parent run, ``trial`` on its children."""
 STUDY_TAG_PREFIX = "d2v.study."
 """``d2v.study.<name>`` = arm, on every trial a study uses."""
+OPENED_TAG = "d2v.opened"
+"""On a parent run: unix milliseconds of the last ``d2v run`` of its request."""
 REQUEST_TAG = "d2v.request"
 """On a parent run: which request (study, modality, scale, settings) it answers."""
 

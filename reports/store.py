@@ -22,6 +22,7 @@ from ablations.record import (
     KEY_TAG,
     MANIFEST_ARTIFACT,
     MODALITY_TAG,
+    OPENED_TAG,
     REASON_TAG,
     RECORD_ARTIFACT,
     REQUEST_TAG,
@@ -185,7 +186,8 @@ def _rank(run: Run) -> tuple[bool, int, str]:
 
 
 def _age(run: Run) -> tuple[int, str]:
-    return (run.info.start_time or 0, run.info.run_id)
+    opened = run.data.tags.get(OPENED_TAG)
+    return (int(opened or run.info.start_time or 0), run.info.run_id)
 
 
 def _is_final(metric: str) -> bool:

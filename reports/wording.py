@@ -15,7 +15,7 @@ REASON_LENGTH = 160
 
 def plus_minus(estimate: Estimate, *, signed: bool = False) -> str:
     """``71.20 ± 1.10``; with a sign for differences, and a real minus."""
-    sign = "+" if signed else ""
+    sign = "+z" if signed else "z"  # z: no "-0.00"
     text = f"{estimate.mean:{sign}.{DECIMALS}f}".replace("-", "−")
     if estimate.half_width is None:
         return text

@@ -57,11 +57,15 @@ class StudyPlan:
     @property
     def request_id(self) -> str:
         """Which study run this is: the same for every run of the same request."""
-        request = self.expanded.request
-        text = json.dumps(
-            [self.name, request.modality, request.scale, sorted(request.assignments)]
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return request_id(self.name, self.expanded.request)
+
+
+def request_id(study: str, request: Request) -> str:
+    """Identifies a request for a study; seeds and places are not part of it."""
+    text = json.dumps(
+        [study, request.modality, request.scale, sorted(request.assignments)]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def plan_study(name: str, request: Request) -> StudyPlan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,8 @@ class Tracker:
                 experiment, tags=tags, run_name=title + settings
             )
             run_id = run.info.run_id
+        opened = str(int(time.time() * 1_000))
+        self.client.set_tag(run_id, names.OPENED_TAG, opened)
         self.client.log_text(
             run_id, manifest.model_dump_json(indent=1), names.MANIFEST_ARTIFACT
         )
