@@ -16,6 +16,7 @@ from d2v_core.config.trial import VisionTrial
 from d2v_core.data.vision import load_vision_data
 from d2v_core.events import Progress
 from d2v_core.trial import num_updates, run_trial
+from sweeps.labels import trial_kind
 from sweeps.planning import (
     PlannedCell,
     StudyPlan,
@@ -24,7 +25,7 @@ from sweeps.planning import (
 )
 from sweeps.progress import duration
 from sweeps.stores import Stores
-from sweeps.tracker import StoredTrial, Tracker, trial_kind
+from sweeps.tracker import StoredTrial, Tracker
 
 PILOT_STEPS = 6
 

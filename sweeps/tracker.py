@@ -29,8 +29,14 @@ from mlflow.entities import (
 
 from ablations import record as names
 from ablations.record import Manifest, Record, is_done, record_tags, study_tag
-from d2v_core.config import TrialConfig, leaves
-from sweeps.environment import code_version, user
+from sweeps.labels import (
+    param_text,
+    place_tags,
+    shown_params,
+    source_tags,
+    study_note,
+    trial_kind,
+)
 from sweeps.planning import PlannedCell, StudyPlan
 from sweeps.stores import Stores
 
@@ -98,8 +104,8 @@ class Tracker:
             self.client.update_run(run_id, status="RUNNING")
         else:
             tags = {
-                **self._source_tags(),
-                **_place_tags(plan, "study"),
+                **source_tags(self.command),
+                **place_tags(plan, "study"),
                 names.REQUEST_TAG: plan.request_id,
                 "mlflow.note.content": study_note(plan),
             }
@@ -135,8 +141,8 @@ class Tracker:
             self.client.set_tag(stored.run_id, study_tag(plan.name), cell.arm.label)
             return stored.run_id
         tags = {
-            **self._source_tags(),
-            **_place_tags(plan, "trial"),
+            **source_tags(self.command),
+            **place_tags(plan, "trial"),
             "mlflow.parentRunId": parent,
             names.KEY_TAG: cell.key,
             names.SEED_TAG: str(cell.seed),
@@ -235,7 +241,7 @@ class Tracker:
                 return runs
 
     def _log_params(self, run_id: str, settings: Mapping[str, Any]) -> None:
-        params = [Param(key, _text(value)) for key, value in settings.items()]
+        params = [Param(key, param_text(value)) for key, value in settings.items()]
         for start in range(0, len(params), PARAMS_PER_BATCH):
             batch = params[start : start + PARAMS_PER_BATCH]
             self.client.log_batch(run_id, params=batch)
@@ -249,57 +255,6 @@ class Tracker:
         )
         tag = InputTag(key="mlflow.data.context", value="training and evaluation")
         self.client.log_inputs(run_id, [DatasetInput(dataset, tags=[tag])])
-
-    def _source_tags(self) -> dict[str, str]:
-        version = code_version()
-        return {
-            "mlflow.user": user(),
-            "mlflow.source.type": "LOCAL",
-            "mlflow.source.name": self.command,
-            "mlflow.source.git.commit": version.commit,
-            "d2v.git.dirty": str(version.dirty).lower(),
-        }
-
-
-def _place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
-    request = plan.expanded.request
-    return {
-        names.ROLE_TAG: role,
-        names.MODALITY_TAG: request.modality,
-        names.SCALE_TAG: request.scale,
-    }
-
-
-def shown_params(cell: PlannedCell, plan: StudyPlan) -> dict[str, Any]:
-    """All settings, the arm, and the axis value under its short name.
-
-    MLflow's Compare page draws the first parameters that differ, in ASCII order,
-    against the first metric: capitals such as ``K``, then ``arm``.
-    """
-    axis, params = plan.expanded.study.axis, dict(leaves(cell.trial))
-    if axis is not None and cell.arm.value is not None:
-        params[axis.label] = cell.arm.value
-    return {"arm": cell.arm.label, **params}
-
-
-def trial_kind(trial: TrialConfig) -> str:
-    """What trials of equal cost have in common: objective and length."""
-    return f"{trial.objective.kind} {trial.training.num_steps}"
-
-
-def study_note(plan: StudyPlan) -> str:
-    """The text MLflow shows on a study's run."""
-    study = plan.expanded.study
-    source = f"{study.paper.where} of arXiv {study.paper.arxiv}" if study.paper else ""
-    return "\n\n".join(
-        part for part in (f"**{study.title}**", source, study.hypothesis) if part
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def checkpoint_of(stores: Stores, key: str) -> Path:

@@ -1,0 +1,66 @@
+"""What runs are called and carry in MLflow: names, tags, notes, parameters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ablations import record as names
+from d2v_core.config import TrialConfig, leaves
+from sweeps.environment import code_version, user
+from sweeps.planning import PlannedCell, StudyPlan
+
+
+def place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
+    """Where a run belongs: study or trial, modality, scale."""
+    request = plan.expanded.request
+    return {
+        names.ROLE_TAG: role,
+        names.MODALITY_TAG: request.modality,
+        names.SCALE_TAG: request.scale,
+    }
+
+
+def shown_params(cell: PlannedCell, plan: StudyPlan) -> dict[str, Any]:
+    """All settings, the arm, and the axis value under its short name.
+
+    MLflow's Compare page draws the first parameters that differ, in ASCII order,
+    against the first metric: capitals such as ``K``, then ``arm``.
+    """
+    axis, params = plan.expanded.study.axis, dict(leaves(cell.trial))
+    if axis is not None and cell.arm.value is not None:
+        params[axis.label] = cell.arm.value
+    return {"arm": cell.arm.label, **params}
+
+
+def trial_kind(trial: TrialConfig) -> str:
+    """What trials of equal cost have in common: objective and length."""
+    return f"{trial.objective.kind} {trial.training.num_steps}"
+
+
+def study_note(plan: StudyPlan) -> str:
+    """The text MLflow shows on a study's run."""
+    study = plan.expanded.study
+    source = f"{study.paper.where} of arXiv {study.paper.arxiv}" if study.paper else ""
+    return "\n\n".join(
+        part for part in (f"**{study.title}**", source, study.hypothesis) if part
+    )
+
+
+def param_text(value: Any) -> str:
+    """A setting as MLflow keeps it."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def source_tags(command: str) -> dict[str, str]:
+    """Who started a run, with which command and code."""
+    version = code_version()
+    return {
+        "mlflow.user": user(),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": command,
+        "mlflow.source.git.commit": version.commit,
+        "d2v.git.dirty": str(version.dirty).lower(),
+    }
