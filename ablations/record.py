@@ -22,6 +22,7 @@ MANIFEST_ARTIFACT = "study.json"
 KEY_TAG = "d2v.key"
 STATUS_TAG = "d2v.status"
 REASON_TAG = "d2v.reason"
+NOTES_TAG = "d2v.notes"
 SEED_TAG = "d2v.seed"
 ARM_TAG = "d2v.arm"
 MODALITY_TAG = "d2v.modality"
@@ -134,11 +135,16 @@ class Manifest(Section):
     """The command that made it."""
 
 
+TAG_LENGTH = 5_000
+"""Characters of a tag that every MLflow backend takes."""
+
+
 def record_tags(record: Record) -> dict[str, str]:
     """Tags that repeat a record on its run."""
     return {
         STATUS_TAG: record.status,
-        REASON_TAG: record.reason[:5_000],
+        REASON_TAG: record.reason[:TAG_LENGTH],
+        NOTES_TAG: "; ".join(record.notes)[:TAG_LENGTH],
         KEY_TAG: record.key,
         SEED_TAG: str(record.seed),
     }

@@ -15,7 +15,7 @@ from reports.table import Row, Table
 from reports.wording import trouble
 
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
-TRIAL_COLUMNS = ["arm", "seed", "key", "status", "reason"]
+TRIAL_COLUMNS = ["arm", "seed", "key", "status", "reason", "notes"]
 
 
 def to_markdown(table: Table) -> str:

@@ -22,6 +22,7 @@ from ablations.record import (
     KEY_TAG,
     MANIFEST_ARTIFACT,
     MODALITY_TAG,
+    NOTES_TAG,
     OPENED_TAG,
     REASON_TAG,
     RECORD_ARTIFACT,
@@ -112,7 +113,7 @@ def trial_frame(client: MlflowClient, manifest: Manifest) -> pd.DataFrame:
 
     Returns:
         Columns ``arm``, ``seed``, ``key``, ``status`` (``finished``, ``collapsed``,
-        ``failed``, ``unfinished`` or ``missing``), ``reason``, ``run_id``,
+        ``failed``, ``unfinished`` or ``missing``), ``reason``, ``notes``, ``run_id``,
         ``experiment_id``, ``ended`` (milliseconds since 1970, 0 when unknown), then one
         column per logged ``eval/`` and ``cost/`` metric, NaN where there is none.
     """
@@ -159,16 +160,17 @@ def _trial_row(run: Run | None, metrics: Iterable[str]) -> dict[str, Any]:
     if run is None:
         status, reason, logged = "missing", "not run yet", {}
         place: dict[str, Any] = {"run_id": "", "experiment_id": "", "ended": 0}
+        notes = ""
     else:
         status, reason = _status(run)
-        logged = run.data.metrics
+        logged, notes = run.data.metrics, run.data.tags.get(NOTES_TAG, "")
         place = {
             "run_id": run.info.run_id,
             "experiment_id": run.info.experiment_id,
             "ended": run.info.end_time or 0,
         }
     numbers = {name: logged.get(name, float("nan")) for name in metrics}
-    return {"status": status, "reason": reason, **place, **numbers}
+    return {"status": status, "reason": reason, "notes": notes, **place, **numbers}
 
 
 def _status(run: Run) -> tuple[str, str]:
