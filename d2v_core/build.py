@@ -14,20 +14,31 @@ from d2v_core.config.objective import (
     ConstantTau,
     L1Loss,
     L2Loss,
+    LinearTau,
+    Loss,
     SmoothL1Loss,
     SupervisedObjective,
     UntrainedObjective,
 )
-from d2v_core.config.trial import VisionTrial, depth_problem
+from d2v_core.config.trial import VisionTrial, depth_problem, groups_problem
 from d2v_core.config.vision import RandomMask
+from d2v_core.encoders.attention_window import teacher_window
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
+from d2v_core.encoders.vision_parts import local_features, parameter_names
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.heads import regression_head
 from d2v_core.learners import Data2Vec, Learner, Supervised, Untrained
-from d2v_core.losses import RegressionLoss, l1_loss, l2_loss, smooth_l1_loss
+from d2v_core.losses import (
+    RegressionLoss,
+    l1_loss,
+    l2_loss,
+    scale_factor,
+    scaled_loss,
+    smooth_l1_loss,
+)
 from d2v_core.masks import BlockMasks, MaskSampler, RandomMasks
 from d2v_core.randomness import global_torch_seed, numpy_generator
-from d2v_core.schedules import linear_tau, resolve_duration
+from d2v_core.schedules import cosine_tau, linear_tau, resolve_duration
 
 
 def build_learner(trial: VisionTrial, *, num_classes: int) -> Learner:
@@ -36,7 +47,8 @@ def build_learner(trial: VisionTrial, *, num_classes: int) -> Learner:
     Encoder weights depend on the seed alone, so that all arms start alike.
 
     Raises:
-        ConfigError: The encoder has fewer blocks than K, or no class token to pool.
+        ConfigError: The encoder lacks what the configuration asks for: K blocks, a
+            class token to pool, positions to share, a width the groups divide.
     """
     encoder = build_encoder(trial)
     _check_encoder(trial, encoder)
@@ -54,11 +66,15 @@ def build_learner(trial: VisionTrial, *, num_classes: int) -> Learner:
             head=regression_head(encoder.dim, trial.head.depth),
             draw_mask=build_mask_drawer(trial, encoder.grid),
             tau=build_tau(trial),
-            loss=build_loss(trial),
+            loss=build_loss(trial, encoder.dim),
             feature=trial.target.feature,
             top_k=trial.target.top_k,
             layer_norm=trial.target.layer_norm,
             final_norm=trial.target.final_norm,
+            num_groups=trial.target.num_groups,
+            shared=parameter_names(encoder, trial.teacher.shares),
+            restrict=teacher_window(encoder, trial.teacher.context),
+            local_features=partial(local_features, encoder),
         )
 
 
@@ -78,8 +94,7 @@ def check_buildable(trial: VisionTrial) -> int:
     """Build the encoder without memory; the number of its parameters.
 
     Raises:
-        ConfigError: timm refuses the model, it has fewer blocks than K, or no class
-            token to pool.
+        ConfigError: timm refuses the model, or as :func:`build_learner`.
     """
     encoder = _build_on_meta(trial)
     _check_encoder(trial, encoder)
@@ -94,6 +109,12 @@ def _check_encoder(trial: VisionTrial, encoder: VisionEncoder) -> None:
         name = trial.vision.timm_model
         rule = f"class_token needs a model that has one, {name!r} has none"
         problems.append(Problem("evaluation.pooling", rule))
+    if encoder.dim % trial.target.num_groups:
+        problems.append(groups_problem(trial.target.num_groups, encoder.dim))
+    try:
+        parameter_names(encoder, trial.teacher.shares)
+    except ValueError as error:
+        problems.append(Problem("teacher.shares", str(error)))
     if problems:
         raise ConfigError(problems)
 
@@ -148,16 +169,19 @@ def build_tau(trial: VisionTrial) -> Callable[[int], float]:
         value = tau.value
         return lambda step: value
     return partial(
-        linear_tau,
+        linear_tau if isinstance(tau, LinearTau) else cosine_tau,
         start=tau.start,
         end=tau.end,
         anneal_steps=resolve_duration(tau.anneal, trial.training.num_steps),
     )
 
 
-def build_loss(trial: VisionTrial) -> RegressionLoss:
-    """The configured distance."""
-    loss = trial.loss
+def build_loss(trial: VisionTrial, dim: int) -> RegressionLoss:
+    """The configured distance of ``dim`` channels, times its scale."""
+    return scaled_loss(_distance(trial.loss), scale_factor(trial.loss.scale, dim))
+
+
+def _distance(loss: Loss) -> RegressionLoss:
     match loss:
         case SmoothL1Loss():
             return partial(smooth_l1_loss, beta=loss.beta)

@@ -8,13 +8,17 @@ update (:mod:`d2v_core.randomness`). Read back with ``weights_only=True``.
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
+import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from d2v_core.errors import ConfigError, Problem
 from d2v_core.health import Collapse
 from d2v_core.learners import Learner
 
@@ -31,6 +35,8 @@ class TrainingState:
         step: Updates done.
         seconds: Training time so far.
         collapse: The first collapse seen.
+        pixel_mean: Per channel, what the data subtracts; for who uses the encoder.
+        pixel_std: Likewise, what it divides by.
     """
 
     learner: Learner
@@ -38,6 +44,8 @@ class TrainingState:
     step: int = 0
     seconds: float = 0.0
     collapse: Collapse | None = None
+    pixel_mean: tuple[float, ...] = ()
+    pixel_std: tuple[float, ...] = ()
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
@@ -50,6 +58,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "module": state.learner.module.state_dict(),
         "extra": state.learner.extra_state(),
         "optimizer": state.optimizer.state_dict(),
+        "pixel_mean": state.pixel_mean,
+        "pixel_std": state.pixel_std,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -67,18 +77,52 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     """Restore ``state`` in place.
 
     Raises:
-        ValueError: The checkpoint has another version.
+        ConfigError: As :func:`read_checkpoint` and :func:`restore_networks`.
     """
     device = next(state.learner.module.parameters()).device
-    content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    if content["version"] != VERSION:
-        raise ValueError(
-            f"{path}: checkpoint version must be {VERSION}, got {content['version']}; "
-            "delete the file to start this trial again"
-        )
-    state.learner.module.load_state_dict(content["module"])
-    state.learner.load_extra_state(content["extra"])
+    content = read_checkpoint(path, device)
+    restore_networks(path, content, state.learner)
     state.optimizer.load_state_dict(content["optimizer"])
     state.step, state.seconds = content["step"], content["seconds"]
     collapse = content["collapse"]
     state.collapse = Collapse(**collapse) if collapse else None
+
+
+def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """The content as written, its tensors on ``device``; nothing in it can run.
+
+    Raises:
+        ConfigError: The file is no checkpoint, or one of another version.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError):
+        content = None
+    if not isinstance(content, dict) or "version" not in content:
+        raise _problem(path, "must be a checkpoint that d2v train has written")
+    if content["version"] != VERSION:
+        raise _problem(
+            path,
+            f"checkpoint version must be {VERSION}, got {content['version']}; "
+            "delete the file to start this trial again",
+        )
+    return content
+
+
+def restore_networks(path: Path, content: Mapping[str, Any], learner: Learner) -> None:
+    """Give the learner's networks the weights of a checkpoint.
+
+    Raises:
+        ConfigError: The checkpoint is of other networks.
+    """
+    try:
+        learner.module.load_state_dict(content["module"])
+        learner.load_extra_state(content["extra"])
+    except RuntimeError as error:
+        difference = textwrap.shorten(str(error).splitlines()[-1], 160)
+        rule = "must have been written with the same recipe and --set options; "
+        raise _problem(path, rule + difference) from None
+
+
+def _problem(path: Path, rule: str) -> ConfigError:
+    return ConfigError([Problem("checkpoint", f"{path}: {rule}")])

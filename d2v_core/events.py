@@ -70,6 +70,23 @@ class Collapsed:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """The last update is done and evaluation follows; the state is final.
+
+    A run that continues from it trains nothing.
+
+    Attributes:
+        state: What is evaluated.
+    """
+
+    state: TrainingState
+
+    def save(self, path: Path) -> None:
+        """Write the final checkpoint, whole or not at all."""
+        save_checkpoint(path, self.state)
+
+
+@dataclass(frozen=True)
 class Finished:
     """The trial is over.
 
@@ -88,4 +105,4 @@ class Finished:
     notes: tuple[str, ...] = ()
 
 
-Event = Started | Progress | CheckpointDue | Collapsed | Finished
+Event = Started | Progress | CheckpointDue | Collapsed | Trained | Finished

@@ -2,7 +2,9 @@
 
 The loss says nothing: it rises while targets get richer (fairseq #4177). Spread is
 measured as in fairseq ``data2vec_audio.py`` 502-517: there called variance, it is a
-standard deviation.
+standard deviation. It can be met while the convolutional encoder below is dead
+(fairseq #5239) and says nothing about whether predictions follow their targets: hence
+the local features' rank, and the gain over a constant.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def mean_std(features: Float[Tensor, "masked dim"]) -> float:
+def mean_std(features: Float[Tensor, "rows dim"]) -> float:
     """Mean over channels of ``sqrt(var + 1e-6)``, the (unbiased) variance over rows."""
     variance = features.float().var(dim=0)
     return float(torch.sqrt(variance + 1e-6).mean())
 
 
-def effective_rank(features: Float[Tensor, "masked dim"]) -> float:
+def effective_rank(features: Float[Tensor, "rows dim"]) -> float:
     """Exponential of the entropy of the normalised singular values.
 
     Roy and Vetterli 2007, of the centred features: 1 when all rows lie on a line, the
@@ -33,6 +35,22 @@ def effective_rank(features: Float[Tensor, "masked dim"]) -> float:
     if float(total) < 1e-12:
         return 0.0
     return float(torch.exp(torch.special.entr(singular / total).sum()))
+
+
+def gain_over_constant(
+    prediction: Float[Tensor, "masked dim"], target: Float[Tensor, "masked dim"]
+) -> float:
+    """Share of the targets' variance that the prediction explains.
+
+    ``1 - squared error / squared error of the best constant``, the best constant being
+    the targets' mean per channel over these rows: 1 is perfect, 0 no better than the
+    constant, negative worse. 0 when the targets are constant: nothing to explain.
+    """
+    target = target.float()
+    spread = float((target - target.mean(dim=0)).square().mean())
+    if spread < 1e-12:
+        return 0.0
+    return 1.0 - float((prediction.float() - target).square().mean()) / spread
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ training loop knows nothing else about the objective, and nothing of the modalit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,20 +18,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d2v_core.encoders.encoder import Encoder, Feature
-from d2v_core.health import effective_rank, mean_std
+from d2v_core.health import effective_rank, gain_over_constant, mean_std
 from d2v_core.losses import RegressionLoss
 from d2v_core.targets import Normalisation, average_top_k_layers
 from d2v_core.teacher import EmaTeacher
 
 Measure = Callable[[], Mapping[str, float]]
+Restriction = Callable[[Any], AbstractContextManager[object]]
+"""Limits a network's attention while the context is open."""
+LocalFeatures = Callable[[Tensor], Float[Tensor, "rows dim"]]
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """The loss of one batch, and metrics that are computed only when asked for."""
+    """The loss of one batch, and metrics that are computed only when asked for.
+
+    Attributes:
+        loss: What is minimised.
+        measure: Metrics that are looked at to see a collapse, and logged.
+        describe: Costlier metrics that are logged only; to be called before the
+            optimiser changes the weights.
+    """
 
     loss: Float[Tensor, ""]
     measure: Measure
+    describe: Measure = dict
 
 
 @runtime_checkable
@@ -77,6 +90,11 @@ class Data2Vec:
         top_k: Number of top teacher layers averaged.
         layer_norm: Normalisation of each layer.
         final_norm: Normalisation of the average.
+        num_groups: Groups of channels where a normalisation is ``group``.
+        shared: Names of the parameters the teacher takes from the student.
+        restrict: Limits the teacher's attention while targets are made.
+        local_features: The student's features of each position on its own, before any
+            attention; None: their rank is not reported.
     """
 
     def __init__(
@@ -91,12 +109,24 @@ class Data2Vec:
         top_k: int,
         layer_norm: Normalisation,
         final_norm: Normalisation,
+        num_groups: int = 1,
+        shared: frozenset[str] = frozenset(),
+        restrict: Restriction = nullcontext,
+        local_features: LocalFeatures | None = None,
     ) -> None:
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self.student, self.teacher = encoder, EmaTeacher(encoder)
         self._draw_mask, self._tau, self._loss = draw_mask, tau, loss
         self._feature, self._top_k = feature, top_k
-        self._layer_norm, self._final_norm = layer_norm, final_norm
+        self._average = partial(
+            average_top_k_layers,
+            layer_norm=layer_norm,
+            final_norm=final_norm,
+            num_groups=num_groups,
+        )
+        self._tokenwise = {layer_norm, final_norm} <= {"none", "layer"}
+        self._shared, self._restrict = shared, restrict
+        self._local_features = local_features
 
     def to(self, device: torch.device) -> None:
         """Move student, head and teacher."""
@@ -107,27 +137,40 @@ class Data2Vec:
         """Regress the teacher's targets at the masked positions; labels are unused."""
         mask = self._draw_mask(len(inputs), step)
         positions = mask.flatten().nonzero().squeeze(1).to(inputs.device)
-        targets = self.targets(inputs).flatten(0, 1)[positions]
-        tokens = self.student(inputs, mask.to(inputs.device))
-        predictions = self.module["head"](tokens.flatten(0, 1)[positions])
+        targets = self._masked_targets(inputs, mask, positions)
+        tokens = self.student.masked_tokens(inputs, mask, positions)
+        predictions = self.module["head"](tokens)
         return StepResult(
             loss=self._loss(predictions, targets),
             measure=lambda: self._measure(step, predictions.detach(), targets),
+            describe=lambda: self._describe(inputs, predictions.detach(), targets),
         )
 
     @torch.no_grad()
     def targets(self, inputs: Tensor) -> Float[Tensor, "batch tokens dim"]:
         """Targets of every position, from the teacher and the unmasked input."""
-        layers = self.teacher.network.top_layers(
-            inputs, feature=self._feature, top_k=self._top_k
-        )
-        return average_top_k_layers(
-            layers, layer_norm=self._layer_norm, final_norm=self._final_norm
-        )
+        with self._restrict(self.teacher.network):
+            layers = self.teacher.network.top_layers(
+                inputs, feature=self._feature, top_k=self._top_k
+            )
+        return self._average(layers)
+
+    @torch.no_grad()
+    def _masked_targets(
+        self, inputs: Tensor, mask: Tensor, positions: Tensor
+    ) -> Float[Tensor, "masked dim"]:
+        """:meth:`targets` at the masked positions; others only if a norm needs them."""
+        if not self._tokenwise:
+            return self.targets(inputs).flatten(0, 1)[positions]
+        with self._restrict(self.teacher.network):
+            layers = self.teacher.network.masked_top_layers(
+                inputs, mask, positions, feature=self._feature, top_k=self._top_k
+            )
+        return self._average([layer.unsqueeze(0) for layer in layers]).squeeze(0)
 
     def after_update(self, step: int) -> None:
         """Move the teacher towards the student."""
-        self.teacher.update(self.student, self._tau(step))
+        self.teacher.update(self.student, self._tau(step), self._shared)
 
     def network(self, which: Literal["student", "teacher"]) -> Encoder:
         """The student's or the teacher's encoder."""
@@ -146,10 +189,22 @@ class Data2Vec:
     ) -> dict[str, float]:
         return {
             "target/std": mean_std(targets),
-            "target/effective_rank": effective_rank(targets),
             "prediction/std": mean_std(predictions),
             "teacher/tau": self._tau(step),
         }
+
+    @torch.no_grad()
+    def _describe(
+        self, inputs: Tensor, predictions: Tensor, targets: Tensor
+    ) -> dict[str, float]:
+        described = {
+            "target/effective_rank": effective_rank(targets),
+            "prediction/gain": gain_over_constant(predictions, targets),
+        }
+        if self._local_features is not None:
+            rank = effective_rank(self._local_features(inputs))
+            described["student/local_effective_rank"] = rank
+        return described
 
 
 class SingleNetwork:

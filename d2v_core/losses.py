@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +14,35 @@ RegressionLoss = Callable[
     [Float[Tensor, "masked dim"], Float[Tensor, "masked dim"]], Float[Tensor, ""]
 ]
 """Mean over all elements of all masked positions of the batch, pooled."""
+
+
+def scale_factor(scale: float | Literal["inverse_sqrt_dim", "sum"], dim: int) -> float:
+    """What the mean over elements is multiplied by.
+
+    The references sum over the ``dim`` channels, which is ``dim`` times the mean:
+    ``sum`` leaves it at that (fairseq ``data2vec_text.py`` with ``loss_scale`` 1),
+    ``inverse_sqrt_dim`` divides by the root of ``dim`` (``data2vec_audio.py``).
+    """
+    match scale:
+        case "sum":
+            return float(dim)
+        case "inverse_sqrt_dim":
+            return dim / math.sqrt(dim)
+        case _:
+            return scale
+
+
+def scaled_loss(loss: RegressionLoss, factor: float) -> RegressionLoss:
+    """The loss times a constant."""
+    if factor == 1.0:
+        return loss
+
+    def scaled(
+        prediction: Float[Tensor, "masked dim"], target: Float[Tensor, "masked dim"]
+    ) -> Float[Tensor, ""]:
+        return factor * loss(prediction, target)
+
+    return scaled
 
 
 def l2_loss(

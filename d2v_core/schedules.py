@@ -1,12 +1,18 @@
 """Learning rate and EMA decay as functions of the update.
 
-Linear tau: fairseq ``data2vec_audio.py`` 87-90 and 172-185.
+Linear tau: fairseq ``data2vec_audio.py`` 87-90 and 172-185. Cosine tau: BYOL
+(arXiv 2006.07733, implementation details). Tri-stage: fairseq
+``tri_stage_lr_scheduler.py`` at 00bc2798. Departure: every warm-up starts at 0, where
+fairseq's tri-stage starts at 1 % of the peak.
 """
 
 from __future__ import annotations
 
 import math
 from typing import Literal
+
+Decay = Literal["cosine", "linear", "constant", "tri_stage"]
+"""Shape of the learning rate after the warm-up."""
 
 
 def resolve_duration(duration: int | float, num_steps: int) -> int:
@@ -23,6 +29,18 @@ def linear_tau(step: int, *, start: float, end: float, anneal_steps: int) -> flo
     return end - (end - start) * (1.0 - step / anneal_steps)
 
 
+def cosine_tau(step: int, *, start: float, end: float, anneal_steps: int) -> float:
+    """EMA decay of update ``step`` (from 1): half a cosine to ``end``, then constant.
+
+    ``end - (end - start) * (cos(pi * step / anneal_steps) + 1) / 2``; with ``end`` 1
+    and the whole run as ramp it is BYOL's ``1 - (1 - start) * (cos(...) + 1) / 2``.
+    """
+    if step >= anneal_steps:
+        return end
+    remaining = 0.5 * (1.0 + math.cos(math.pi * step / anneal_steps))
+    return end - (end - start) * remaining
+
+
 def learning_rate(
     step: int,
     *,
@@ -30,17 +48,24 @@ def learning_rate(
     final: float,
     warmup_steps: int,
     num_steps: int,
-    decay: Literal["cosine", "linear", "constant"],
+    decay: Decay,
+    hold_steps: int = 0,
 ) -> float:
-    """Learning rate of update ``step`` (from 1): linear warm-up, then decay.
+    """Learning rate of update ``step`` (from 1): linear warm-up, hold, then decay.
 
-    The peak is reached at update ``warmup_steps``, the final value at ``num_steps``.
+    The peak is reached at update ``warmup_steps`` and left after ``hold_steps`` more,
+    the final value is reached at ``num_steps``. ``tri_stage`` decays by the same factor
+    at every update: ``peak * exp(-decay_factor * t)``.
     """
     if step <= warmup_steps:
         return peak * step / warmup_steps
-    if decay == "constant":
+    decay_start = warmup_steps + hold_steps
+    if decay == "constant" or step <= decay_start:
         return peak
-    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    progress = (step - decay_start) / max(1, num_steps - decay_start)
+    if decay == "tri_stage":
+        decay_factor = -math.log(final / peak)
+        return peak * math.exp(-decay_factor * progress)
     remaining = (
         0.5 * (1.0 + math.cos(math.pi * progress))
         if decay == "cosine"

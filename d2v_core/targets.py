@@ -2,7 +2,9 @@
 
 Paper section 3.3; fairseq ``data2vec_audio.py`` 406-449. Every normalisation is without
 learned parameters, "so that the model doesn't learn to favor a particular layer"
-(fairseq #4199), and computed in float32 with epsilon 1e-5.
+(fairseq #4199), and computed in float32 with epsilon 1e-5. Departure: ``group`` is
+always over tokens and channels of a sample; fairseq's is so only after its batch or
+instance norm, and without takes the batch for the tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-Normalisation = Literal["none", "instance", "layer", "batch"]
+Normalisation = Literal["none", "instance", "layer", "batch", "group"]
 
 EPSILON = 1e-5
 """PyTorch's default, which both references use in the target norms."""
@@ -26,6 +28,7 @@ def average_top_k_layers(
     *,
     layer_norm: Normalisation,
     final_norm: Normalisation,
+    num_groups: int = 1,
 ) -> Float[Tensor, "batch tokens dim"]:
     """The target of every position.
 
@@ -33,20 +36,25 @@ def average_top_k_layers(
         layers: Activations of the K top teacher layers, without prefix tokens.
         layer_norm: Applied to each layer before averaging.
         final_norm: Applied once after averaging.
+        num_groups: Groups of channels where a norm is ``group``.
     """
     total = torch.zeros_like(layers[0], dtype=torch.float32)
     for layer in layers:
-        total += normalise(layer.float(), layer_norm)
-    return normalise(total / len(layers), final_norm)
+        total += normalise(layer.float(), layer_norm, num_groups=num_groups)
+    return normalise(total / len(layers), final_norm, num_groups=num_groups)
 
 
 def normalise(
-    features: Float[Tensor, "batch tokens dim"], kind: Normalisation
+    features: Float[Tensor, "batch tokens dim"],
+    kind: Normalisation,
+    *,
+    num_groups: int = 1,
 ) -> Float[Tensor, "batch tokens dim"]:
     """Zero mean and unit (biased) variance over the axes that ``kind`` names.
 
     ``instance``: tokens of one sample, per channel. ``layer``: channels of one token.
-    ``batch``: tokens and samples, per channel.
+    ``batch``: tokens and samples, per channel. ``group``: tokens of one sample and the
+    channels of one of ``num_groups`` equal groups.
     """
     match kind:
         case "none":
@@ -57,13 +65,16 @@ def normalise(
             return _standardise(features, axes=(1,))
         case "batch":
             return _standardise(features, axes=(0, 1))
+        case "group":
+            grouped = features.reshape(*features.shape[:2], num_groups, -1)
+            return _standardise(grouped, axes=(1, 3)).flatten(2)
         case _:
             assert_never(kind)
 
 
 def _standardise(
-    features: Float[Tensor, "batch tokens dim"], axes: tuple[int, ...]
-) -> Float[Tensor, "batch tokens dim"]:
+    features: Float[Tensor, "*axes"], axes: tuple[int, ...]
+) -> Float[Tensor, "*axes"]:
     # Two passes: on channels-last activations faster than torch.var_mean, and exact.
     centred = features - features.mean(dim=axes, keepdim=True)
     variance = centred.square().mean(dim=axes, keepdim=True)

@@ -4,17 +4,23 @@ Paper section 3.2; fairseq ``ema_module.py``; ``data2vec_vision`` at af9a3634 (t
 ``ModelEmaV2`` over the whole encoder). Departures, each a fault of a reference: exactly
 one step after each optimiser update (fairseq steps once per micro-batch), and buffers
 are copied, never averaged (averaging rounds integer relative-position indices down).
+
+Parts may be shared instead of averaged, as fairseq does with ``skip_keys`` for the
+positions (``data2vec_audio.py`` 149-164) and by running the feature encoder once.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
+Pairs = tuple[list[Tensor], list[Tensor]]
+"""The teacher's tensors, and the student's beside them."""
 
 
 class EmaTeacher(Generic[Network]):
@@ -28,21 +34,41 @@ class EmaTeacher(Generic[Network]):
 
     def __init__(self, student: Network) -> None:
         self.network = copy.deepcopy(student).requires_grad_(False).eval()
-        self._followed: Network | None = None
-        self._pairs: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self._followed: tuple[Network, frozenset[str]] | None = None
+        self._averaged: Pairs = ([], [])
+        self._shared: Pairs = ([], [])
 
     @torch.no_grad()
-    def update(self, student: Network, tau: float) -> None:
-        """``teacher = tau * teacher + (1 - tau) * student``; buffers are copied."""
-        if self._followed is not student:  # walking the modules costs more than lerp
-            own: list[Tensor] = list(self.network.parameters())
-            new: list[Tensor] = list(student.parameters())
-            self._followed, self._pairs = student, (own, new)
-        own, new = self._pairs
-        if tau == 0.0:
-            torch._foreach_copy_(own, new)
-        else:
-            torch._foreach_lerp_(own, new, 1.0 - tau)
+    def update(
+        self, student: Network, tau: float, shared: Collection[str] = frozenset()
+    ) -> None:
+        """``teacher = tau * teacher + (1 - tau) * student``; buffers are copied.
+
+        Args:
+            student: The network to follow.
+            tau: Share of the teacher that is kept.
+            shared: Names of parameters that are copied instead, whatever tau is.
+        """
+        if self._followed is None or not (
+            self._followed[0] is student and self._followed[1] == shared
+        ):  # walking the modules costs more than lerp
+            self._follow(student, shared)
+        if self._shared[0]:
+            torch._foreach_copy_(*self._shared)
+        if self._averaged[0] and tau == 0.0:
+            torch._foreach_copy_(*self._averaged)
+        elif self._averaged[0]:
+            torch._foreach_lerp_(*self._averaged, 1.0 - tau)
         buffers = zip(self.network.buffers(), student.buffers(), strict=True)
         for buffer, source in buffers:
             buffer.copy_(source)
+
+    def _follow(self, student: Network, shared: Collection[str]) -> None:
+        theirs = dict(student.named_parameters())
+        assert set(shared) <= set(theirs), f"unknown: {set(shared) - set(theirs)}"
+        self._averaged, self._shared = ([], []), ([], [])
+        for name, own in self.network.named_parameters():
+            pairs = self._shared if name in shared else self._averaged
+            pairs[0].append(own)
+            pairs[1].append(theirs[name])
+        self._followed = (student, frozenset(shared))

@@ -81,7 +81,8 @@ def train(
         collapse = find_collapse(step, measures, thresholds) if checked else None
         newly_collapsed = collapse is not None and state.collapse is None
         logged |= newly_collapsed
-        metrics = {**window.means(), **measures} if logged else {}
+        described = result.describe() if logged else {}
+        metrics = {**window.means(), **measures, **described} if logged else {}
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         learner.after_update(step)
@@ -171,6 +172,7 @@ def build_learning_rate(
 ) -> Callable[[int], float]:
     """Learning rate of an update (from 1)."""
     warmup_steps = resolve_duration(config.warmup, num_steps)
+    hold_steps = resolve_duration(config.hold, num_steps)
 
     def at(step: int) -> float:
         return learning_rate(
@@ -180,6 +182,7 @@ def build_learning_rate(
             warmup_steps=warmup_steps,
             num_steps=num_steps,
             decay=config.decay,
+            hold_steps=hold_steps,
         )
 
     return at

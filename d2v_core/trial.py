@@ -17,7 +17,15 @@ from d2v_core.data.images import ImageDataset
 from d2v_core.data.vision import load_vision_data
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.evaluation.protocol import evaluate
-from d2v_core.events import CheckpointDue, Collapsed, Event, Finished, Progress, Started
+from d2v_core.events import (
+    CheckpointDue,
+    Collapsed,
+    Event,
+    Finished,
+    Progress,
+    Started,
+    Trained,
+)
 from d2v_core.schedules import resolve_duration
 from d2v_core.training import build_learning_rate, build_optimizer, train
 
@@ -47,7 +55,12 @@ def run_trial(
     encoder = learner.network(trial.evaluation.network)
     assert isinstance(encoder, VisionEncoder)
     optimizer = build_optimizer(learner.module, trial.optimizer)
-    state = TrainingState(learner=learner, optimizer=optimizer)
+    state = TrainingState(
+        learner=learner,
+        optimizer=optimizer,
+        pixel_mean=tuple(map(float, dataset.mean)),
+        pixel_std=tuple(map(float, dataset.std)),
+    )
     if checkpoint is not None and checkpoint.exists():
         load_checkpoint(checkpoint, state)
     num_steps = num_updates(trial)
@@ -56,7 +69,9 @@ def run_trial(
         num_steps=num_steps,
         num_parameters=sum(p.numel() for p in encoder.parameters()),
     )
-    yield from _training(trial, state, dataset)
+    if state.collapse is None or trial.health.on_collapse == "continue":
+        yield from _training(trial, state, dataset)
+    yield Trained(state)
     started = time.perf_counter()
     evaluation = evaluate(encoder, dataset, trial.evaluation, seed=trial.seed)
     seconds = time.perf_counter() - started

@@ -16,7 +16,10 @@ MAY_IMPORT = {
     "reports": {"ablations", "d2v_core"},
 }
 NEVER = {
-    "d2v_core": {"ray", "mlflow", "optuna", "pandas", "matplotlib", "typer", "rich"},
+    "d2v_core": {
+        *("ray", "mlflow", "optuna", "pandas", "matplotlib", "typer", "rich"),
+        "transformers",
+    },
     "ablations": {"ray", "mlflow", "optuna", "pandas", "torch", "timm", "matplotlib"},
     "sweeps": {"matplotlib"},
     "reports": {"ray", "torch", "timm"},

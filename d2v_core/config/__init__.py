@@ -2,6 +2,7 @@
 
 from d2v_core.config.base import Section, is_identity, leaves
 from d2v_core.config.objective import (
+    CosineTau,
     Data2VecObjective,
     L1Loss,
     L2Loss,
@@ -17,6 +18,7 @@ from d2v_core.config.trial import TRIAL_TYPES, TrialConfig, VisionTrial
 
 __all__ = [
     "TRIAL_TYPES",
+    "CosineTau",
     "Data2VecObjective",
     "L1Loss",
     "L2Loss",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
 from d2v_core.config.base import Section
 
@@ -18,7 +18,20 @@ Duration = (
 """A number of optimiser updates (integer) or a fraction of the run (float, 0 to 1)."""
 
 TargetFeature = Literal["ffn", "attention", "ffn_residual", "block"]
-LayerNormalisation = Literal["none", "instance", "layer", "batch"]
+LayerNormalisation = Literal["none", "instance", "layer", "batch", "group"]
+
+SharedPart = Literal["patch_embedding", "positions"]
+"""A part of the encoder that the teacher may take from the student."""
+
+LossScale = (
+    Annotated[StrictFloat, Field(gt=0.0, allow_inf_nan=False)]
+    | Literal["inverse_sqrt_dim", "sum"]
+)
+"""Multiplies the loss, which is the mean over all elements (masked positions times
+channels), as vision's is: 1. ``inverse_sqrt_dim`` gives the sum over channels divided
+by their root (mean times sqrt(dim)), speech's loss; ``sum`` gives the sum over channels
+(mean times dim), text's with ``loss_scale`` 1. Adam divides the scale out again: it
+matters through gradient clipping and epsilon only."""
 
 
 class Data2VecObjective(Section):
@@ -80,11 +93,17 @@ class TargetConfig(Section):
     layer_norm: LayerNormalisation = "layer"
     """Parameter-free normalisation of each layer before averaging. ``instance`` is over
     the tokens of one sample per channel, ``batch`` over tokens and samples per channel,
-    ``layer`` over the channels of one token."""
+    ``layer`` over the channels of one token, ``group`` over the tokens of one sample
+    and the channels of one group (fairseq ``group_norm_target_layer``, which as
+    released takes the wrong axes and is used by no shipped recipe)."""
 
     final_norm: LayerNormalisation = "layer"
     """The same choice, applied once after averaging (README:
     ``--post_target_layer_norm``)."""
+
+    num_groups: int = Field(1, ge=1)
+    """Groups of neighbouring channels for ``group``, as in PyTorch's GroupNorm; must
+    divide the encoder's width."""
 
 
 class LinearTau(Section):
@@ -99,6 +118,20 @@ class LinearTau(Section):
     """Length of the ramp: updates (integer) or fraction of the run (float)."""
 
 
+class CosineTau(Section):
+    """tau rises along half a cosine from start to end, then stays (BYOL)."""
+
+    kind: Literal["cosine"] = "cosine"
+    start: float = Field(0.996, ge=0.0, le=1.0)
+    """tau at the start of the ramp, BYOL's tau_base; update t of a ramp of n updates
+    gets ``end - (end - start) (cos(pi t/n) + 1) / 2``."""
+    end: float = Field(1.0, ge=0.0, le=1.0)
+    """tau once the ramp is over; with 1 and the whole run as ramp this is BYOL's
+    ``1 - (1 - start) (cos(pi t/n) + 1) / 2``."""
+    anneal: Duration = 1.0
+    """Length n of the ramp: updates (integer) or fraction of the run (float)."""
+
+
 class ConstantTau(Section):
     """The same tau at every update; 0 copies the student, 1 freezes the teacher."""
 
@@ -107,11 +140,30 @@ class ConstantTau(Section):
     """Share of the teacher that is kept at each update."""
 
 
+def _canonical(parts: tuple[SharedPart, ...]) -> tuple[SharedPart, ...]:
+    return tuple(sorted(set(parts)))
+
+
 class TeacherConfig(Section):
     """The exponentially moving average of the student (paper section 3.2)."""
 
-    tau: Annotated[LinearTau | ConstantTau, Field(discriminator="kind")] = ConstantTau()
+    tau: Annotated[LinearTau | CosineTau | ConstantTau, Field(discriminator="kind")] = (
+        ConstantTau()
+    )
     """Schedule of the EMA decay; the released ViT-B recipe keeps 0.9998."""
+    shares: Annotated[tuple[SharedPart, ...], AfterValidator(_canonical)] = Field(
+        (), strict=False
+    )
+    """Parts the teacher takes from the student at every update instead of averaging
+    them; order and repetition do not matter. The paper shares the feature encoder and
+    the positions (section 3.2: "more efficient and slightly more accurate"); the
+    released vision code averages everything. ``positions`` are absolute ones; tables of
+    relative positions belong to the attention and are always averaged."""
+    context: float | None = Field(None, gt=0.0, le=1.0)
+    """Share of the positions that each position of the teacher attends to, the nearest
+    ones (paper Figure 3); null: all. Below 1 no position sees the class token, which
+    would pass everything on. The student, and the teacher under evaluation, always
+    attend to everything."""
 
 
 class SmoothL1Loss(Section):
@@ -120,18 +172,27 @@ class SmoothL1Loss(Section):
     kind: Literal["smooth_l1"] = "smooth_l1"
     beta: float = Field(2.0, gt=0.0)
     """Error at which the quadratic part ends; ViT-B uses 2."""
+    scale: LossScale = 1.0
+    """Multiplies the mean over elements: by a number (vision 1), by the root of the
+    width (``inverse_sqrt_dim``, speech) or by the width (``sum``, text)."""
 
 
 class L2Loss(Section):
     """Squared error."""
 
     kind: Literal["l2"] = "l2"
+    scale: LossScale = 1.0
+    """Multiplies the mean over elements: by a number (vision 1), by the root of the
+    width (``inverse_sqrt_dim``, speech) or by the width (``sum``, text)."""
 
 
 class L1Loss(Section):
     """Absolute error."""
 
     kind: Literal["l1"] = "l1"
+    scale: LossScale = 1.0
+    """Multiplies the mean over elements: by a number (vision 1), by the root of the
+    width (``inverse_sqrt_dim``, speech) or by the width (``sum``, text)."""
 
 
 Loss = Annotated[SmoothL1Loss | L2Loss | L1Loss, Field(discriminator="kind")]

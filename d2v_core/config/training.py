@@ -18,10 +18,16 @@ class OptimizerConfig(Section):
     warmup: Duration = 10 / 800
     """Linear warm-up from 0: updates or fraction of the run. The released command warms
     up for 10 of 800 epochs; the paper says 40."""
-    decay: Literal["cosine", "linear", "constant"] = "cosine"
-    """Shape after the warm-up, down to ``final_learning_rate``."""
+    decay: Literal["cosine", "linear", "constant", "tri_stage"] = "cosine"
+    """Shape after the warm-up, down to ``final_learning_rate``. ``tri_stage`` (paper
+    sections 4.2, 4.3: speech and text) holds the peak for ``hold``, then falls by the
+    same factor at every update."""
+    hold: Duration = 0
+    """Updates or fraction of the run at the peak, for ``tri_stage`` only: 0.9 for
+    speech (warm-up 0.03, decay the last 0.07), 0.8 for text (0.05 and 0.15)."""
     final_learning_rate: float = Field(1e-5, ge=0.0)
-    """Learning rate at the last update."""
+    """Learning rate at the last update. fairseq's ``tri_stage`` ends at 1 % of the
+    peak, which is 5e-6 for speech."""
     weight_decay: float = Field(0.05, ge=0.0)
     """Decoupled weight decay of matrices; vectors (biases, norms, layer scale) and
     tokens have none."""

@@ -33,6 +33,7 @@ from d2v_core.config.vision import (
     VisionMask,
 )
 from d2v_core.errors import Problem
+from d2v_core.schedules import resolve_duration
 
 
 class TrialConfig(Section):
@@ -78,7 +79,7 @@ class VisionTrial(TrialConfig):
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> VisionTrial:
-        problems = _check_sizes(self)
+        problems = _check_sizes(self) + _check_groups(self) + _check_schedule(self)
         if problems:
             raise PydanticCustomError(
                 "across_sections",
@@ -112,6 +113,48 @@ def _check_sizes(trial: VisionTrial) -> list[Problem]:
             )
         )
     return problems
+
+
+def _check_groups(trial: VisionTrial) -> list[Problem]:
+    target, width = trial.target, trial.vision.width
+    if "group" not in (target.layer_norm, target.final_norm):
+        if target.num_groups == 1:
+            return []
+        rule = "is for layer_norm or final_norm group; must be 1 without"
+        return [Problem("target.num_groups", f"{rule}, got {target.num_groups}")]
+    if width is not None and width % target.num_groups:
+        return [groups_problem(target.num_groups, width)]
+    return []
+
+
+def _check_schedule(trial: TrialConfig) -> list[Problem]:
+    optimizer, num_steps, problems = trial.optimizer, trial.training.num_steps, []
+    if optimizer.decay != "tri_stage":
+        if not optimizer.hold:
+            return []
+        rule = f"is for decay tri_stage; must be 0 with {optimizer.decay}"
+        return [Problem("optimizer.hold", f"{rule}, got {optimizer.hold}")]
+    warmup_steps = resolve_duration(optimizer.warmup, num_steps)
+    hold_steps = resolve_duration(optimizer.hold, num_steps)
+    if not optimizer.hold:
+        rule = "must be above 0 for decay tri_stage (speech 0.9, text 0.8)"
+        problems.append(Problem("optimizer.hold", f"{rule}, got {optimizer.hold}"))
+    elif warmup_steps + hold_steps > num_steps:
+        rule = f"must end, after {warmup_steps} updates of warm-up, within the run"
+        given = f"{hold_steps} of {num_steps} updates"
+        problems.append(Problem("optimizer.hold", f"{rule}, got {given}"))
+    if optimizer.final_learning_rate == 0.0:
+        rule = "must be above 0 for decay tri_stage, which shrinks by a factor, got 0.0"
+        problems.append(Problem("optimizer.final_learning_rate", rule))
+    return problems
+
+
+def groups_problem(num_groups: int, width: int) -> Problem:
+    """The refusal of groups that do not fit the encoder."""
+    return Problem(
+        "target.num_groups",
+        f"must divide the encoder's width ({width}), got {num_groups}",
+    )
 
 
 def depth_problem(top_k: int, depth: int) -> Problem:

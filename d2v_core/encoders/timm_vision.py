@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import timm
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
 from d2v_core.encoders.encoder import Encoder, Feature
+from d2v_core.encoders.masked_last_block import (
+    MaskedRows,
+    is_known,
+    last_block_at,
+    masked_rows,
+)
 
 FAMILIES = ("vision_transformer", "deit", "beit")
 
@@ -91,10 +97,61 @@ class VisionEncoder(Encoder):
                 ``fc``. Blocks are pre-norm, so ``ffn_residual`` is ``block``.
             top_k: Number of blocks, counted from the last.
         """
+        layers = self._capture(images, feature=feature, top_k=top_k)
+        return [tokens[:, self.num_prefix_tokens :] for tokens in layers]
+
+    def masked_tokens(
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        mask: Bool[Tensor, "batch tokens"],
+        positions: Int[Tensor, " masked"],
+    ) -> Float[Tensor, "masked dim"]:
+        """The masked positions of ``forward(images, mask)``, for less work."""
+        if not is_known(self.vit):
+            return super().masked_tokens(images, mask, positions)
+        rows = self._rows(mask, images)
+        with last_block_at(self.vit, rows):
+            return rows.pool(self.all_tokens(images, mask.to(images.device)))
+
+    def masked_top_layers(
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        mask: Bool[Tensor, "batch tokens"],
+        positions: Int[Tensor, " masked"],
+        *,
+        feature: Feature,
+        top_k: int,
+    ) -> list[Float[Tensor, "masked dim"]]:
+        """The masked positions of ``top_layers(images)``, for less work."""
+        if not is_known(self.vit):
+            return super().masked_top_layers(
+                images, mask, positions, feature=feature, top_k=top_k
+            )
+        rows = self._rows(mask, images)
+        with last_block_at(self.vit, rows):
+            *earlier, last = self._capture(images, feature=feature, top_k=top_k)
+        return [rows.pool(rows.pick(layer)) for layer in earlier] + [rows.pool(last)]
+
+    def _rows(self, mask: Tensor, images: Tensor) -> MaskedRows:
+        return masked_rows(
+            mask, num_prefix_tokens=self.num_prefix_tokens, device=images.device
+        )
+
+    def _capture(
+        self, images: Tensor, *, feature: Feature, top_k: int
+    ) -> list[Float[Tensor, "batch captured dim"]]:
+        """Features of all tokens; what follows the last of them does not run."""
         captured: list[Tensor] = []
-        with capture(self.vit.blocks[self.depth - top_k :], feature, captured.append):
+
+        def receive(tokens: Tensor) -> None:
+            captured.append(tokens)
+            if len(captured) == top_k:
+                raise _AllCapturedError
+
+        blocks = self.vit.blocks[self.depth - top_k :]
+        with capture(blocks, feature, receive), suppress(_AllCapturedError):
             self.all_tokens(images)
-        return [tokens[:, self.num_prefix_tokens :] for tokens in captured]
+        return captured
 
     def _put_mask_token(
         self, module: nn.Module, inputs: Any, patches: Tensor
@@ -104,6 +161,10 @@ class VisionEncoder(Encoder):
         token = self.mask_token.to(patches.dtype)
         mask = self._mask.view(*patches.shape[:-1], 1)  # patches may be a grid
         return torch.where(mask, token, patches)
+
+
+class _AllCapturedError(Exception):
+    """Ends a forward pass whose remaining work nobody needs."""
 
 
 @contextmanager

@@ -76,6 +76,11 @@ def test_a_default_spelled_out_does_not_change_the_key():
         "optimizer__learning_rate": 0.002,
         "vision__depth": None,
         "teacher__tau": {"kind": "constant", "value": 0.9998},
+        "teacher__shares": [],
+        "teacher__context": None,
+        "target__num_groups": 1,
+        "loss__scale": 1.0,
+        "optimizer__hold": 0,
     }
     assert key(**spelled) == key()
 
@@ -104,6 +109,13 @@ def test_a_whole_number_and_the_same_float_have_one_key():
         {"evaluation__l2_grid": [0.1]},
         {"health__on_collapse": "continue"},
         {"objective__kind": "supervised"},
+        {"teacher__tau": {"kind": "cosine"}},
+        {"teacher__shares": ["positions"]},
+        {"teacher__context": 0.5},
+        {"target__layer_norm": "group"},
+        {"target__layer_norm": "group", "target__num_groups": 2},
+        {"loss__scale": "sum"},
+        {"optimizer__decay": "tri_stage", "optimizer__hold": 0.9},
     ],
 )
 def test_whatever_determines_the_result_changes_the_key(setting):

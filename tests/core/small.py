@@ -46,6 +46,17 @@ EVERYTHING_RANDOM: dict[str, Any] = {
     "augmentation": {"kind": "shift", "horizontal_flip": True, "color_jitter": 0.3},
 }
 
+EVERY_KNOB: dict[str, Any] = {
+    "target": {"layer_norm": "group", "num_groups": 4, "final_norm": "group"},
+    "teacher": {
+        "tau": {"kind": "cosine", "start": 0.5, "end": 1.0, "anneal": 1.0},
+        "shares": ["patch_embedding", "positions"],
+        "context": 0.3,
+    },
+    "loss": {"kind": "smooth_l1", "scale": "inverse_sqrt_dim"},
+    "optimizer": {"decay": "tri_stage", "hold": 0.5},
+}
+
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Nested update; a mapping with a tag replaces what was there."""

@@ -103,8 +103,32 @@ def test_losses_are_chosen_by_kind():
     }
     for kind, expected in values.items():
         loss = {"kind": kind} | ({"beta": 1.0} if kind == "smooth_l1" else {})
-        distance = build_loss(small_trial({"loss": loss}))
+        distance = build_loss(small_trial({"loss": loss}), 2)
         assert float(distance(a, b)) == pytest.approx(expected)
+
+
+def test_losses_are_multiplied_by_their_scale():
+    a, b = torch.tensor([[3.0, 0.5, 0.0, 1.0]]), torch.zeros(1, 4)
+    total = 9 + 0.25 + 1
+    for scale, expected in (
+        (1.0, total / 4),
+        (3, 3 * total / 4),
+        ("sum", total),
+        ("inverse_sqrt_dim", total / 2),
+    ):
+        loss = {"loss": {"kind": "l2", "scale": scale}}
+        distance = build_loss(small_trial(loss), 4)
+        assert float(distance(a, b)) == pytest.approx(expected)
+
+
+def test_a_cosine_tau_ramps_over_the_whole_run_unless_told_otherwise():
+    steps = {"training": {"num_steps": 8}}
+    tau = build_tau(small_trial({"teacher": {"tau": {"kind": "cosine"}}}, steps))
+    middle = (0.996 + 1) / 2
+    assert [tau(step) for step in (4, 8)] == pytest.approx([middle, 1.0])
+    ramp = {"kind": "cosine", "start": 0.0, "end": 0.8, "anneal": 0.5}
+    tau = build_tau(small_trial({"teacher": {"tau": ramp}}, steps))
+    assert [tau(step) for step in (2, 4, 8)] == pytest.approx([0.4, 0.8, 0.8])
 
 
 def test_tau_is_constant_or_a_ramp_over_a_share_of_the_run():
@@ -145,6 +169,21 @@ def test_timm_knows_the_depth_the_recipe_leaves_out():
             },
             "evaluation.pooling: class_token needs a model that has one, "
             "'vit_medium_patch16_gap_240' has none",
+        ),
+        (
+            {
+                "vision": {"width": None},
+                "target": {"layer_norm": "group", "num_groups": 5},
+            },
+            "target.num_groups: must divide the encoder's width (192), got 5",
+        ),
+        (
+            {
+                "vision": {"timm_model": "beit_base_patch16_224"},
+                "teacher": {"shares": ["patch_embedding", "positions"]},
+            },
+            "teacher.shares: positions are shared where there are absolute ones, "
+            "this model has none",
         ),
     ],
 )

@@ -4,7 +4,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2v_core.losses import l1_loss, l2_loss, smooth_l1_loss
+from d2v_core.losses import (
+    l1_loss,
+    l2_loss,
+    scale_factor,
+    scaled_loss,
+    smooth_l1_loss,
+)
 
 
 @pytest.fixture
@@ -44,6 +50,26 @@ def test_smooth_l1_of_one_element_lies_between_zero_and_l1(error, beta):
     ours = float(smooth_l1_loss(prediction, target, beta=beta))
     assert ours == pytest.approx(float(smooth_l1_oracle(error, beta)), abs=1e-5)
     assert 0.0 <= ours <= abs(error) + 1e-5
+
+
+def test_scales_are_the_references_sums_over_channels(pair):
+    a, b = pair
+    tensors = torch.from_numpy(a), torch.from_numpy(b).float()
+    squared = (a - b) ** 2
+    speech = (squared.sum(axis=1) / np.sqrt(5)).mean()
+    text = squared.sum(axis=1).mean()
+    for scale, expected in (
+        ("inverse_sqrt_dim", speech),
+        ("sum", text),
+        (1.0, squared.mean()),
+        (0.25, squared.mean() / 4),
+    ):
+        ours = scaled_loss(l2_loss, scale_factor(scale, 5))(*tensors)
+        assert float(ours) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_scale_of_one_is_the_loss_itself():
+    assert scaled_loss(l1_loss, scale_factor(1.0, 7)) is l1_loss
 
 
 def test_a_half_precision_prediction_is_compared_in_float32():

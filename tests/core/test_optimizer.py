@@ -67,6 +67,22 @@ def test_the_optimiser_is_adamw_by_formula():
         assert float(module.weight.detach()) == pytest.approx(weight, rel=1e-5)
 
 
+def test_tri_stage_holds_for_a_share_of_the_run():
+    settings = {
+        "learning_rate": 1.0,
+        "warmup": 0.05,
+        "decay": "tri_stage",
+        "hold": 0.8,
+        "final_learning_rate": 0.01,
+    }
+    steps = {"training": {"num_steps": 40}}
+    rate = build_learning_rate(
+        small_trial({"optimizer": settings}, steps).optimizer, 40
+    )
+    assert [rate(1), rate(2), rate(34)] == pytest.approx([0.5, 1.0, 1.0])
+    assert [rate(37), rate(40)] == pytest.approx([0.1, 0.01])
+
+
 def test_the_learning_rate_follows_the_configured_schedule():
     config = small_trial(
         {"optimizer": {"learning_rate": 1.0, "warmup": 4, "final_learning_rate": 0.0}}

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2v_core.schedules import learning_rate, linear_tau, resolve_duration
+from d2v_core.schedules import (
+    cosine_tau,
+    learning_rate,
+    linear_tau,
+    resolve_duration,
+)
 
 
 def test_an_integer_duration_is_updates_and_a_float_a_share_of_the_run():
@@ -36,7 +41,81 @@ def test_tau_ends_exactly_where_it_should():
     assert tau == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
-def rate(step, decay="cosine", warmup_steps=10, num_steps=110):
+@given(step=st.integers(1, 300), start=st.floats(0, 1), num_steps=st.integers(1, 300))
+def test_a_cosine_tau_to_one_over_the_whole_run_is_byols(step, start, num_steps):
+    step = min(step, num_steps)
+    ours = cosine_tau(step, start=start, end=1.0, anneal_steps=num_steps)
+    byol = 1 - (1 - start) * (math.cos(math.pi * step / num_steps) + 1) / 2
+    assert ours == pytest.approx(byol)
+
+
+@pytest.mark.parametrize("tau", [linear_tau, cosine_tau])
+@given(
+    start=st.floats(0, 1),
+    end=st.floats(0, 1),
+    anneal=st.integers(0, 50),
+    data=st.data(),
+)
+def test_tau_moves_one_way_from_start_to_end_and_stays(tau, start, end, anneal, data):
+    step = data.draw(st.integers(1, 60))
+    now, later = (
+        tau(t, start=start, end=end, anneal_steps=anneal) for t in (step, step + 1)
+    )
+    assert min(start, end) - 1e-12 <= now <= max(start, end) + 1e-12
+    assert abs(end - later) <= abs(end - now) + 1e-12
+    if step >= anneal:
+        assert now == end
+
+
+def test_a_cosine_tau_is_slow_at_both_ends_and_half_way_in_the_middle():
+    tau = [cosine_tau(t, start=0.2, end=0.8, anneal_steps=4) for t in range(6)]
+    quarter = 0.6 * (1 - math.cos(math.pi / 4)) / 2
+    expected = [0.2, 0.2 + quarter, 0.5, 0.8 - quarter, 0.8, 0.8]
+    assert tau == pytest.approx(expected)
+
+
+def fairseq_tri_stage(t, *, peak, final_scale, warmup, hold, decay):
+    """``tri_stage_lr_scheduler.py`` 152-175 with ``init_lr_scale`` 0."""
+    if t < warmup:
+        return peak * t / warmup
+    if t < warmup + hold:
+        return peak
+    decay_factor = -math.log(final_scale) / decay
+    return peak * math.exp(-decay_factor * (t - warmup - hold))
+
+
+@pytest.mark.parametrize("shares", [(0.03, 0.9, 0.07), (0.05, 0.8, 0.15)])
+def test_tri_stage_is_fairseqs(shares):
+    warmup, hold, decay = (round(share * 400) for share in shares)
+    for step in range(1, 401):
+        ours = learning_rate(
+            step,
+            peak=5e-4,
+            final=5e-6,
+            warmup_steps=warmup,
+            hold_steps=hold,
+            num_steps=400,
+            decay="tri_stage",
+        )
+        expected = fairseq_tri_stage(
+            step, peak=5e-4, final_scale=0.01, warmup=warmup, hold=hold, decay=decay
+        )
+        assert ours == pytest.approx(expected, rel=1e-9)
+
+
+def test_tri_stage_shrinks_by_one_factor_per_update_and_ends_at_the_final_rate():
+    rates = [rate(t, "tri_stage", hold_steps=80, num_steps=110) for t in range(1, 111)]
+    assert rates[9:90] == [2.0] * 81
+    factors = [b / a for a, b in zip(rates[89:], rates[90:], strict=False)]
+    assert factors == pytest.approx([(0.5 / 2.0) ** (1 / 20)] * 20)
+    assert rates[-1] == pytest.approx(0.5)
+
+
+def test_a_hold_to_the_end_leaves_no_decay():
+    assert rate(110, "tri_stage", hold_steps=100) == 2.0
+
+
+def rate(step, decay="cosine", warmup_steps=10, num_steps=110, hold_steps=0):
     return learning_rate(
         step,
         peak=2.0,
@@ -44,6 +123,7 @@ def rate(step, decay="cosine", warmup_steps=10, num_steps=110):
         warmup_steps=warmup_steps,
         num_steps=num_steps,
         decay=decay,
+        hold_steps=hold_steps,
     )
 
 

@@ -4,7 +4,8 @@ import torch
 
 from d2v_core.targets import average_top_k_layers, normalise
 
-AXES = {"layer": (2,), "instance": (1,), "batch": (0, 1)}
+AXES = {"layer": (2,), "instance": (1,), "batch": (0, 1), "group": (1, 2)}
+KINDS = ["none", "instance", "layer", "batch", "group"]
 
 
 def normalise_oracle(features, kind):
@@ -23,7 +24,7 @@ def layers():
     return generator.normal(size=(4, 3, 5, 6)) * 2 + shift
 
 
-@pytest.mark.parametrize("kind", ["none", "instance", "layer", "batch"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_normalisation_agrees_with_its_formula(layers, kind):
     ours = normalise(torch.from_numpy(layers[0]), kind)
     np.testing.assert_allclose(ours, normalise_oracle(layers[0], kind), atol=1e-12)
@@ -48,8 +49,45 @@ def test_instance_normalisation_keeps_samples_apart_and_batch_does_not():
     )
 
 
-@pytest.mark.parametrize("final", ["none", "instance", "layer", "batch"])
-@pytest.mark.parametrize("per_layer", ["none", "instance", "layer", "batch"])
+@pytest.mark.parametrize("num_groups", [1, 2, 3, 6])
+def test_group_normalisation_is_over_tokens_and_the_channels_of_a_group(
+    layers, num_groups
+):
+    features = layers[0]
+    width = features.shape[2] // num_groups
+    expected = np.empty_like(features)
+    for sample in range(len(features)):
+        for first in range(0, features.shape[2], width):
+            part = features[sample, :, first : first + width]
+            part = (part - part.mean()) / np.sqrt(part.var() + 1e-5)
+            expected[sample, :, first : first + width] = part
+    ours = normalise(torch.from_numpy(features), "group", num_groups=num_groups)
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
+
+
+def test_group_normalisation_is_pytorchs_group_norm_over_time_and_channels(layers):
+    features = torch.from_numpy(layers[0])
+    theirs = torch.nn.functional.group_norm(features.transpose(1, 2), 3).transpose(1, 2)
+    torch.testing.assert_close(normalise(features, "group", num_groups=3), theirs)
+
+
+def test_as_many_groups_as_channels_is_instance_normalisation(layers):
+    features = torch.from_numpy(layers[0])
+    instance = normalise(features, "instance")
+    torch.testing.assert_close(normalise(features, "group", num_groups=6), instance)
+
+
+def test_the_number_of_groups_reaches_both_norms(layers):
+    given = [torch.from_numpy(layer).float() for layer in layers]
+    ours = average_top_k_layers(
+        given, layer_norm="group", final_norm="group", num_groups=2
+    )
+    mean = sum(normalise(layer, "group", num_groups=2) for layer in given) / 4
+    torch.testing.assert_close(ours, normalise(mean, "group", num_groups=2))
+
+
+@pytest.mark.parametrize("final", KINDS)
+@pytest.mark.parametrize("per_layer", KINDS)
 @pytest.mark.parametrize("top_k", [1, 2, 3, 4])
 def test_targets_normalise_each_layer_then_average_then_normalise_again(
     layers, top_k, per_layer, final

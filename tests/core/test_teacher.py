@@ -93,6 +93,47 @@ def test_the_teacher_still_follows_after_the_student_moved_elsewhere():
     assert teacher.network.weight.tolist() == [2.0] * 3
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5), st.booleans())
+def test_shared_parts_equal_the_student_and_the_others_follow_the_average(taus, share):
+    student = nn.ModuleDict({"local": nn.Linear(2, 3), "context": nn.Linear(3, 2)})
+    fill_with_noise(student, seed=1)
+    teacher = EmaTeacher(student)
+    shared = {"local.weight", "local.bias"} if share else set()
+    expected = {n: p.detach().double().numpy() for n, p in student.named_parameters()}
+    for seed, tau in enumerate(taus, start=2):
+        fill_with_noise(student, seed=seed)
+        teacher.update(student, tau, shared)
+        for name, parameter in student.named_parameters():
+            new = parameter.detach().double().numpy()
+            expected[name] = tau * expected[name] + (1 - tau) * new
+    theirs = dict(student.named_parameters())
+    for name, own in teacher.network.named_parameters():
+        if name in shared:
+            assert torch.equal(own, theirs[name])
+        else:
+            np.testing.assert_allclose(own, expected[name], atol=2e-6)
+
+
+def test_everything_may_be_shared_and_the_choice_may_change():
+    student = Student()
+    teacher = EmaTeacher(student)
+    for value, shared, expected in (
+        (4.0, {"weight"}, 4.0),
+        (8.0, set(), 6.0),
+        (2.0, {"weight"}, 2.0),
+    ):
+        nn.init.constant_(student.weight, value)
+        teacher.update(student, 0.5, shared)
+        assert teacher.network.weight.tolist() == [expected] * 3
+
+
+def test_sharing_what_does_not_exist_is_our_mistake():
+    student = Student()
+    with pytest.raises(AssertionError, match="unknown: {'wait'}"):
+        EmaTeacher(student).update(student, 0.5, {"wait"})
+
+
 def test_the_teacher_starts_as_a_copy_without_gradients_in_evaluation_mode():
     student = build_encoder(small_trial({"vision": {"dropout": 0.5}})).train()
     teacher = EmaTeacher(student).network

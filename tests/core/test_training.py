@@ -22,7 +22,7 @@ class Line:
         self.module = nn.ModuleDict({"encoder": nn.Linear(1, 1, bias=False)})
         nn.init.ones_(self.module["encoder"].weight)
         self.loss, self.updates, self.measures = loss, [], measures or {}
-        self.measured = []
+        self.measured, self.described = [], []
 
     def to(self, device):
         self.module.to(device)
@@ -32,8 +32,14 @@ class Line:
             self.measured.append(step)
             return {name: values[step] for name, values in self.measures.items()}
 
+        def describe():
+            self.described.append(step)
+            return {"weight": float(self.module["encoder"].weight.detach())}
+
         return StepResult(
-            loss=self.loss(self.module["encoder"](inputs).mean()), measure=measure
+            loss=self.loss(self.module["encoder"](inputs).mean()),
+            measure=measure,
+            describe=describe,
         )
 
     def after_update(self, step):
@@ -74,6 +80,17 @@ def test_progress_comes_every_so_many_updates_and_after_the_last():
     assert [event.step for event in events] == [4, 8, 10]
     assert learner.updates == list(range(1, 11))
     assert learner.measured == [4, 8, 10]
+
+
+def test_what_only_describes_is_asked_for_on_logged_updates_before_the_weights_move():
+    learner = Line()
+    _, events = run(
+        learner, log_every=5, check_every=2, learning_rate_at=lambda step: 1.0
+    )
+    weights = [event.metrics["weight"] for event in events]
+    assert learner.measured == [2, 4, 5, 6, 8, 10]
+    assert learner.described == [5, 10]
+    assert weights == pytest.approx([1 - 4, 1 - 9])
 
 
 def test_progress_reports_means_since_the_last_one():

@@ -3,9 +3,21 @@ import pytest
 import torch
 
 from d2v_core.errors import DivergedError
-from d2v_core.events import CheckpointDue, Collapsed, Finished, Progress, Started
+from d2v_core.events import (
+    CheckpointDue,
+    Collapsed,
+    Finished,
+    Progress,
+    Started,
+    Trained,
+)
 from d2v_core.trial import num_updates, pick_device, run_trial
-from tests.core.small import EVERYTHING_RANDOM, small_dataset, small_trial
+from tests.core.small import (
+    EVERY_KNOB,
+    EVERYTHING_RANDOM,
+    small_dataset,
+    small_trial,
+)
 
 
 def run(*changes, **options):
@@ -19,7 +31,12 @@ def losses(events):
 
 def test_events_come_in_order_and_the_last_is_the_result():
     events = run({"execution": {"checkpoint_every_seconds": 1e9}})
-    assert [type(event) for event in events] == [Started, *[Progress] * 6, Finished]
+    assert [type(event) for event in events] == [
+        Started,
+        *[Progress] * 6,
+        Trained,
+        Finished,
+    ]
     started, finished = events[0], events[-1]
     assert (started.step, started.num_steps) == (0, 6)
     assert (finished.status, finished.step) == ("finished", 6)
@@ -30,12 +47,14 @@ def test_events_come_in_order_and_the_last_is_the_result():
         "cost/training_seconds",
         "cost/evaluation_seconds",
     }
-    assert finished.metrics["cost/training_seconds"] == events[-2].seconds
+    assert finished.metrics["cost/training_seconds"] == events[-3].seconds
     assert set(events[1].metrics) == {
         "train/loss",
         "train/grad_norm",
         "target/std",
         "target/effective_rank",
+        "prediction/gain",
+        "student/local_effective_rank",
         "prediction/std",
         "teacher/tau",
         "optimizer/learning_rate",
@@ -52,11 +71,15 @@ def test_the_same_trial_gives_the_same_numbers_and_another_seed_others():
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
-@pytest.mark.parametrize("objective", ["data2vec", "supervised"])
+@pytest.mark.parametrize(
+    "change",
+    [{}, EVERY_KNOB, {"objective": {"kind": "supervised"}}],
+    ids=["data2vec", "data2vec with every knob", "supervised"],
+)
 def test_a_resumed_trial_cannot_be_told_from_an_uninterrupted_one(
-    tmp_path, step, objective
+    tmp_path, step, change
 ):
-    changes = [EVERYTHING_RANDOM, {"objective": {"kind": objective}}]
+    changes = [EVERYTHING_RANDOM, change]
     whole = run_and_keep_state(*changes)
     interrupted = run_trial(small_trial(*changes), dataset=small_dataset())
     for event in interrupted:
@@ -118,8 +141,8 @@ def test_a_trial_has_no_side_effects(tmp_path, monkeypatch):
 
 def test_an_untrained_trial_is_only_evaluated():
     events = run({"objective": {"kind": "untrained"}})
-    assert [type(event) for event in events] == [Started, Finished]
-    assert events[0].num_steps == events[1].step == 0
+    assert [type(event) for event in events] == [Started, Trained, Finished]
+    assert events[0].num_steps == events[-1].step == 0
     assert num_updates(small_trial({"objective": {"kind": "untrained"}})) == 0
 
 

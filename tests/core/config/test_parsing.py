@@ -74,9 +74,10 @@ def test_the_dumped_configuration_parses_to_itself():
             "'cifar11'; did you mean 'cifar10",
         ),
         (
-            {"teacher": {"tau": {"kind": "cosine"}}},
+            {"teacher": {"tau": {"kind": "cosin"}}},
             "teacher.tau.kind",
-            "must be one of constant, linear, got 'cosine'",
+            "must be one of constant, cosine, linear, got 'cosin'; "
+            "did you mean 'cosine'?",
         ),
         ({"loss": {"beta": 1.0}}, "loss", "needs the key 'kind'"),
         ({"target": 3}, "target", "got 3"),
@@ -108,6 +109,86 @@ def test_the_dumped_configuration_parses_to_itself():
             "must divide vision.width (10), got 4",
         ),
         (
+            {"target": {"layer_norm": "group", "num_groups": 0}},
+            "target.num_groups",
+            "must be greater than or equal to 1, got 0",
+        ),
+        (
+            {
+                "vision": {"width": 12},
+                "target": {"final_norm": "group", "num_groups": 5},
+            },
+            "target.num_groups",
+            "must divide the encoder's width (12), got 5",
+        ),
+        (
+            {"target": {"num_groups": 2}},
+            "target.num_groups",
+            "is for layer_norm or final_norm group; must be 1 without, got 2",
+        ),
+        (
+            {"optimizer": {"decay": "tri_stage"}},
+            "optimizer.hold",
+            "must be above 0 for decay tri_stage (speech 0.9, text 0.8), got 0",
+        ),
+        (
+            {"optimizer": {"hold": 0.9}},
+            "optimizer.hold",
+            "is for decay tri_stage; must be 0 with cosine, got 0.9",
+        ),
+        (
+            {
+                "optimizer": {"decay": "tri_stage", "hold": 0.9, "warmup": 20},
+                "training": {"num_steps": 100},
+            },
+            "optimizer.hold",
+            "must end, after 20 updates of warm-up, within the run, "
+            "got 90 of 100 updates",
+        ),
+        (
+            {
+                "optimizer": {
+                    "decay": "tri_stage",
+                    "hold": 0.9,
+                    "final_learning_rate": 0.0,
+                }
+            },
+            "optimizer.final_learning_rate",
+            "must be above 0 for decay tri_stage, which shrinks by a factor, got 0.0",
+        ),
+        (
+            {"teacher": {"shares": ["positions", "mask_token"]}},
+            "teacher.shares.1",
+            "must be one of patch_embedding, positions, got 'mask_token'",
+        ),
+        ({"teacher": {"shares": "positions"}}, "teacher.shares", "got 'positions'"),
+        (
+            {"teacher": {"context": 0.0}},
+            "teacher.context",
+            "must be greater than 0, got 0.0",
+        ),
+        (
+            {"teacher": {"context": 1.5}},
+            "teacher.context",
+            "must be less than or equal to 1, got 1.5",
+        ),
+        (
+            {"teacher": {"tau": {"kind": "cosine", "end": 1.1}}},
+            "teacher.tau.end",
+            "must be less than or equal to 1, got 1.1",
+        ),
+        (
+            {"loss": {"kind": "l2", "scale": 0.0}},
+            "loss.scale",
+            "must be greater than 0, got 0.0",
+        ),
+        (
+            {"loss": {"kind": "l1", "scale": "inverse_sqrt"}},
+            "loss.scale",
+            "must be one of inverse_sqrt_dim, sum, got 'inverse_sqrt'; did you mean "
+            "'inverse_sqrt_dim'?",
+        ),
+        (
             {"vision": {"width": 10, "num_heads": 0}},
             "vision.num_heads",
             "must be greater than or equal to 1, got 0",
@@ -122,11 +203,21 @@ def test_a_mistake_is_named_with_its_path_its_rule_and_the_value(
     assert message in problems[path]
 
 
+def test_shared_parts_are_a_set_whatever_their_order_and_repetition():
+    def shares(*parts):
+        data = {"modality": "vision", "teacher": {"shares": list(parts)}}
+        return parse_trial(data).teacher.shares
+
+    both = ("patch_embedding", "positions")
+    assert shares("positions", "patch_embedding", "positions") == shares(*both) == both
+    assert shares() == ()
+
+
 def test_all_mistakes_are_named_at_once_also_those_across_sections():
     problems = refused(
         {
             "sed": 1,
-            "target": {"top_k": 9, "layer_norm": "group"},
+            "target": {"top_k": 9, "layer_norm": "grup"},
             "vision": {"depth": 4, "image_size": 9, "patch_size": 2, "width": "big"},
             "loss": {"kind": "smooth_l1", "beta": -1.0},
             "mask": {"kind": "blocks"},

@@ -1,0 +1,1 @@
+"""Encoders as folders that Hugging Face transformers and timm open, and back."""

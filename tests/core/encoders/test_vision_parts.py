@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+
+from d2v_core.encoders.vision_parts import local_features, parameter_names
+from tests.core.encoders.test_timm_vision import SIZES, VARIANTS, make
+
+
+def test_the_patch_embedding_is_its_weights_and_nothing_else():
+    encoder = make(VARIANTS["vit"])
+    names = parameter_names(encoder, ["patch_embedding"])
+    assert names == {"vit.patch_embed.proj.weight", "vit.patch_embed.proj.bias"}
+    assert names <= set(dict(encoder.named_parameters()))
+
+
+@pytest.mark.parametrize("name", ["vit", "deit", "vit with registers"])
+def test_positions_are_the_absolute_table_without_class_token(name):
+    encoder = make(VARIANTS[name])
+    assert parameter_names(encoder, ["positions"]) == {"vit.pos_embed"}
+    assert len(parameter_names(encoder, ["positions", "patch_embedding"])) == 3
+
+
+def test_no_parts_are_no_names():
+    assert parameter_names(make(VARIANTS["beit"]), []) == frozenset()
+
+
+@pytest.mark.parametrize("name", ["beit", "beit with a shared table"])
+def test_a_model_with_relative_positions_only_has_none_to_share(name):
+    with pytest.raises(ValueError, match="positions are shared where there are absol"):
+        parameter_names(make(VARIANTS[name]), ["positions"])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_local_features_are_the_projection_of_each_patch(name):
+    encoder = make(VARIANTS[name])
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    projection = encoder.vit.patch_embed.proj
+    weight = projection.weight.detach().double().numpy().reshape(SIZES["width"], -1)
+    pixels = images.double().numpy().reshape(2, 3, 4, 2, 4, 2)
+    patches = pixels.transpose(0, 2, 4, 1, 3, 5).reshape(2 * 16, 3 * 4)
+    expected = patches @ weight.T
+    if projection.bias is not None:
+        expected += projection.bias.detach().double().numpy()
+    ours = local_features(encoder, images).detach()
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
