@@ -136,13 +136,14 @@ def run(
     """
     from sweeps.planning import plan_study, seed_warning
     from sweeps.run import run_studies
-    from sweeps.stores import check_stores, choose_stores
+    from sweeps.stores import check_address, check_stores, choose_stores
 
     console = Console()
     request = _request(scale, modality, seeds, set_, data_root)
     plans = [plan_study(name, request) for name in study]
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
+    check_address(address)
     for warning in {seed_warning(p.seeds) for p in plans} - {None}:
         console.print(f"note: {warning}", style="yellow", markup=False)
     outcome = run_studies(
@@ -173,7 +174,10 @@ def train(
     data_root: DataRoot = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="File to save to and to continue from, if it exists."),
+        typer.Option(
+            help="File to save to, the final state too, and to continue from, if it "
+            "exists."
+        ),
     ] = None,
 ) -> None:
     """Train and evaluate one configuration in this process, without Ray or MLflow."""
@@ -185,6 +189,31 @@ def train(
         assignments=tuple(set_ or ()),
         data_root=data_root,
         checkpoint=checkpoint,
+        console=Console(),
+    )
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A file that d2v train --checkpoint has written.")
+    ],
+    recipe: Annotated[str, typer.Option(help="What it was trained with.")],
+    to: Annotated[str, typer.Option(help="hf: Hugging Face transformers; timm.")],
+    out: Annotated[str, typer.Option(help="Folder to write.")],
+    network: Annotated[str, typer.Option(help="student or teacher.")] = "student",
+    set_: Set = None,
+) -> None:
+    """Write a trained encoder as a folder that transformers or timm opens."""
+    from sweeps.exporting import export_checkpoint
+
+    export_checkpoint(
+        checkpoint,
+        recipe=recipe,
+        assignments=tuple(set_ or ()),
+        to=to,
+        network=network,
+        out=out,
         console=Console(),
     )
 

@@ -10,19 +10,16 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ablations.record import Record
+from sweeps.listener import MAX_RESTARTS, Listener
 from sweeps.planning import PlannedCell
 
 if TYPE_CHECKING:
     from ray.tune import PlacementGroupFactory
-
-MAX_RESTARTS = 2
-"""Times a trial whose process died is started again, from its last checkpoint."""
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -57,28 +54,6 @@ class Job:
             "data_name": self.data_name,
             "data_digest": self.data_digest,
         }
-
-
-class Listener(Protocol):
-    """Hears of trials on the driver, in order, from one thread."""
-
-    def trial_started(self, key: str, step: int, num_steps: int) -> None:
-        """Networks are built; ``step`` updates are already done."""
-        ...
-
-    def trial_progressed(
-        self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
-    ) -> None:
-        """Metrics as ``(step, unix milliseconds, values)``."""
-        ...
-
-    def trial_ended(self, record: Record, timestamp: int) -> None:
-        """The record, whatever its status."""
-        ...
-
-    def trial_lost(self, key: str, reason: str) -> None:
-        """The process died more often than is tolerated."""
-        ...
 
 
 def train_with_ray(

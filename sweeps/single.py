@@ -12,7 +12,14 @@ from ablations.library import read_recipe
 from d2v_core.build import check_buildable
 from d2v_core.config.trial import VisionTrial
 from d2v_core.errors import ConfigError, Problem
-from d2v_core.events import CheckpointDue, Collapsed, Finished, Progress, Started
+from d2v_core.events import (
+    CheckpointDue,
+    Collapsed,
+    Finished,
+    Progress,
+    Started,
+    Trained,
+)
 from d2v_core.trial import run_trial
 from sweeps.progress import duration
 
@@ -48,7 +55,7 @@ def train_recipe(
                 shown = "  ".join(f"{k} {v:.4g}" for k, v in event.metrics.items())
                 line = f"{event.step:>7}  {duration(event.seconds)}  {shown}"
                 console.print(line, soft_wrap=True, highlight=False)
-            case CheckpointDue() if file is not None:
+            case CheckpointDue() | Trained() if file is not None:
                 event.save(file)
             case Collapsed():
                 console.print(str(event.collapse), style="yellow", markup=False)

@@ -82,6 +82,27 @@ def check_stores(stores: Stores) -> None:
         raise ConfigError(problems)
 
 
+def check_address(address: str | None) -> None:
+    """Refuse a Ray cluster nobody runs.
+
+    Args:
+        address: ``host:port`` or ``ray://host:port``; None and ``auto``, ``local``
+            name no host.
+
+    Raises:
+        ConfigError: Nobody answers there.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        rule = f"no Ray cluster answers at {host}:{port} ({error})"
+        mend = "start one (ray start --head), or leave the option and RAY_ADDRESS out"
+        raise ConfigError([Problem("--address", f"{rule}; {mend}")]) from None
+
+
 def _check_answer(uri: str, default_port: int) -> list[Problem]:
     parts = urlsplit(uri)
     address = (parts.hostname or "localhost", parts.port or default_port)

@@ -10,7 +10,7 @@ from typing import Any
 from ray import tune
 
 from ablations.record import Record
-from sweeps.engine import MAX_RESTARTS, Listener
+from sweeps.listener import MAX_RESTARTS, Listener
 
 
 class ListenerCallback(tune.Callback):

@@ -158,6 +158,12 @@ def test_a_tracking_server_nobody_runs_is_refused(refused: Refused) -> None:
     refused("report", "layer_averaging", "--tracking-uri", uri, says=[message])
 
 
+def test_a_ray_cluster_nobody_runs_is_refused(refused: Refused) -> None:
+    message = "--address: no Ray cluster answers at 127.0.0.1:1"
+    refused("run", "layer_averaging", "--address", "127.0.0.1:1", says=[message])
+    refused("run", "layer_averaging", RAY_ADDRESS="ray://127.0.0.1:1", says=[message])
+
+
 def test_a_report_without_a_store_is_refused(refused: Refused) -> None:
     refused("report", "layer_averaging", says=["run a study first"])
     refused("ui", says=["run a study first"])
