@@ -59,7 +59,9 @@ TrackingUri = Annotated[
 ]
 Storage = Annotated[
     str | None,
-    typer.Option(help="Folder of checkpoints, reports and the store [d2v-runs]."),
+    typer.Option(
+        help="Folder of checkpoints, reports and the store; default: d2v-runs here."
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -145,7 +147,8 @@ def run(
     check_stores(stores)
     check_address(address)
     for warning in {seed_warning(p.seeds) for p in plans} - {None}:
-        console.print(f"note: {warning}", style="yellow", markup=False)
+        note = f"note: {warning}"
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
     outcome = run_studies(
         plans, stores, command=_command_line(), console=console, address=address
     )
