@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from reports.figure import draw_png, draw_svg
 from reports.page import run_address
 from reports.statistics import study_result
 from reports.store import trial_frame
+from tests.browser import chromium
 from tests.reports.stores import Store, make_manifest, make_named_manifest
 
 NASTY = "<script>alert(1)</script> & $x_1$ \"quoted\" 'single'"
@@ -204,14 +204,7 @@ def test_a_study_that_has_not_started_still_has_a_report(store: Store, tmp_path:
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_in_a_browser(report: Report, width: int):
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on the PATH")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
-        )
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": width, "height": 900})
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
@@ -224,7 +217,6 @@ def test_page_in_a_browser(report: Report, width: int):
         page.click("text=All 12 trials")
         opened_width = page.evaluate("document.documentElement.scrollWidth")
         links = page.locator("td a, th a").count()
-        browser.close()
     assert complaints == []
     assert requests == [report.files["report.html"].as_uri()]
     assert (scroll_width, opened_width) == (width, width)
