@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablations.notes import NOTE_TAG, study_note
+from reports.caption import summary
 from reports.curve import figure_data
 from reports.figure import draw_png, draw_svg
 from reports.formats import table_csv, to_markdown, trials_csv
 from reports.latex import to_latex
 from reports.page import render_page
+from reports.paper import paper_numbers
 from reports.statistics import StudyResult, study_result
 from reports.store import find_manifest, open_store, read_environment, trial_frame
 from reports.table import Table, build_table
@@ -56,7 +59,8 @@ def build_report(
         scale: Of the run.
         folder: Made if need be; files of the same names are replaced, others stay.
         request_id: Of the run, where several differ in ``--set``; default: the last.
-        attach: Also log the files under ``report/`` of the study's parent run.
+        attach: Also log the files under ``report/`` of the study's parent run, and the
+            outcome in its description.
 
     Raises:
         ConfigError: The store has no such run; says which ones it has.
@@ -89,6 +93,8 @@ def build_report(
     if attach:
         for path in files.values():
             client.log_artifact(run_id, str(path), ARTIFACT_FOLDER)
+        outcome = summary(result, manifest, paper_numbers(manifest))
+        client.set_tag(run_id, NOTE_TAG, study_note(manifest.study, outcome))
     return Report(table, result, folder, files, run_id)
 
 

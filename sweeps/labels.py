@@ -38,15 +38,6 @@ def trial_kind(trial: TrialConfig) -> str:
     return f"{trial.objective.kind} {trial.training.num_steps}"
 
 
-def study_note(plan: StudyPlan) -> str:
-    """The text MLflow shows on a study's run."""
-    study = plan.expanded.study
-    source = f"{study.paper.where} of arXiv {study.paper.arxiv}" if study.paper else ""
-    return "\n\n".join(
-        part for part in (f"**{study.title}**", source, study.hypothesis) if part
-    )
-
-
 def param_text(value: Any) -> str:
     """A setting as MLflow keeps it."""
     if isinstance(value, bool) or value is None:

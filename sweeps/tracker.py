@@ -28,13 +28,13 @@ from mlflow.entities import (
 )
 
 from ablations import record as names
+from ablations.notes import NOTE_TAG, study_note
 from ablations.record import Manifest, Record, is_done, record_tags, study_tag
 from sweeps.labels import (
     param_text,
     place_tags,
     shown_params,
     source_tags,
-    study_note,
     trial_kind,
 )
 from sweeps.planning import PlannedCell, StudyPlan
@@ -107,7 +107,7 @@ class Tracker:
                 **source_tags(self.command),
                 **place_tags(plan, "study"),
                 names.REQUEST_TAG: plan.request_id,
-                "mlflow.note.content": study_note(plan),
+                NOTE_TAG: study_note(manifest.study),
             }
             title = " · ".join((plan.name, request.modality, request.scale))
             settings = f" · {', '.join(request.assignments)}" * bool(
@@ -208,9 +208,9 @@ class Tracker:
         location = None
         if self.stores.database is not None:
             location = (self.stores.artifacts / plan.name).as_uri()
-        study = plan.expanded.study
+        study = plan.expanded.study.model_dump(mode="json")
         tags = {
-            "mlflow.note.content": f"**{study.title}**\n\n{study.hypothesis}",
+            NOTE_TAG: study_note(study),
             "mlflow.experimentKind": "custom_model_development",
         }
         created: str = self.client.create_experiment(

@@ -107,7 +107,9 @@ def test_the_study_run_carries_plan_and_report(lab: Lab) -> None:
     }
     files = {f.path for f in client.list_artifacts(parent.info.run_id, "report")}
     assert "report/report.html" in files
-    assert "top layer" in parent.data.tags["mlflow.note.content"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert "Hypothesis: Targets averaged over several top layers" in note
+    assert "Outcome: All 12 trials finished." in note
 
 
 def test_no_checkpoint_of_a_finished_trial_is_left(lab: Lab) -> None:
