@@ -155,6 +155,9 @@ def run(
     console.print(outcome.sentence(), markup=False)
     for planned in plans:
         _report(planned.name, request, stores, console)
+    if stores.database is not None:
+        option = f" --storage {storage}" if storage else ""
+        console.print(f"compare in MLflow: d2v ui{option}", markup=False)
     for record in outcome.failed:
         console.print(
             f"failed: {record.key}: {record.reason}", style="red", markup=False

@@ -9,19 +9,20 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import quote
 
 import pytest
 
 from tests.browser import chromium
-from tests.sweeps.command import environment
-from tests.sweeps.conftest import Lab
+from tests.sweeps.command import d2v, environment
+from tests.sweeps.conftest import COMMAND, Lab
 
 SECONDS = 90
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ui(lab: Lab) -> Iterator[str]:
     """Address of a running ``d2v ui``."""
     with socket.socket() as unused:
@@ -84,3 +85,14 @@ def test_compare_draws_the_arms_against_the_metric(lab: Lab, ui: str) -> None:
         "eval/linear_accuracy",
     ):
         assert word in drawn
+
+
+def test_a_served_store_is_as_good_as_a_file(lab: Lab, ui: str, tmp_path: Path) -> None:
+    served = ("--tracking-uri", ui, "--storage", str(tmp_path))
+    again = d2v(tmp_path, *COMMAND, *served)
+    assert again.code == 0, again.out + again.err
+    assert "nothing to train: all 12 trials were found in the store by key" in again.out
+    (page,) = tmp_path.glob("reports/*/report.html")
+    run_id = lab.trials()[0].info.run_id
+    assert f'href="{ui}/#/experiments/' in page.read_text()
+    assert run_id in page.read_text()
