@@ -45,7 +45,9 @@ def _why(seed: SeedResult) -> str:
         return "" if seed.value is not None else f"finished: {reason}"
     if seed.status == "missing":
         return reason
-    why = f"{seed.status}: {reason}" if reason else seed.status
+    why = seed.status
+    if reason:  # "collapsed at step 500: ..." says so itself
+        why = reason if reason.startswith(why) else f"{why}: {reason}"
     if seed.status == "collapsed" and seed.value is not None:
         return f"{why} (its value counts)"
     return why
