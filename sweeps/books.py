@@ -71,8 +71,10 @@ class Books:
         tracker: Tracker,
         stores: Stores,
         console: Console,
+        data_names: Mapping[str, str],
     ) -> None:
         self.plans, self.tracker, self.stores = plans, tracker, stores
+        self._data_names = data_names
         self.outcome = Outcome()
         self.board = Board(plans, num_workers=os.cpu_count() or 1)
         self.view = LiveView(self.board, console)
@@ -178,7 +180,7 @@ class Books:
             steps=self.board.trials[key].step,
             num_parameters=plan.num_parameters,
             metrics={},
-            data_name="",
+            data_name=self._data_names[key],
             data_digest=plan.data_digest,
             environment=describe_environment(),
         )

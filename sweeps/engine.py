@@ -73,7 +73,7 @@ def train_with_ray(
     from sweeps.tune_callback import ListenerCallback
 
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     ray.init(
         address=address,
         include_dashboard=None if address else False,

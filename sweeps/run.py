@@ -38,7 +38,7 @@ def run_studies(
     began = time.monotonic()
     data_names = prepare_data(plans)
     tracker = Tracker(stores, command)
-    books = Books(plans, tracker, stores, console)
+    books = Books(plans, tracker, stores, console, data_names)
     jobs = [
         Job(cell, checkpoint_of(stores, key), data_names[key], digest)
         for key, (cell, digest) in books.missing().items()
