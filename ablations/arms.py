@@ -13,7 +13,7 @@ from ablations.layers import Layer, parse_assignments, resolve, set_layer
 from ablations.library import read_recipe
 from ablations.study import Axis, FractionsOfDepth, Study
 from ablations.yaml_source import DataPath
-from d2v_core.config import TrialConfig
+from d2v_core.config import TrialConfig, embedded_sources
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import ConfigError, Problem
 
@@ -78,13 +78,13 @@ class ExpandedStudy:
 def recipe_layers(request: Request) -> list[Layer]:
     """The recipe, then the data root."""
     recipe = Layer.from_yaml(read_recipe(f"{request.modality}-{request.scale}"))
-    return [recipe, *data_root_layer(recipe, request.data_root)]
+    return [recipe, *data_root_layer(recipe, request.modality, request.data_root)]
 
 
-def data_root_layer(recipe: Layer, data_root: str | None) -> list[Layer]:
+def data_root_layer(recipe: Layer, modality: str, data_root: str | None) -> list[Layer]:
     """The data root as a layer, when the recipe's data has one."""
     source = recipe.settings.get("data", {}).get("source")
-    if data_root is None or source == "digits":
+    if data_root is None or source in embedded_sources(modality):
         return []
     return [Layer.from_dotted({"data.root": data_root}, lambda path: "--data-root")]
 
@@ -149,11 +149,11 @@ def _cells(
 
 def encoder_depth(trial: TrialConfig) -> int:
     """Number of blocks; asks timm when the recipe leaves it to the model."""
-    depth: int | None = trial.vision.depth  # type: ignore[attr-defined]
+    depth = trial.encoder.depth
     if depth is None:
         from d2v_core.build import default_depth
 
-        depth = default_depth(trial)  # type: ignore[arg-type]
+        depth = default_depth(trial)
     return depth
 
 

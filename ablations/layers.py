@@ -16,7 +16,8 @@ from ruamel.yaml.error import YAMLError
 
 from ablations.yaml_source import DataPath, YamlSource, split_path
 from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
-from d2v_core.config.parsing import known_settings, nearest, one_of, sections_in
+from d2v_core.config.base import sections_in
+from d2v_core.config.parsing import known_settings, nearest, one_of
 from d2v_core.errors import ConfigError, Problem
 
 TAGS = ("kind", "source")

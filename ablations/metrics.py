@@ -25,12 +25,12 @@ class Metric:
         return f"eval/{self.name}"
 
 
-METRICS: dict[str, dict[str, Metric]] = {
-    "vision": {
-        metric.name: metric
-        for metric in (
-            Metric("linear_accuracy", "linear probe accuracy (%)", True),
-            Metric("knn_accuracy", "k-NN accuracy (%)", True),
-        )
-    }
-}
+LINEAR = Metric("linear_accuracy", "linear probe accuracy (%)", True)
+KNN = Metric("knn_accuracy", "k-NN accuracy (%)", True)
+
+
+def _by_name(*metrics: Metric) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS: dict[str, dict[str, Metric]] = {"vision": _by_name(LINEAR, KNN)}

@@ -18,7 +18,6 @@ from d2v_core.config import Section
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem
 
-Modality = Literal["vision"]
 ReferenceArm = Literal["untrained", "supervised"]
 Value = str | int | float | bool | None
 

@@ -103,7 +103,7 @@ def hugging_face_step(trial: VisionTrial, images: Tensor) -> Step:
     def step() -> None:
         nonlocal count
         count += 1
-        mask = draw_mask(len(images), count)
+        mask = draw_mask(images, count).mask
         with torch.no_grad():
             wanted = targets()[mask]
         tokens = student(images, bool_masked_pos=mask).last_hidden_state[:, 1:]

@@ -1,4 +1,4 @@
-"""The only file that turns a configuration into modules."""
+"""The only file that turns a configuration into modules, with each modality's own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from functools import partial
 from typing import assert_never
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 
 from d2v_core.config.objective import (
     ConstantTau,
@@ -20,11 +18,13 @@ from d2v_core.config.objective import (
     SupervisedObjective,
     UntrainedObjective,
 )
-from d2v_core.config.trial import VisionTrial, depth_problem, groups_problem
-from d2v_core.config.vision import RandomMask
-from d2v_core.encoders.attention_window import teacher_window
-from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
-from d2v_core.encoders.vision_parts import local_features, parameter_names
+from d2v_core.config.trial import (
+    TrialConfig,
+    depth_problem,
+    groups_problem,
+    modality_name,
+)
+from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.heads import regression_head
 from d2v_core.learners import Data2Vec, Learner, Supervised, Untrained
@@ -36,35 +36,42 @@ from d2v_core.losses import (
     scaled_loss,
     smooth_l1_loss,
 )
-from d2v_core.masks import BlockMasks, MaskSampler, RandomMasks
-from d2v_core.randomness import global_torch_seed, numpy_generator
+from d2v_core.modalities import modality_of
+from d2v_core.randomness import global_torch_seed
 from d2v_core.schedules import cosine_tau, linear_tau, resolve_duration
 
 
-def build_learner(trial: VisionTrial, *, num_classes: int) -> Learner:
+def build_learner(trial: TrialConfig, *, num_classes: int) -> Learner:
     """The objective with freshly initialised networks.
 
     Encoder weights depend on the seed alone, so that all arms start alike.
 
+    Args:
+        trial: The configuration.
+        num_classes: Labels of the data, for a supervised arm; 0: it has none.
+
     Raises:
-        ConfigError: The encoder lacks what the configuration asks for: K blocks, a
-            class token to pool, positions to share, a width the groups divide.
+        ConfigError: The encoder lacks what the configuration asks for (K blocks, a part
+            to share, a width the groups divide ...), or the data has no labels.
     """
-    encoder = build_encoder(trial)
+    encoder, modality = build_encoder(trial), modality_of(trial)
     _check_encoder(trial, encoder)
     with global_torch_seed(trial.seed, "head"):
         if isinstance(trial.objective, UntrainedObjective):
             return Untrained(encoder)
         if isinstance(trial.objective, SupervisedObjective):
+            if not num_classes:
+                rule = "supervised needs labelled training data, this has none"
+                raise ConfigError([Problem("objective.kind", rule)])
             return Supervised(
                 encoder=encoder,
                 num_classes=num_classes,
-                label_smoothing=trial.objective.label_smoothing,
+                criterion=modality.criterion(trial, trial.objective),
             )
         return Data2Vec(
             encoder=encoder,
             head=regression_head(encoder.dim, trial.head.depth),
-            draw_mask=build_mask_drawer(trial, encoder.grid),
+            draw_mask=modality.draw_mask(trial, encoder),
             tau=build_tau(trial),
             loss=build_loss(trial, encoder.dim),
             feature=trial.target.feature,
@@ -72,97 +79,68 @@ def build_learner(trial: VisionTrial, *, num_classes: int) -> Learner:
             layer_norm=trial.target.layer_norm,
             final_norm=trial.target.final_norm,
             num_groups=trial.target.num_groups,
-            shared=parameter_names(encoder, trial.teacher.shares),
-            restrict=teacher_window(encoder, trial.teacher.context),
-            local_features=partial(local_features, encoder),
+            shared=encoder.part_names(trial.teacher.shares),
+            shares_features="feature_encoder" in trial.teacher.shares,
+            restrict=encoder.restriction(trial.teacher.context),
         )
 
 
-def build_encoder(trial: VisionTrial) -> VisionEncoder:
+def build_encoder(trial: TrialConfig) -> Encoder:
     """The encoder with the trial's initial weights."""
-    options = trial.vision.model_dump(exclude={"image_size", "channels"})
     with global_torch_seed(trial.seed, "encoder"):
-        vit = create_vit(
-            image_size=trial.vision.image_size,
-            channels=trial.vision.channels,
-            **options,
-        )
-        return VisionEncoder(vit)
+        encoder: Encoder = modality_of(trial).build_encoder(trial)
+    return encoder
 
 
-def check_buildable(trial: VisionTrial) -> int:
+def check_buildable(trial: TrialConfig) -> int:
     """Build the encoder without memory; the number of its parameters.
 
     Raises:
-        ConfigError: timm refuses the model, or as :func:`build_learner`.
+        ConfigError: The encoder's library refuses it, or as :func:`build_learner`.
     """
     encoder = _build_on_meta(trial)
     _check_encoder(trial, encoder)
     return sum(parameter.numel() for parameter in encoder.parameters())
 
 
-def _check_encoder(trial: VisionTrial, encoder: VisionEncoder) -> None:
-    problems = []
+def default_depth(trial: TrialConfig) -> int:
+    """Number of blocks of the encoder.
+
+    Raises:
+        ConfigError: As :func:`check_buildable`.
+    """
+    return _build_on_meta(trial).depth
+
+
+def _check_encoder(trial: TrialConfig, encoder: Encoder) -> None:
+    problems = modality_of(trial).check(trial, encoder)
     if trial.target.top_k > encoder.depth:
         problems.append(depth_problem(trial.target.top_k, encoder.depth))
-    if trial.evaluation.pooling == "class_token" and not encoder.has_class_token:
-        name = trial.vision.timm_model
-        rule = f"class_token needs a model that has one, {name!r} has none"
-        problems.append(Problem("evaluation.pooling", rule))
     if encoder.dim % trial.target.num_groups:
         problems.append(groups_problem(trial.target.num_groups, encoder.dim))
     try:
-        parameter_names(encoder, trial.teacher.shares)
+        encoder.part_names(trial.teacher.shares)
     except ValueError as error:
         problems.append(Problem("teacher.shares", str(error)))
     if problems:
         raise ConfigError(problems)
 
 
-def _build_on_meta(trial: VisionTrial) -> VisionEncoder:
+def _build_on_meta(trial: TrialConfig) -> Encoder:
+    section = modality_name(trial)
     try:
         with torch.device("meta"):
             return build_encoder(trial)
     except (ValueError, TypeError, AssertionError) as error:
         path, _, rest = str(error).partition(" ")
-        known = path.startswith("vision.")
-        problem = Problem(path.rstrip(":"), rest) if known else _refused(trial, error)
+        if path.startswith(f"{section}."):
+            problem = Problem(path.rstrip(":"), rest)
+        else:
+            problem = Problem(section, f"cannot be built with these sizes: {error}")
         raise ConfigError([problem]) from None
 
 
-def _refused(trial: VisionTrial, error: Exception) -> Problem:
-    name = trial.vision.timm_model
-    return Problem("vision", f"timm cannot build {name!r} with these sizes: {error}")
-
-
-def build_mask_drawer(
-    trial: VisionTrial, grid: tuple[int, int]
-) -> Callable[[int, int], Bool[Tensor, "batch tokens"]]:
-    """Masks as a function of batch size and update; drawn from the trial's seed."""
-    sample = build_mask_sampler(trial, grid)
-
-    def draw(batch_size: int, step: int) -> Bool[Tensor, "batch tokens"]:
-        mask = sample(batch_size, numpy_generator(trial.seed, "mask", step))
-        return torch.from_numpy(mask).flatten(1)
-
-    return draw
-
-
-def build_mask_sampler(trial: VisionTrial, grid: tuple[int, int]) -> MaskSampler:
-    """The sampler of the configured kind."""
-    mask = trial.mask
-    if isinstance(mask, RandomMask):
-        return RandomMasks(grid=grid, ratio=mask.ratio)
-    return BlockMasks(
-        grid=grid,
-        ratio=mask.ratio,
-        min_patches=mask.min_patches,
-        max_patches=mask.max_patches,
-        min_aspect=mask.min_aspect,
-    )
-
-
-def build_tau(trial: VisionTrial) -> Callable[[int], float]:
+def build_tau(trial: TrialConfig) -> Callable[[int], float]:
     """EMA decay of an update (from 1)."""
     tau = trial.teacher.tau
     if isinstance(tau, ConstantTau):
@@ -176,7 +154,7 @@ def build_tau(trial: VisionTrial) -> Callable[[int], float]:
     )
 
 
-def build_loss(trial: VisionTrial, dim: int) -> RegressionLoss:
+def build_loss(trial: TrialConfig, dim: int) -> RegressionLoss:
     """The configured distance of ``dim`` channels, times its scale."""
     return scaled_loss(_distance(trial.loss), scale_factor(trial.loss.scale, dim))
 
@@ -191,12 +169,3 @@ def _distance(loss: Loss) -> RegressionLoss:
             return l1_loss
         case _:
             assert_never(loss)
-
-
-def default_depth(trial: VisionTrial) -> int:
-    """Number of blocks of the encoder, from timm.
-
-    Raises:
-        ConfigError: As :func:`check_buildable`.
-    """
-    return _build_on_meta(trial).depth

@@ -12,7 +12,7 @@ import pickle
 import tempfile
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,7 @@ class TrainingState:
         step: Updates done.
         seconds: Training time so far.
         collapse: The first collapse seen.
-        pixel_mean: Per channel, what the data subtracts; for who uses the encoder.
-        pixel_std: Likewise, what it divides by.
+        preprocessing: What who uses the encoder elsewhere must do to the input.
     """
 
     learner: Learner
@@ -44,8 +43,7 @@ class TrainingState:
     step: int = 0
     seconds: float = 0.0
     collapse: Collapse | None = None
-    pixel_mean: tuple[float, ...] = ()
-    pixel_std: tuple[float, ...] = ()
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
@@ -58,8 +56,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "module": state.learner.module.state_dict(),
         "extra": state.learner.extra_state(),
         "optimizer": state.optimizer.state_dict(),
-        "pixel_mean": state.pixel_mean,
-        "pixel_std": state.pixel_std,
+        "preprocessing": dict(state.preprocessing),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

@@ -7,26 +7,50 @@ training loop knows nothing else about the objective, and nothing of the modalit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d2v_core.encoders.encoder import Encoder, Feature
+from d2v_core.encoders.encoder import Encoder, Feature, Restriction
+from d2v_core.encoders.inputs import Inputs, mean_over_real
 from d2v_core.health import effective_rank, gain_over_constant, mean_std
 from d2v_core.losses import RegressionLoss
 from d2v_core.targets import Normalisation, average_top_k_layers
 from d2v_core.teacher import EmaTeacher
 
 Measure = Callable[[], Mapping[str, float]]
-Restriction = Callable[[Any], AbstractContextManager[object]]
-"""Limits a network's attention while the context is open."""
-LocalFeatures = Callable[[Tensor], Float[Tensor, "rows dim"]]
+
+
+@dataclass(frozen=True)
+class Masked:
+    """What the two networks read in one update.
+
+    Attributes:
+        mask: Positions where the student reads the mask token; predictions are made
+            there and nowhere else. On the CPU.
+        student: The student's input, before the mask token is put in.
+        teacher: The teacher's.
+    """
+
+    mask: Bool[Tensor, "batch tokens"]
+    student: Inputs
+    teacher: Inputs
+
+
+DrawMask = Callable[[Inputs, int], Masked]
+"""From the batch and the update (from 1)."""
+
+Criterion = Callable[
+    [nn.Module, Tensor, Tensor | None, Any], tuple[Tensor, dict[str, Tensor]]
+]
+"""From classifier, tokens (batch, tokens, dim), which are real, and labels to the loss
+and to metrics."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +80,7 @@ class Learner(Protocol):
         """Move all networks, the teacher too."""
         ...
 
-    def step(self, inputs: Tensor, labels: Tensor, step: int) -> StepResult:
+    def step(self, inputs: Inputs, labels: Any, step: int) -> StepResult:
         """Loss of update ``step`` (from 1)."""
         ...
 
@@ -83,7 +107,7 @@ class Data2Vec:
     Args:
         encoder: The student.
         head: Maps the student's tokens to predictions, (masked, dim) to (masked, dim).
-        draw_mask: The mask of update ``step`` for a batch of a size.
+        draw_mask: What is masked in an update.
         tau: EMA decay of update ``step``.
         loss: Distance between prediction and target.
         feature: Teacher activation that becomes the target.
@@ -92,9 +116,9 @@ class Data2Vec:
         final_norm: Normalisation of the average.
         num_groups: Groups of channels where a normalisation is ``group``.
         shared: Names of the parameters the teacher takes from the student.
+        shares_features: Whether the teacher takes the whole feature encoder, so that
+            its features are computed only once.
         restrict: Limits the teacher's attention while targets are made.
-        local_features: The student's features of each position on its own, before any
-            attention; None: their rank is not reported.
     """
 
     def __init__(
@@ -102,7 +126,7 @@ class Data2Vec:
         *,
         encoder: Encoder,
         head: nn.Module,
-        draw_mask: Callable[[int, int], Bool[Tensor, "batch tokens"]],
+        draw_mask: DrawMask,
         tau: Callable[[int], float],
         loss: RegressionLoss,
         feature: Feature,
@@ -111,8 +135,8 @@ class Data2Vec:
         final_norm: Normalisation,
         num_groups: int = 1,
         shared: frozenset[str] = frozenset(),
+        shares_features: bool = False,
         restrict: Restriction = nullcontext,
-        local_features: LocalFeatures | None = None,
     ) -> None:
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self.student, self.teacher = encoder, EmaTeacher(encoder)
@@ -125,20 +149,25 @@ class Data2Vec:
             num_groups=num_groups,
         )
         self._tokenwise = {layer_norm, final_norm} <= {"none", "layer"}
-        self._shared, self._restrict = shared, restrict
-        self._local_features = local_features
+        self._shared, self._shares_features = shared, shares_features
+        self._restrict = restrict
 
     def to(self, device: torch.device) -> None:
         """Move student, head and teacher."""
         self.module.to(device)
         self.teacher.network.to(device)
 
-    def step(self, inputs: Tensor, labels: Tensor, step: int) -> StepResult:
+    def step(self, inputs: Inputs, labels: Any, step: int) -> StepResult:
         """Regress the teacher's targets at the masked positions; labels are unused."""
-        mask = self._draw_mask(len(inputs), step)
+        masked = self._draw_mask(inputs, step)
+        mask, read, shown = masked.mask, masked.student, masked.teacher
         positions = mask.flatten().nonzero().squeeze(1).to(inputs.device)
-        targets = self._masked_targets(inputs, mask, positions)
-        tokens = self.student.masked_tokens(inputs, mask, positions)
+        if self._shares_features:
+            alike = shown is read
+            read = self.student.features(read)
+            shown = (read if alike else self.student.features(shown)).detach()
+        targets = self._masked_targets(shown, mask, positions)
+        tokens = self.student.masked_tokens(read, mask, positions)
         predictions = self.module["head"](tokens)
         return StepResult(
             loss=self._loss(predictions, targets),
@@ -147,17 +176,17 @@ class Data2Vec:
         )
 
     @torch.no_grad()
-    def targets(self, inputs: Tensor) -> Float[Tensor, "batch tokens dim"]:
+    def targets(self, inputs: Inputs) -> Float[Tensor, "batch tokens dim"]:
         """Targets of every position, from the teacher and the unmasked input."""
         with self._restrict(self.teacher.network):
             layers = self.teacher.network.top_layers(
                 inputs, feature=self._feature, top_k=self._top_k
             )
-        return self._average(layers)
+        return self._average(layers, real=self.teacher.network.real(inputs))
 
     @torch.no_grad()
     def _masked_targets(
-        self, inputs: Tensor, mask: Tensor, positions: Tensor
+        self, inputs: Inputs, mask: Tensor, positions: Tensor
     ) -> Float[Tensor, "masked dim"]:
         """:meth:`targets` at the masked positions; others only if a norm needs them."""
         if not self._tokenwise:
@@ -195,15 +224,15 @@ class Data2Vec:
 
     @torch.no_grad()
     def _describe(
-        self, inputs: Tensor, predictions: Tensor, targets: Tensor
+        self, inputs: Inputs, predictions: Tensor, targets: Tensor
     ) -> dict[str, float]:
         described = {
             "target/effective_rank": effective_rank(targets),
             "prediction/gain": gain_over_constant(predictions, targets),
         }
-        if self._local_features is not None:
-            rank = effective_rank(self._local_features(inputs))
-            described["student/local_effective_rank"] = rank
+        local = self.student.local_features(inputs)
+        if local is not None:
+            described["student/local_effective_rank"] = effective_rank(local)
         return described
 
 
@@ -233,34 +262,44 @@ class SingleNetwork:
 
 
 class Supervised(SingleNetwork):
-    """The encoder with mean pooling and a linear classifier, from scratch.
+    """The encoder with a linear classifier, from scratch.
 
     Args:
         encoder: The encoder.
         num_classes: Number of labels.
-        label_smoothing: Share of the probability spread over all classes.
+        criterion: Loss of the classifier on the encoder's tokens.
     """
 
     def __init__(
-        self, *, encoder: Encoder, num_classes: int, label_smoothing: float
+        self, *, encoder: Encoder, num_classes: int, criterion: Criterion
     ) -> None:
         classifier = nn.Linear(encoder.dim, num_classes)
         self.encoder = encoder
         self.module = nn.ModuleDict({"encoder": encoder, "classifier": classifier})
-        self._label_smoothing = label_smoothing
+        self._criterion = criterion
 
-    def step(
-        self, inputs: Tensor, labels: Int[Tensor, " batch"], step: int
-    ) -> StepResult:
-        """Cross-entropy of the mean-pooled tokens."""
-        logits = self.module["classifier"](self.encoder(inputs).mean(dim=1))
-        loss = F.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+    def step(self, inputs: Inputs, labels: Any, step: int) -> StepResult:
+        """The criterion on the unmasked input."""
+        tokens, real = self.encoder(inputs), self.encoder.real(inputs)
+        loss, found = self._criterion(self.module["classifier"], tokens, real, labels)
+        return StepResult(
+            loss=loss,
+            measure=lambda: {name: float(value) for name, value in found.items()},
+        )
 
-        def measure() -> dict[str, float]:
-            correct = logits.argmax(1) == labels
-            return {"train/accuracy": float(correct.float().mean())}
 
-        return StepResult(loss=loss, measure=measure)
+def pooled_cross_entropy(label_smoothing: float) -> Criterion:
+    """Cross-entropy of the mean of the real tokens; labels are class indices."""
+
+    def criterion(
+        classifier: nn.Module, tokens: Tensor, real: Tensor | None, labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = classifier(mean_over_real(tokens, real))
+        loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        correct = logits.detach().argmax(1) == labels
+        return loss, {"train/accuracy": correct.float().mean()}
+
+    return criterion
 
 
 class Untrained(SingleNetwork):
@@ -274,6 +313,6 @@ class Untrained(SingleNetwork):
         self.encoder = encoder
         self.module = nn.ModuleDict({"encoder": encoder})
 
-    def step(self, inputs: Tensor, labels: Tensor, step: int) -> StepResult:
+    def step(self, inputs: Inputs, labels: Any, step: int) -> StepResult:
         """Never called: such a trial has no updates."""
         raise AssertionError("an untrained encoder has no training step")

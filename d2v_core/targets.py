@@ -4,7 +4,8 @@ Paper section 3.3; fairseq ``data2vec_audio.py`` 406-449. Every normalisation is
 learned parameters, "so that the model doesn't learn to favor a particular layer"
 (fairseq #4199), and computed in float32 with epsilon 1e-5. Departure: ``group`` is
 always over tokens and channels of a sample; fairseq's is so only after its batch or
-instance norm, and without takes the batch for the tokens.
+instance norm, and without takes the batch for the tokens. Padding takes no part in any
+statistic; in fairseq's it does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import Literal, assert_never
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,19 +30,22 @@ def average_top_k_layers(
     layer_norm: Normalisation,
     final_norm: Normalisation,
     num_groups: int = 1,
+    real: Bool[Tensor, "batch tokens"] | None = None,
 ) -> Float[Tensor, "batch tokens dim"]:
-    """The target of every position.
+    """The target of every position; what stands at padding means nothing.
 
     Args:
         layers: Activations of the K top teacher layers, without prefix tokens.
         layer_norm: Applied to each layer before averaging.
         final_norm: Applied once after averaging.
         num_groups: Groups of channels where a norm is ``group``.
+        real: True at tokens that are not padding; None: all of them.
     """
     total = torch.zeros_like(layers[0], dtype=torch.float32)
     for layer in layers:
-        total += normalise(layer.float(), layer_norm, num_groups=num_groups)
-    return normalise(total / len(layers), final_norm, num_groups=num_groups)
+        total += normalise(layer.float(), layer_norm, num_groups=num_groups, real=real)
+    mean = total / len(layers)
+    return normalise(mean, final_norm, num_groups=num_groups, real=real)
 
 
 def normalise(
@@ -49,6 +53,7 @@ def normalise(
     kind: Normalisation,
     *,
     num_groups: int = 1,
+    real: Bool[Tensor, "batch tokens"] | None = None,
 ) -> Float[Tensor, "batch tokens dim"]:
     """Zero mean and unit (biased) variance over the axes that ``kind`` names.
 
@@ -62,20 +67,29 @@ def normalise(
         case "layer":
             return F.layer_norm(features, features.shape[-1:], eps=EPSILON)
         case "instance":
-            return _standardise(features, axes=(1,))
+            return _standardise(features, axes=(1,), real=real)
         case "batch":
-            return _standardise(features, axes=(0, 1))
+            return _standardise(features, axes=(0, 1), real=real)
         case "group":
             grouped = features.reshape(*features.shape[:2], num_groups, -1)
-            return _standardise(grouped, axes=(1, 3)).flatten(2)
+            return _standardise(grouped, axes=(1, 3), real=real).flatten(2)
         case _:
             assert_never(kind)
 
 
 def _standardise(
-    features: Float[Tensor, "*axes"], axes: tuple[int, ...]
-) -> Float[Tensor, "*axes"]:
+    features: Float[Tensor, "batch tokens *channels"],
+    axes: tuple[int, ...],
+    real: Bool[Tensor, "batch tokens"] | None,
+) -> Float[Tensor, "batch tokens *channels"]:
     # Two passes: on channels-last activations faster than torch.var_mean, and exact.
-    centred = features - features.mean(dim=axes, keepdim=True)
-    variance = centred.square().mean(dim=axes, keepdim=True)
+    if real is None:
+        centred = features - features.mean(dim=axes, keepdim=True)
+        variance = centred.square().mean(dim=axes, keepdim=True)
+        return centred * torch.rsqrt(variance + EPSILON)
+    kept = real.view(*real.shape, *[1] * (features.ndim - 2))
+    count = kept.expand_as(features).sum(dim=axes, keepdim=True)
+    total = features.masked_fill(~kept, 0.0).sum(dim=axes, keepdim=True)
+    centred = (features - total / count).masked_fill(~kept, 0.0)
+    variance = centred.square().sum(dim=axes, keepdim=True) / count
     return centred * torch.rsqrt(variance + EPSILON)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from d2v_core.checkpoint import TrainingState
 from d2v_core.config.training import OptimizerConfig
+from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import DivergedError
 from d2v_core.events import CheckpointDue, Collapsed, Progress
 from d2v_core.health import find_collapse
@@ -22,7 +23,8 @@ from d2v_core.learners import Measure
 from d2v_core.randomness import global_torch_seed
 from d2v_core.schedules import learning_rate, resolve_duration
 
-Batches = Callable[[int], tuple[Tensor, Tensor]]
+Batches = Callable[[int], tuple[Inputs, Inputs]]
+"""Inputs and labels of an update (from 1), on the CPU."""
 
 
 def train(
@@ -154,16 +156,21 @@ def build_optimizer(
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        plain = parameter.ndim >= 2 and not name.endswith(
-            ("_token", "pos_embed", "relative_position_bias_table")
-        )
-        groups[config.weight_decay if plain else 0.0].append(parameter)
+        decay = config.weight_decay if decays(name, parameter) else 0.0
+        groups[decay].append(parameter)
     return torch.optim.AdamW(
         [{"params": p, "weight_decay": decay} for decay, p in groups.items() if p],
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         eps=config.epsilon,
         fused=True,
+    )
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether a parameter is a matrix that weight decay is for."""
+    return parameter.ndim >= 2 and not name.endswith(
+        ("_token", "pos_embed", "relative_position_bias_table")
     )
 
 

@@ -11,12 +11,7 @@ import torch
 from d2v_core.build import build_learner
 from d2v_core.checkpoint import TrainingState, load_checkpoint
 from d2v_core.config.objective import Data2VecObjective, UntrainedObjective
-from d2v_core.config.trial import VisionTrial
-from d2v_core.data.batches import ImageBatches
-from d2v_core.data.images import ImageDataset
-from d2v_core.data.vision import load_vision_data
-from d2v_core.encoders.timm_vision import VisionEncoder
-from d2v_core.evaluation.protocol import evaluate
+from d2v_core.config.trial import TrialConfig
 from d2v_core.events import (
     CheckpointDue,
     Collapsed,
@@ -26,15 +21,17 @@ from d2v_core.events import (
     Started,
     Trained,
 )
+from d2v_core.modalities import modality_of
+from d2v_core.modalities.modality import Dataset
 from d2v_core.schedules import resolve_duration
 from d2v_core.training import build_learning_rate, build_optimizer, train
 
 
 def run_trial(
-    trial: VisionTrial,
+    trial: TrialConfig,
     *,
     checkpoint: Path | None = None,
-    dataset: ImageDataset | None = None,
+    dataset: Dataset | None = None,
 ) -> Iterator[Event]:
     """Train and evaluate; the last event is :class:`Finished`.
 
@@ -49,17 +46,16 @@ def run_trial(
     """
     torch.set_num_threads(trial.execution.num_threads)
     device = pick_device(trial.execution.device)
-    dataset = dataset or load_vision_data(trial)
+    modality = modality_of(trial)
+    dataset = dataset or modality.load_data(trial)
     learner = build_learner(trial, num_classes=len(dataset.classes))
     learner.to(device)
     encoder = learner.network(trial.evaluation.network)
-    assert isinstance(encoder, VisionEncoder)
     optimizer = build_optimizer(learner.module, trial.optimizer)
     state = TrainingState(
         learner=learner,
         optimizer=optimizer,
-        pixel_mean=tuple(map(float, dataset.mean)),
-        pixel_std=tuple(map(float, dataset.std)),
+        preprocessing=modality.preprocessing(dataset),
     )
     if checkpoint is not None and checkpoint.exists():
         load_checkpoint(checkpoint, state)
@@ -73,7 +69,7 @@ def run_trial(
         yield from _training(trial, state, dataset)
     yield Trained(state)
     started = time.perf_counter()
-    evaluation = evaluate(encoder, dataset, trial.evaluation, seed=trial.seed)
+    evaluation = modality.evaluate(trial, encoder, dataset)
     seconds = time.perf_counter() - started
     yield Finished(
         status="collapsed" if state.collapse else "finished",
@@ -84,11 +80,15 @@ def run_trial(
             "cost/evaluation_seconds": seconds,
         },
         choices=evaluation.choices,
-        notes=(*((str(state.collapse),) if state.collapse else ()), *evaluation.notes),
+        notes=(
+            *((str(state.collapse),) if state.collapse else ()),
+            *dataset.notes,
+            *evaluation.notes,
+        ),
     )
 
 
-def num_updates(trial: VisionTrial) -> int:
+def num_updates(trial: TrialConfig) -> int:
     """Updates a trial makes."""
     if isinstance(trial.objective, UntrainedObjective):
         return 0
@@ -103,18 +103,13 @@ def pick_device(device: str) -> torch.device:
 
 
 def _training(
-    trial: VisionTrial, state: TrainingState, dataset: ImageDataset
+    trial: TrialConfig, state: TrainingState, dataset: Dataset
 ) -> Iterator[Progress | CheckpointDue | Collapsed]:
     num_steps, health = num_updates(trial), trial.health
     watched = isinstance(trial.objective, Data2VecObjective)
     return train(
         state,
-        batches=ImageBatches(
-            dataset=dataset,
-            batch_size=trial.training.batch_size,
-            seed=trial.seed,
-            augmentation=trial.augmentation,
-        ),
+        batches=modality_of(trial).batches(trial, dataset),
         num_steps=num_steps,
         learning_rate_at=build_learning_rate(trial.optimizer, num_steps),
         max_grad_norm=trial.optimizer.max_grad_norm,

@@ -11,15 +11,13 @@ from rich.console import Console
 
 from d2v_core.build import build_learner, check_buildable
 from d2v_core.checkpoint import read_checkpoint, restore_networks
+from d2v_core.config import TrialConfig, modality_name
 from d2v_core.config.parsing import one_of
-from d2v_core.config.trial import VisionTrial
-from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, Problem
-from d2v_core.export.hf_vision import export_hf
-from d2v_core.export.timm_folder import export_timm
+from d2v_core.export import EXPORTERS
 from sweeps.single import resolve_recipe
 
-FORMATS = {"hf": export_hf, "timm": export_timm}
 OPENED_BY = {
     "hf": "transformers.AutoModel.from_pretrained({folder!r})",
     "timm": "timm.create_model({source!r}, pretrained=True)",
@@ -42,17 +40,17 @@ def export_checkpoint(
         ConfigError: An option is wrong, the checkpoint was not written with this
             recipe, or the format cannot express the encoder.
     """
-    _check_choices(to, network)
     trial = resolve_recipe(recipe, seed=0, assignments=assignments, data_root=None)
+    exporters = EXPORTERS[modality_name(trial)]
+    _check_choices(to, network, list(exporters))
     check_buildable(trial)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError([Problem("--out", f"must be a folder, {out!r} is a file")])
     content = _read(checkpoint)
     encoder = _restored(trial, Path(checkpoint), content, network)
-    pixels = {name: content.get(f"pixel_{name}") or None for name in ("mean", "std")}
     try:
-        FORMATS[to](encoder, folder, **pixels)
+        exporters[to](encoder, folder, **content.get("preprocessing", {}))
     except ValueError as error:
         raise ConfigError([Problem(f"--to {to}", str(error))]) from None
     hint = OPENED_BY[to].format(folder=str(folder), source=f"local-dir:{folder}")
@@ -65,9 +63,9 @@ def export_checkpoint(
     )
 
 
-def _check_choices(to: str, network: str) -> None:
+def _check_choices(to: str, network: str, formats: list[str]) -> None:
     options = {
-        "--to": (to, [*FORMATS]),
+        "--to": (to, formats),
         "--network": (network, ["student", "teacher"]),
     }
     if problems := [
@@ -87,11 +85,9 @@ def _read(checkpoint: str) -> dict[str, Any]:
 
 
 def _restored(
-    trial: VisionTrial, file: Path, content: Mapping[str, Any], network: str
-) -> VisionEncoder:
+    trial: TrialConfig, file: Path, content: Mapping[str, Any], network: str
+) -> Encoder:
     num_classes = len(content["module"].get("classifier.bias", [0]))
     learner = build_learner(trial, num_classes=num_classes)
     restore_networks(file, content, learner)
-    encoder = learner.network("teacher" if network == "teacher" else "student")
-    assert isinstance(encoder, VisionEncoder)
-    return encoder
+    return learner.network("teacher" if network == "teacher" else "student")

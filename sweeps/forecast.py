@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ablations.record import KIND_TAG, MODALITY_TAG, SCALE_TAG
-from d2v_core.config.trial import VisionTrial
-from d2v_core.data.vision import load_vision_data
+from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.events import Progress
+from d2v_core.modalities import modality_of
 from d2v_core.trial import num_updates, run_trial
 from sweeps.labels import trial_kind
 from sweeps.planning import (
@@ -146,10 +146,10 @@ def finished_seconds(
     return {kind: sum(costs) / len(costs) for kind, costs in seen.items()}
 
 
-def pilot_seconds(trial: VisionTrial) -> float:
+def pilot_seconds(trial: TrialConfig) -> float:
     """Seconds a trial would take, from a few of its updates on this machine."""
     num_steps = num_updates(trial)
-    dataset = load_vision_data(trial)
+    dataset = modality_of(trial).load_data(trial)
     began = time.perf_counter()
     if num_steps == 0:
         for _ in run_trial(trial, dataset=dataset):
@@ -158,7 +158,7 @@ def pilot_seconds(trial: VisionTrial) -> float:
     data = trial.model_dump(mode="json")
     data["execution"]["log_every"] = 1
     times = []
-    for event in run_trial(VisionTrial.model_validate(data), dataset=dataset):
+    for event in run_trial(parse_trial(data), dataset=dataset):
         if isinstance(event, Progress):
             times.append(event.seconds)
         if len(times) == PILOT_STEPS:

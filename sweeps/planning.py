@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablations.arms import Arm, Cell, ExpandedStudy, Request, expand
+from ablations.arms import Arm, ExpandedStudy, Request, expand
 from ablations.identity import trial_key
 from ablations.library import load_study
 from ablations.metrics import METRICS, Metric
@@ -15,8 +15,8 @@ from ablations.paper_diff import differences_from_paper
 from ablations.published import PaperValue, match_published
 from ablations.record import Manifest, ManifestArm, ManifestCell
 from d2v_core.build import check_buildable
-from d2v_core.config.trial import VisionTrial
-from d2v_core.data.vision import vision_digest
+from d2v_core.config import TrialConfig
+from d2v_core.modalities import modality_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PlannedCell:
 
     arm: Arm
     seed: int
-    trial: VisionTrial
+    trial: TrialConfig
     key: str
 
 
@@ -79,10 +79,10 @@ def plan_study(name: str, request: Request) -> StudyPlan:
     digests: dict[str, str] = {}
     cells = []
     for cell in expanded.cells:
-        trial = vision_trial(cell)
-        data = trial.data.model_dump_json()
+        trial, modality = cell.trial, modality_of(cell.trial)
+        data = modality.same_data(trial)
         if data not in digests:
-            digests[data] = vision_digest(trial)
+            digests[data] = modality.data_digest(trial)
         key = trial_key(trial, digests[data])
         cells.append(PlannedCell(cell.arm, cell.seed, trial, key))
     return StudyPlan(
@@ -91,12 +91,6 @@ def plan_study(name: str, request: Request) -> StudyPlan:
         data_digest=next(iter(digests.values())),
         num_parameters=check_buildable(cells[0].trial),
     )
-
-
-def vision_trial(cell: Cell) -> VisionTrial:
-    """The trial with its modality's type."""
-    assert isinstance(cell.trial, VisionTrial)
-    return cell.trial
 
 
 def unique_trials(plans: Iterable[StudyPlan]) -> dict[str, PlannedCell]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from d2v_core.data.vision import load_vision_data
+from d2v_core.modalities import modality_of
 from sweeps.books import Books, Outcome
 from sweeps.engine import Job, train_with_ray
 from sweeps.planning import StudyPlan
@@ -62,9 +62,9 @@ def prepare_data(plans: Sequence[StudyPlan]) -> dict[str, str]:
     loaded: dict[str, str] = {}
     for plan in plans:
         for cell in plan.cells:
-            vision = cell.trial.vision
-            source = f"{cell.trial.data} {vision.image_size} {vision.channels}"
-            if source not in loaded:
-                loaded[source] = load_vision_data(cell.trial).name
-            names[cell.key] = loaded[source]
+            modality = modality_of(cell.trial)
+            data = modality.same_data(cell.trial)
+            if data not in loaded:
+                loaded[data] = modality.load_data(cell.trial).name
+            names[cell.key] = loaded[data]
     return names

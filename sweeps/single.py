@@ -10,8 +10,9 @@ from ablations.arms import data_root_layer
 from ablations.layers import Layer, parse_assignments, resolve, set_layer
 from ablations.library import read_recipe
 from d2v_core.build import check_buildable
-from d2v_core.config.trial import VisionTrial
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.config import TRIAL_TYPES, TrialConfig
+from d2v_core.config.parsing import one_of
+from d2v_core.errors import Problem
 from d2v_core.events import (
     CheckpointDue,
     Collapsed,
@@ -69,19 +70,19 @@ def train_recipe(
 
 def resolve_recipe(
     recipe: str, seed: int, assignments: tuple[str, ...], data_root: str | None
-) -> VisionTrial:
+) -> TrialConfig:
     """The trial of a recipe with the options of the command line."""
     source = read_recipe(recipe)
     data = source.data if isinstance(source.data, dict) else {}
     if "modality" not in data:
         raise source.located([Problem("", "a recipe must name its modality")])
+    modality = data["modality"]
+    if modality not in TRIAL_TYPES:
+        raise source.located([Problem("modality", one_of(TRIAL_TYPES, modality))])
     layer = Layer.from_yaml(source)
     layers = [
         layer,
-        *data_root_layer(layer, data_root),
+        *data_root_layer(layer, modality, data_root),
         set_layer({**parse_assignments(assignments), "seed": seed}),
     ]
-    trial = resolve(data["modality"], layers)
-    if not isinstance(trial, VisionTrial):
-        raise ConfigError([Problem("modality", "must be vision")])
-    return trial
+    return resolve(modality, layers)

@@ -16,7 +16,6 @@ from typing import Any
 
 from ablations.record import Record
 from d2v_core.config import parse_trial
-from d2v_core.config.trial import VisionTrial
 from d2v_core.data.cache import write_atomically
 from d2v_core.errors import DivergedError
 from d2v_core.events import CheckpointDue, Finished, Progress, Started
@@ -47,7 +46,6 @@ def run_job(job: Mapping[str, Any], send: Send) -> None:
     record: Record | None = None
     try:
         trial = parse_trial(job["trial"])
-        assert isinstance(trial, VisionTrial)
         for event in run_trial(trial, checkpoint=checkpoint):
             match event:
                 case Started():

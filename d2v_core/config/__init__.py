@@ -14,7 +14,9 @@ from d2v_core.config.objective import (
     UntrainedObjective,
 )
 from d2v_core.config.parsing import parse_section, parse_trial
-from d2v_core.config.trial import TRIAL_TYPES, TrialConfig, VisionTrial
+from d2v_core.config.registry import TRIAL_TYPES, embedded_sources
+from d2v_core.config.trial import TrialConfig, modality_name
+from d2v_core.config.vision import VisionTrial
 
 __all__ = [
     "TRIAL_TYPES",
@@ -31,8 +33,10 @@ __all__ = [
     "TrialConfig",
     "UntrainedObjective",
     "VisionTrial",
+    "embedded_sources",
     "is_identity",
     "leaves",
+    "modality_name",
     "parse_section",
     "parse_trial",
 ]

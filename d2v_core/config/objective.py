@@ -20,8 +20,10 @@ Duration = (
 TargetFeature = Literal["ffn", "attention", "ffn_residual", "block"]
 LayerNormalisation = Literal["none", "instance", "layer", "batch", "group"]
 
-SharedPart = Literal["patch_embedding", "positions"]
-"""A part of the encoder that the teacher may take from the student."""
+SharedPart = Literal["feature_encoder", "positions"]
+"""A part of the encoder that the teacher may take from the student: what makes features
+of each position on its own (vision: patch embedding; speech: convolutions, their norm
+and projection; text: token embedding), and what tells positions apart."""
 
 LossScale = (
     Annotated[StrictFloat, Field(gt=0.0, allow_inf_nan=False)]
@@ -164,6 +166,10 @@ class TeacherConfig(Section):
     ones (paper Figure 3); null: all. Below 1 no position sees the class token, which
     would pass everything on. The student, and the teacher under evaluation, always
     attend to everything."""
+    input: Literal["whole", "reference_bug"] = "whole"
+    """What the teacher reads. ``whole``: the unmasked input, as the paper says.
+    ``reference_bug`` (text only): padding at every unmasked position, as the released
+    text code feeds it (``mask_tokens_dataset.py`` 178-185, fairseq #4881)."""
 
 
 class SmoothL1Loss(Section):

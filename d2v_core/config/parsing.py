@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from d2v_core.config.trial import TRIAL_TYPES, TrialConfig
+from d2v_core.config.base import sections_in
+from d2v_core.config.registry import TRIAL_TYPES
+from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import ConfigError, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -200,14 +202,6 @@ def known_settings(
         tagged = [c for c in candidates if part in _tags(c)]
         candidates = narrowed or tagged or candidates
     return sorted({name for c in candidates for name in c.model_fields})
-
-
-def sections_in(annotation: Any) -> list[type[BaseModel]]:
-    """The model classes mentioned in a field's annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    inner = getattr(annotation, "__args__", ())
-    return [model for part in inner for model in sections_in(part)]
 
 
 def _tags(model: type[BaseModel]) -> set[Any]:

@@ -60,9 +60,6 @@ class EvaluationConfig(Section):
 
     network: Literal["student", "teacher"] = "student"
     """Whose features; reference arms have one network only."""
-    pooling: Literal["mean", "class_token", "concatenate"] = "mean"
-    """How the final norm's tokens become one vector; ``mean`` and ``concatenate`` use
-    the patch tokens."""
     num_labels: int | None = Field(None, ge=10)
     """Labelled training samples the probe sees, class-balanced and drawn with the
     trial's seed; null: all."""

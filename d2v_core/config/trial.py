@@ -1,8 +1,12 @@
-"""The configuration of one trial: every section, and the rules that span sections."""
+"""The configuration of one trial: every section, and the rules that span sections.
+
+Modules of one modality (:mod:`d2v_core.config.vision` and its neighbours) add encoder,
+masks, data and evaluation to :class:`TrialConfig`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Protocol, cast, runtime_checkable
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,20 +28,33 @@ from d2v_core.config.training import (
     OptimizerConfig,
     TrainingConfig,
 )
-from d2v_core.config.vision import (
-    AugmentationConfig,
-    BlockMask,
-    TorchvisionData,
-    VisionData,
-    VisionEncoderConfig,
-    VisionMask,
-)
 from d2v_core.errors import Problem
 from d2v_core.schedules import resolve_duration
 
 
+@runtime_checkable
+class EncoderSizes(Protocol):
+    """What every modality's encoder section has; None: the model's own."""
+
+    @property
+    def width(self) -> int | None:
+        """Embedding dimension."""
+
+    @property
+    def depth(self) -> int | None:
+        """Number of blocks."""
+
+    @property
+    def num_heads(self) -> int | None:
+        """Attention heads per block."""
+
+
 class TrialConfig(Section):
-    """What every modality's trial has; concrete trials add encoder, masks and data."""
+    """What every modality's trial has.
+
+    Concrete trials add ``modality``, the encoder (a section named like the modality),
+    ``mask`` and ``data``.
+    """
 
     objective: Objective = Data2VecObjective()
     """What is trained: ``data2vec``, or a reference arm."""
@@ -54,7 +71,7 @@ class TrialConfig(Section):
     training: TrainingConfig = TrainingConfig()
     """Length and batch size."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    """The frozen evaluation protocol."""
+    """The evaluation protocol; modalities add to it."""
     health: HealthConfig = HealthConfig()
     """When targets or predictions count as collapsed."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -62,25 +79,18 @@ class TrialConfig(Section):
     execution: ExecutionConfig = ExecutionConfig()
     """Where and how fast; not part of the trial's identity."""
 
+    @property
+    def encoder(self) -> EncoderSizes:
+        """The section of the encoder."""
+        return cast(EncoderSizes, getattr(self, modality_name(self)))
 
-class VisionTrial(TrialConfig):
-    """One vision trial."""
-
-    modality: Literal["vision"] = "vision"
-    """Discriminates the trial types."""
-    vision: VisionEncoderConfig = VisionEncoderConfig()
-    """The encoder."""
-    mask: VisionMask = BlockMask()
-    """Which patches the student does not see."""
-    augmentation: AugmentationConfig = AugmentationConfig()
-    """Random changes of the training images."""
-    data: VisionData = TorchvisionData(source="imagenet")
-    """Where images and labels come from."""
+    def problems(self) -> list[Problem]:
+        """Broken rules that span sections; modalities add their own."""
+        return _check_sizes(self) + _check_groups(self) + _check_schedule(self)
 
     @model_validator(mode="after")
-    def _check_across_sections(self) -> VisionTrial:
-        problems = _check_sizes(self) + _check_groups(self) + _check_schedule(self)
-        if problems:
+    def _check_across_sections(self) -> TrialConfig:
+        if problems := self.problems():
             raise PydanticCustomError(
                 "across_sections",
                 "{count} rules across sections are broken",
@@ -89,34 +99,27 @@ class VisionTrial(TrialConfig):
         return self
 
 
-TRIAL_TYPES: dict[str, type[TrialConfig]] = {"vision": VisionTrial}
-"""The trial type of each modality that exists."""
+def modality_name(trial: TrialConfig) -> str:
+    """``vision``, ``speech``, ``text`` ..."""
+    name: str = getattr(trial, "modality")  # noqa: B009 (each type's own literal)
+    return name
 
 
-def _check_sizes(trial: VisionTrial) -> list[Problem]:
-    vision, problems = trial.vision, []
-    if vision.depth is not None and trial.target.top_k > vision.depth:
-        problems.append(depth_problem(trial.target.top_k, vision.depth))
-    if vision.patch_size is not None and vision.image_size % vision.patch_size:
+def _check_sizes(trial: TrialConfig) -> list[Problem]:
+    encoder, problems = trial.encoder, []
+    if encoder.depth is not None and trial.target.top_k > encoder.depth:
+        problems.append(depth_problem(trial.target.top_k, encoder.depth))
+    if encoder.width and encoder.num_heads and encoder.width % encoder.num_heads:
+        section = modality_name(trial)
+        rule = f"must divide {section}.width ({encoder.width})"
         problems.append(
-            Problem(
-                "vision.patch_size",
-                f"must divide vision.image_size ({vision.image_size}), "
-                f"got {vision.patch_size}",
-            )
-        )
-    if vision.width and vision.num_heads and vision.width % vision.num_heads:
-        problems.append(
-            Problem(
-                "vision.num_heads",
-                f"must divide vision.width ({vision.width}), got {vision.num_heads}",
-            )
+            Problem(f"{section}.num_heads", f"{rule}, got {encoder.num_heads}")
         )
     return problems
 
 
-def _check_groups(trial: VisionTrial) -> list[Problem]:
-    target, width = trial.target, trial.vision.width
+def _check_groups(trial: TrialConfig) -> list[Problem]:
+    target, width = trial.target, trial.encoder.width
     if "group" not in (target.layer_norm, target.final_norm):
         if target.num_groups == 1:
             return []

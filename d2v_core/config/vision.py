@@ -1,4 +1,4 @@
-"""Settings of the vision modality: encoder, masks, augmentation and data."""
+"""The vision trial: encoder, masks, augmentation and data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.training import EvaluationConfig
+from d2v_core.config.trial import TrialConfig
+from d2v_core.errors import Problem
 
 
 class VisionEncoderConfig(Section):
@@ -121,3 +124,39 @@ class TorchvisionData(Section):
 VisionData = Annotated[
     DigitsData | FolderData | TorchvisionData, Field(discriminator="source")
 ]
+
+
+class VisionEvaluation(EvaluationConfig):
+    """Probe and k-NN on frozen features of images."""
+
+    pooling: Literal["mean", "class_token", "concatenate"] = "mean"
+    """How the final norm's tokens become one vector; ``mean`` and ``concatenate`` use
+    the patch tokens."""
+
+
+class VisionTrial(TrialConfig):
+    """One vision trial."""
+
+    modality: Literal["vision"] = "vision"
+    """Discriminates the trial types."""
+    vision: VisionEncoderConfig = VisionEncoderConfig()
+    """The encoder."""
+    mask: VisionMask = BlockMask()
+    """Which patches the student does not see."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """Random changes of the training images."""
+    data: VisionData = TorchvisionData(source="imagenet")
+    """Where images and labels come from."""
+    evaluation: VisionEvaluation = VisionEvaluation()
+    """The evaluation protocol."""
+
+    def problems(self) -> list[Problem]:
+        """Broken rules that span sections."""
+        return [*super().problems(), *_check_patches(self.vision)]
+
+
+def _check_patches(vision: VisionEncoderConfig) -> list[Problem]:
+    if vision.patch_size is None or vision.image_size % vision.patch_size == 0:
+        return []
+    rule = f"must divide vision.image_size ({vision.image_size})"
+    return [Problem("vision.patch_size", f"{rule}, got {vision.patch_size}")]

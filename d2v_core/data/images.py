@@ -223,6 +223,7 @@ class ImageDataset:
         classes: Class names; labels index them.
         mean: Per channel, of pixel values in [0, 1], over training images.
         std: Likewise.
+        notes: What a reader of results needs to know, like files left out.
     """
 
     name: str
@@ -233,6 +234,7 @@ class ImageDataset:
     test: Split
     mean: np.ndarray
     std: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def normalise(self, images: UInt8[Tensor, "batch channels height width"]) -> Tensor:
         """float32 with zero mean and unit variance per channel on training images."""

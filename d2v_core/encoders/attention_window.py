@@ -16,7 +16,7 @@ vision_transformer and deit, by the bias ``shared_rel_pos_bias`` in beit.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.encoders.encoder import Restriction
 
 MASK_ARGUMENTS = ("attn_mask", "shared_rel_pos_bias")
 """Arguments of timm's attention layers that are added to the scores."""
@@ -98,23 +98,24 @@ def masked_attention(
             handle.remove()
 
 
-def teacher_window(
-    encoder: VisionEncoder, share: float | None
-) -> Callable[[VisionEncoder], AbstractContextManager[None]]:
-    """A context in which an encoder of this grid attends to a share of its positions.
+def attention_window(
+    grid: tuple[int, int], num_prefix_tokens: int, share: float | None
+) -> Restriction:
+    """A context in which a timm ViT attends to a share of its positions.
 
     Args:
-        encoder: Gives the grid and the number of prefix tokens; left as it is.
+        grid: Rows and columns of patches.
+        num_prefix_tokens: Tokens before the patches.
         share: Part of the patches, in (0, 1], rounded to at least one; None: all.
     """
-    num_tokens = encoder.grid[0] * encoder.grid[1]
+    num_tokens = grid[0] * grid[1]
     num_positions = window_size(share, num_tokens)
     if num_positions == num_tokens:
         return lambda network: nullcontext()
-    allowed = nearest_positions(encoder.grid, num_positions)
-    mask = additive_mask(allowed, encoder.num_prefix_tokens)
+    allowed = nearest_positions(grid, num_positions)
+    mask = additive_mask(allowed, num_prefix_tokens)
 
-    def restrict(network: VisionEncoder) -> AbstractContextManager[None]:
+    def restrict(network: Any) -> AbstractContextManager[None]:
         nonlocal mask
         mask = mask.to(next(network.parameters()).device)  # moves once
         return masked_attention(network.vit.blocks, mask)

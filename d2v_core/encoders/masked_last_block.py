@@ -12,25 +12,24 @@ block acts token by token, and rows that nobody reads have zero gradient. What d
 is the order of floating-point sums. Stochastic depth draws one number per image, as in
 the full block; dropout draws fewer numbers, with the same distribution.
 
-Counts of masked positions vary per image, so each image's rows are padded to the
-longest of the batch with unmasked positions of that image, which are dropped at the
-end. Anything this file does not know exactly runs in full (:func:`is_known`).
+Anything this file does not know exactly runs in full (:func:`is_known`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import timm.layers
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from timm.models import beit, deit, vision_transformer
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from d2v_core.encoders.rows import MaskedRows
 
 layers: Any = timm.layers  # mypy takes what it re-exports for private
 KNOWN_MODELS = {
@@ -59,60 +58,6 @@ TOKENWISE = {
     layers.SwiGLU,
 }
 """Modules that treat every token alike; subclasses may not, so types are compared."""
-
-
-@dataclass(frozen=True)
-class MaskedRows:
-    """Where the masked positions are, on the device of the network.
-
-    Attributes:
-        tokens: Positions in each image's tokens, prefix tokens counted: the masked
-            ones in order, then unmasked ones as padding.
-        flat: The same in the tokens of the whole batch.
-        kept: Which of ``flat`` are masked; None if all are.
-    """
-
-    tokens: Int[Tensor, "batch longest"]
-    flat: Int[Tensor, " padded"]
-    kept: Int[Tensor, " masked"] | None
-
-    def pick(self, tokens: Float[Tensor, "batch all_tokens dim"]) -> Tensor:
-        """Rows of each image, of shape (batch, longest, dim)."""
-        rows = tokens.flatten(0, 1).index_select(0, self.flat)
-        return rows.view(*self.tokens.shape, -1)
-
-    def pool(
-        self, rows: Float[Tensor, "batch longest dim"]
-    ) -> Float[Tensor, "masked dim"]:
-        """Masked positions of the whole batch, without padding."""
-        pooled = rows.flatten(0, 1)
-        return pooled if self.kept is None else pooled.index_select(0, self.kept)
-
-
-def masked_rows(
-    mask: Bool[Tensor, "batch tokens"], *, num_prefix_tokens: int, device: torch.device
-) -> MaskedRows:
-    """Rows of a mask; one on the CPU costs a GPU no waiting.
-
-    Args:
-        mask: True at masked positions; at least one in all.
-        num_prefix_tokens: Tokens before the patches.
-        device: Where the network is.
-    """
-    num_images, num_patches = mask.shape
-    counts = mask.sum(dim=1, keepdim=True)
-    longest = int(counts.max())
-    masked_first = mask.logical_not().byte().argsort(dim=1, stable=True)
-    tokens = masked_first[:, :longest] + num_prefix_tokens
-    first = torch.arange(num_images, device=mask.device)[:, None]
-    flat = (tokens + first * (num_patches + num_prefix_tokens)).flatten()
-    real = torch.arange(longest, device=mask.device) < counts
-    kept = None if bool(real.all()) else real.flatten().nonzero().squeeze(1)
-    return MaskedRows(
-        tokens=tokens.to(device, non_blocking=True),
-        flat=flat.to(device, non_blocking=True),
-        kept=None if kept is None else kept.to(device, non_blocking=True),
-    )
 
 
 def is_known(vit: Any) -> bool:

@@ -20,13 +20,10 @@ from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
-from d2v_core.encoders.encoder import Encoder, Feature
-from d2v_core.encoders.masked_last_block import (
-    MaskedRows,
-    is_known,
-    last_block_at,
-    masked_rows,
-)
+from d2v_core.encoders.attention_window import attention_window
+from d2v_core.encoders.encoder import Encoder, Feature, Restriction
+from d2v_core.encoders.masked_last_block import is_known, last_block_at
+from d2v_core.encoders.rows import MaskedRows, masked_rows
 
 FAMILIES = ("vision_transformer", "deit", "beit")
 
@@ -39,6 +36,9 @@ class VisionEncoder(Encoder):
             :func:`create_vit` makes it.
     """
 
+    parts = {"feature_encoder": ("vit.patch_embed.",), "positions": ("vit.pos_embed",)}
+    """The class token is no position, and tables of relative positions belong to the
+    attention."""
     vit: Any
     """Untyped, as timm is."""
 
@@ -99,6 +99,17 @@ class VisionEncoder(Encoder):
         """
         layers = self._capture(images, feature=feature, top_k=top_k)
         return [tokens[:, self.num_prefix_tokens :] for tokens in layers]
+
+    def local_features(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "rows dim"]:
+        """The patch embedding of every patch of the batch, without positions."""
+        patches: Tensor = self.vit.patch_embed(images)
+        return patches.reshape(-1, patches.shape[-1])
+
+    def restriction(self, share: float | None) -> Restriction:
+        """Limits attention to the patches nearest on the grid."""
+        return attention_window(self.grid, self.num_prefix_tokens, share)
 
     def masked_tokens(
         self,

@@ -1,1 +1,17 @@
 """Encoders as folders that Hugging Face transformers and timm open, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from d2v_core.export.hf_vision import export_hf
+from d2v_core.export.timm_folder import export_timm
+
+Exporter = Callable[..., Any]
+"""From encoder, folder and the checkpoint's preprocessing (as keywords)."""
+
+EXPORTERS: dict[str, dict[str, Exporter]] = {
+    "vision": {"hf": export_hf, "timm": export_timm},
+}
+"""By modality and format; a new modality adds its line."""

@@ -50,7 +50,7 @@ EVERY_KNOB: dict[str, Any] = {
     "target": {"layer_norm": "group", "num_groups": 4, "final_norm": "group"},
     "teacher": {
         "tau": {"kind": "cosine", "start": 0.5, "end": 1.0, "anneal": 1.0},
-        "shares": ["patch_embedding", "positions"],
+        "shares": ["feature_encoder", "positions"],
         "context": 0.3,
     },
     "loss": {"kind": "smooth_l1", "scale": "inverse_sqrt_dim"},

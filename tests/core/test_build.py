@@ -5,13 +5,13 @@ from d2v_core.build import (
     build_encoder,
     build_learner,
     build_loss,
-    build_mask_sampler,
     build_tau,
     check_buildable,
     default_depth,
 )
 from d2v_core.errors import ConfigError
-from d2v_core.masks import BlockMasks, RandomMasks
+from d2v_core.masks.patches import BlockMasks, RandomMasks
+from d2v_core.modalities.vision import build_mask_sampler
 from tests.core.small import small_trial
 
 
@@ -64,16 +64,15 @@ def test_the_teacher_starts_as_the_student():
 
 
 def test_masks_are_a_function_of_seed_and_update():
-    draw = build_learner(small_trial(), num_classes=3)._draw_mask
-    again = build_learner(
-        small_trial({"target": {"top_k": 1}}), num_classes=3
-    )._draw_mask
-    other = build_learner(small_trial({"seed": 9}), num_classes=3)._draw_mask
-    assert draw(8, 1).shape == (8, 16)
-    assert torch.equal(draw(8, 1), draw(8, 1))
-    assert torch.equal(draw(8, 1), again(8, 1))
-    assert not torch.equal(draw(8, 1), draw(8, 2))
-    assert not torch.equal(draw(8, 1), other(8, 1))
+    def draw(step, *changes):
+        learner = build_learner(small_trial(*changes), num_classes=3)
+        return learner._draw_mask(torch.zeros(8, 1, 8, 8), step).mask
+
+    assert draw(1).shape == (8, 16)
+    assert torch.equal(draw(1), draw(1))
+    assert torch.equal(draw(1), draw(1, {"target": {"top_k": 1}}))
+    assert not torch.equal(draw(1), draw(2))
+    assert not torch.equal(draw(1), draw(1, {"seed": 9}))
 
 
 def test_mask_settings_reach_the_sampler():
@@ -180,10 +179,9 @@ def test_timm_knows_the_depth_the_recipe_leaves_out():
         (
             {
                 "vision": {"timm_model": "beit_base_patch16_224"},
-                "teacher": {"shares": ["patch_embedding", "positions"]},
+                "teacher": {"shares": ["feature_encoder", "positions"]},
             },
-            "teacher.shares: positions are shared where there are absolute ones, "
-            "this model has none",
+            "teacher.shares: positions cannot be shared, this encoder has none",
         ),
     ],
 )
@@ -209,7 +207,7 @@ def test_what_does_not_fit_the_encoder_is_refused(build, change, message):
         ),
         (
             {"num_heads": None},
-            "vision: timm cannot build 'vit_tiny_patch16_224' with these sizes: ",
+            "vision: cannot be built with these sizes: ",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def learner():
 
 
 def test_shared_parts_are_the_students_after_every_update(images, labels):
-    shares = {"teacher": {"shares": ["patch_embedding", "positions"]}}
+    shares = {"teacher": {"shares": ["feature_encoder", "positions"]}}
     learner = build_learner(small_trial(shares), num_classes=3)
     optimizer = torch.optim.SGD(learner.module.parameters(), lr=0.5)
     expected = {n: p.detach().clone() for n, p in learner.student.named_parameters()}
@@ -57,7 +57,7 @@ def test_shared_parts_are_the_students_after_every_update(images, labels):
 def with_context(share, images):
     """Targets, loss and both networks' features of an untouched learner."""
     learner = filled({"teacher": {"context": share}})
-    mask = learner._draw_mask(4, 1)
+    mask = learner._draw_mask(images, 1).mask
     with torch.no_grad():
         targets = learner.targets(images)
         loss = learner.step(images, torch.zeros(4), 1).loss
@@ -88,7 +88,7 @@ def test_description_tells_the_gain_and_the_rank_of_targets_and_local_features(
         "prediction/gain",
         "student/local_effective_rank",
     }
-    mask = learner._draw_mask(4, 1)
+    mask = learner._draw_mask(images, 1).mask
     targets = learner.targets(images)[mask].double().numpy()
     tokens = learner.student(images, mask)[mask]
     error = learner.module["head"](tokens).detach().double().numpy() - targets
@@ -126,7 +126,7 @@ def test_the_loss_is_to_these_targets_however_few_positions_are_computed(
             "teacher": {"context": context},
         }
     )
-    mask = learner._draw_mask(4, 1)
+    mask = learner._draw_mask(images, 1).mask
     with torch.no_grad():
         predictions = learner.module["head"](learner.student(images, mask)[mask])
         expected = learner._loss(predictions, learner.targets(images)[mask])

@@ -7,7 +7,7 @@ from torch import nn
 
 from d2v_core.build import build_learner
 from d2v_core.encoders.encoder import Encoder
-from d2v_core.learners import Data2Vec, Supervised, Untrained
+from d2v_core.learners import Data2Vec, Masked, Supervised, Untrained
 from d2v_core.losses import l2_loss
 from tests.core.small import fill_with_noise, small_trial
 
@@ -57,7 +57,7 @@ def test_the_loss_is_smooth_l1_to_the_teachers_targets_at_masked_positions(
 ):
     loss = learner.step(images, labels, step=5).loss
 
-    mask = learner._draw_mask(4, 5)
+    mask = learner._draw_mask(images, 5).mask
     teacher_layers = learner.teacher.network.top_layers(
         images, feature="block", top_k=2
     )
@@ -95,7 +95,7 @@ def test_only_masked_positions_count_and_all_of_them_equally():
     learner = Data2Vec(
         encoder=encoder,
         head=nn.Identity(),
-        draw_mask=lambda batch_size, step: mask,
+        draw_mask=lambda inputs, step: Masked(mask, inputs, inputs),
         tau=lambda step: 0.5,
         loss=l2_loss,
         feature="block",
@@ -115,7 +115,7 @@ def test_only_masked_positions_count_and_all_of_them_equally():
 
 
 def test_the_teacher_sees_the_pixels_the_student_does_not(learner, images, labels):
-    mask = learner._draw_mask(4, 1)
+    mask = learner._draw_mask(images, 1).mask
     first = int(mask[0].nonzero()[0])
     row, column = 2 * (first // 4), 2 * (first % 4)
     changed = images.clone()
@@ -145,7 +145,7 @@ def test_after_an_update_the_teacher_moves_by_that_updates_tau(learner):
 def test_metrics_tell_the_spread_of_targets_and_predictions(learner, images, labels):
     metrics = learner.step(images, labels, 1).measure()
     assert set(metrics) == {"target/std", "prediction/std", "teacher/tau"}
-    mask = learner._draw_mask(4, 1)
+    mask = learner._draw_mask(images, 1).mask
     targets = learner.targets(images)[mask].double().numpy()
     expected = np.sqrt(targets.var(axis=0, ddof=1) + 1e-6).mean()
     assert metrics["target/std"] == pytest.approx(expected, rel=1e-4)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2v_core.masks import BlockMasks, RandomMasks, num_patches_to_mask
+from d2v_core.masks.patches import BlockMasks, RandomMasks, num_patches_to_mask
 
 
 def beit_mask(rows, columns, num_masked, min_patches, min_aspect, rng):

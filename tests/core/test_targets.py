@@ -115,3 +115,32 @@ def test_averaging_leaves_the_layers_as_they_were(layers):
     copies = [layer.clone() for layer in given]
     average_top_k_layers(given, layer_norm="none", final_norm="none")
     assert all(torch.equal(a, b) for a, b in zip(given, copies, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rubbish", [0.0, 1e4, float("inf")])
+def test_padding_takes_no_part_in_any_statistic(layers, kind, rubbish):
+    lengths = (5, 3, 1)
+    real = torch.arange(5) < torch.tensor(lengths)[:, None]
+    features = torch.from_numpy(layers[0]).masked_fill(~real[:, :, None], rubbish)
+    ours = normalise(features, kind, num_groups=2, real=real)
+    alone = [
+        normalise(features[i : i + 1, :length], kind, num_groups=2)[0]
+        for i, length in enumerate(lengths)
+    ]
+    if kind == "batch":
+        rows = features[real].numpy()
+        expected = (rows - rows.mean(axis=0)) / np.sqrt(rows.var(axis=0) + 1e-5)
+    else:
+        expected = torch.cat(alone)
+    np.testing.assert_allclose(ours[real], expected, atol=1e-9)
+
+
+def test_without_padding_the_mask_of_real_tokens_changes_nothing(layers):
+    tensors = [torch.from_numpy(layer) for layer in layers]
+    real = torch.ones(3, 5, dtype=torch.bool)
+    options = {"layer_norm": "instance", "final_norm": "group", "num_groups": 3}
+    torch.testing.assert_close(
+        average_top_k_layers(tensors, **options, real=real),
+        average_top_k_layers(tensors, **options),
+    )

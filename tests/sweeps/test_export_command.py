@@ -14,9 +14,9 @@ from transformers import AutoImageProcessor, AutoModel, Data2VecVisionModel
 
 from d2v_core.build import build_learner
 from d2v_core.checkpoint import read_checkpoint
-from d2v_core.config.trial import VisionTrial
-from d2v_core.data.vision import load_vision_data
+from d2v_core.config import VisionTrial
 from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.modalities.vision import MODALITY as VISION
 from sweeps.single import resolve_recipe
 from tests.sweeps.command import TINY, Done, d2v_here
 
@@ -122,7 +122,7 @@ def test_a_trained_network_is_opened_by_hugging_face(
     assert f"exported the {network} after 6 updates to out" in done.out
     assert "transformers.AutoModel.from_pretrained('out')" in done.out
     encoder, trial = trained(tmp_path, network)
-    data = load_vision_data(trial)
+    data = VISION.load_data(trial)
     pixels = data.test.images.read(torch.arange(5).numpy())
     images = AutoImageProcessor.from_pretrained(tmp_path / "out")(
         pixels, return_tensors="pt"
@@ -156,7 +156,7 @@ def test_a_trained_network_is_opened_by_timm(tmp_path: Path, run: Command) -> No
     vit = timm.create_model(config["architecture"], **config["model_args"])
     vit.load_state_dict(load_file(tmp_path / "out" / "model.safetensors"), strict=True)
     encoder, trial = trained(tmp_path, "student")
-    assert config["pretrained_cfg"]["mean"] == list(load_vision_data(trial).mean)
+    assert config["pretrained_cfg"]["mean"] == list(VISION.load_data(trial).mean)
     images = torch.randn(2, 1, 8, 8)
     with torch.no_grad():
         expected = encoder.all_tokens(images)

@@ -159,7 +159,7 @@ def test_the_dumped_configuration_parses_to_itself():
         (
             {"teacher": {"shares": ["positions", "mask_token"]}},
             "teacher.shares.1",
-            "must be one of patch_embedding, positions, got 'mask_token'",
+            "must be one of feature_encoder, positions, got 'mask_token'",
         ),
         ({"teacher": {"shares": "positions"}}, "teacher.shares", "got 'positions'"),
         (
@@ -208,8 +208,8 @@ def test_shared_parts_are_a_set_whatever_their_order_and_repetition():
         data = {"modality": "vision", "teacher": {"shares": list(parts)}}
         return parse_trial(data).teacher.shares
 
-    both = ("patch_embedding", "positions")
-    assert shares("positions", "patch_embedding", "positions") == shares(*both) == both
+    both = ("feature_encoder", "positions")
+    assert shares("positions", "feature_encoder", "positions") == shares(*both) == both
     assert shares() == ()
 
 

@@ -11,8 +11,8 @@ from torchvision import datasets
 from d2v_core.config.vision import FolderData, TorchvisionData
 from d2v_core.data.folders import find_image_folders, load_image_folders
 from d2v_core.data.torchvision_sets import load_torchvision, torchvision_digest
-from d2v_core.data.vision import load_vision_data, vision_digest
 from d2v_core.errors import DataError
+from d2v_core.modalities.vision import MODALITY as VISION
 from tests.core.data.trees import STANDARD, write_tree
 from tests.core.small import small_trial
 
@@ -139,11 +139,11 @@ def test_the_configuration_chooses_the_data(tmp_path):
     root = write_tree(tmp_path, STANDARD)
     data = {"source": "image_folder", "root": str(root), "validation_fraction": 0.25}
     trial = small_trial({"data": data})
-    dataset = load_vision_data(trial)
+    dataset = VISION.load_data(trial)
     assert dataset.train.images.read(np.arange(2)).shape == (2, 1, 8, 8)
-    assert vision_digest(trial) == dataset.digest
+    assert VISION.data_digest(trial) == dataset.digest
     digits = small_trial()
-    assert vision_digest(digits) == load_vision_data(digits).digest
+    assert VISION.data_digest(digits) == VISION.load_data(digits).digest
     assert isinstance(trial.data, FolderData)
 
 

@@ -10,7 +10,6 @@ from d2v_core.encoders.attention_window import (
     additive_mask,
     masked_attention,
     nearest_positions,
-    teacher_window,
     window_size,
 )
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
@@ -95,7 +94,7 @@ def test_the_shares_of_figure_3_are_its_numbers_of_patches():
 @pytest.mark.parametrize("share", [None, 1.0, 15.6 / 16])
 def test_a_window_of_everything_changes_nothing(encoder, images, share):
     before = encoder(images)
-    with teacher_window(encoder, share)(encoder):
+    with encoder.restriction(share)(encoder):
         assert torch.equal(encoder(images), before)
 
 
@@ -105,7 +104,7 @@ def attention_branch(encoder, images, share, block):
     keep = encoder.vit.blocks[block].attn.register_forward_hook(
         lambda module, inputs, output: seen.append((inputs[0], output))
     )
-    with torch.no_grad(), teacher_window(encoder, share)(encoder):
+    with torch.no_grad(), encoder.restriction(share)(encoder):
         encoder(images)
     keep.remove()
     return (tokens[:, encoder.num_prefix_tokens :] for tokens in seen[0])
@@ -158,7 +157,7 @@ def first_block(encoder, images, share):
     keep = encoder.vit.blocks[0].register_forward_hook(
         lambda module, inputs, output: seen.append(output)
     )
-    with torch.no_grad(), teacher_window(encoder, share)(encoder):
+    with torch.no_grad(), encoder.restriction(share)(encoder):
         encoder(images)
     keep.remove()
     return seen[0][:, encoder.num_prefix_tokens :]
@@ -170,7 +169,7 @@ def test_what_is_seen_grows_by_one_window_per_block_and_not_by_the_class_token(
     """Three blocks of a cross: nothing from further than three steps away."""
     changed = images.clone()
     changed[:, :, :2, :2] += 3.0
-    with torch.no_grad(), teacher_window(encoder, 5 / 16)(encoder):
+    with torch.no_grad(), encoder.restriction(5 / 16)(encoder):
         before, after = encoder(images), encoder(changed)
     differs = (before != after).any(dim=2)[0]
     allowed = nearest_positions((4, 4), 5).long()
@@ -181,7 +180,7 @@ def test_what_is_seen_grows_by_one_window_per_block_and_not_by_the_class_token(
 
 def test_closing_the_context_lifts_the_restriction_even_after_an_error(encoder, images):
     before = encoder(images)
-    restrict = teacher_window(encoder, 2 / 16)
+    restrict = encoder.restriction(2 / 16)
     with restrict(encoder):
         assert not torch.allclose(encoder(images), before)
     assert torch.equal(encoder(images), before)
@@ -194,7 +193,7 @@ def test_closing_the_context_lifts_the_restriction_even_after_an_error(encoder, 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_mask_takes_the_precision_of_the_tokens(name, images):
     encoder = make(name)
-    restrict = teacher_window(encoder, 2 / 16)
+    restrict = encoder.restriction(2 / 16)
     with restrict(encoder), torch.autocast("cpu", torch.bfloat16):
         assert encoder(images).isfinite().all()
     encoder.to(torch.bfloat16)
@@ -206,7 +205,7 @@ def test_attention_that_runs_past_its_module_is_our_mistake(encoder, images):
     encoder.vit.blocks[2].forward = lambda tokens, **options: tokens
     with (
         pytest.raises(AssertionError, match="1 attention layers ran without"),
-        teacher_window(encoder, 2 / 16)(encoder),
+        encoder.restriction(2 / 16)(encoder),
     ):
         encoder(images)
 

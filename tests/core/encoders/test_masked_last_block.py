@@ -11,8 +11,8 @@ from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.masked_last_block import (
     is_known,
     last_block_at,
-    masked_rows,
 )
+from d2v_core.encoders.rows import masked_rows
 from tests.core.encoders.test_timm_vision import VARIANTS, make
 from tests.core.small import fill_with_noise, small_trial
 
@@ -228,7 +228,7 @@ def test_a_step_has_the_targets_and_the_loss_of_the_full_computation(
     fill_with_noise(learner.module, seed=1)
     fill_with_noise(learner.teacher.network, seed=2)
     images = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    mask = learner._draw_mask(4, 3)
+    mask = learner._draw_mask(images, 3).mask
     targets = learner.targets(images)[mask]
     ours = learner._masked_targets(images, mask, positions_of(mask))
     torch.testing.assert_close(ours, targets, atol=1e-5, rtol=1e-5)

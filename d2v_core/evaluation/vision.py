@@ -1,4 +1,4 @@
-"""Features of the unmasked input, the same way for every split."""
+"""Vision: probe and k-NN on frozen features of the unmasked images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,47 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from d2v_core.config.vision import VisionEvaluation
 from d2v_core.data.images import ImageDataset, Split
+from d2v_core.data.splits import balanced_subset
 from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.probe import Features
+from d2v_core.evaluation.protocol import evaluate_features
+from d2v_core.randomness import numpy_generator
 
 Pooling = Literal["mean", "class_token", "concatenate"]
+
+
+def evaluate_images(
+    encoder: VisionEncoder,
+    dataset: ImageDataset,
+    config: VisionEvaluation,
+    *,
+    seed: int,
+) -> Evaluation:
+    """Probe and k-NN on frozen features of the unmasked input.
+
+    Args:
+        encoder: Gives the features of all three splits.
+        dataset: Its training split, or a class-balanced labelled subset, fits.
+        config: The protocol.
+        seed: Of the labelled subset.
+    """
+    train = dataset.train
+    if config.num_labels is not None and config.num_labels < len(train):
+        generator = numpy_generator(seed, "labels")
+        train = train.subset(
+            balanced_subset(train.labels, config.num_labels, generator)
+        )
+
+    def features(split: Split) -> Features:
+        extracted = extract_features(encoder, dataset, split, pooling=config.pooling)
+        return Features(extracted, split.labels)
+
+    return evaluate_features(
+        features(train), features(dataset.valid), features(dataset.test), config
+    )
 
 
 @torch.no_grad()

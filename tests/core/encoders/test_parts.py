@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from d2v_core.encoders.vision_parts import local_features, parameter_names
 from tests.core.encoders.test_timm_vision import SIZES, VARIANTS, make
 
 
 def test_the_patch_embedding_is_its_weights_and_nothing_else():
     encoder = make(VARIANTS["vit"])
-    names = parameter_names(encoder, ["patch_embedding"])
+    names = encoder.part_names(["feature_encoder"])
     assert names == {"vit.patch_embed.proj.weight", "vit.patch_embed.proj.bias"}
     assert names <= set(dict(encoder.named_parameters()))
 
@@ -16,18 +15,18 @@ def test_the_patch_embedding_is_its_weights_and_nothing_else():
 @pytest.mark.parametrize("name", ["vit", "deit", "vit with registers"])
 def test_positions_are_the_absolute_table_without_class_token(name):
     encoder = make(VARIANTS[name])
-    assert parameter_names(encoder, ["positions"]) == {"vit.pos_embed"}
-    assert len(parameter_names(encoder, ["positions", "patch_embedding"])) == 3
+    assert encoder.part_names(["positions"]) == {"vit.pos_embed"}
+    assert len(encoder.part_names(["positions", "feature_encoder"])) == 3
 
 
 def test_no_parts_are_no_names():
-    assert parameter_names(make(VARIANTS["beit"]), []) == frozenset()
+    assert make(VARIANTS["beit"]).part_names([]) == frozenset()
 
 
 @pytest.mark.parametrize("name", ["beit", "beit with a shared table"])
 def test_a_model_with_relative_positions_only_has_none_to_share(name):
-    with pytest.raises(ValueError, match="positions are shared where there are absol"):
-        parameter_names(make(VARIANTS[name]), ["positions"])
+    with pytest.raises(ValueError, match="positions cannot be shared"):
+        make(VARIANTS[name]).part_names(["positions"])
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -41,5 +40,5 @@ def test_local_features_are_the_projection_of_each_patch(name):
     expected = patches @ weight.T
     if projection.bias is not None:
         expected += projection.bias.detach().double().numpy()
-    ours = local_features(encoder, images).detach()
+    ours = encoder.local_features(images).detach()
     np.testing.assert_allclose(ours, expected, atol=1e-5)

@@ -4,8 +4,7 @@ import torch
 
 from d2v_core.build import build_encoder
 from d2v_core.data.images import Split
-from d2v_core.evaluation.features import extract_features
-from d2v_core.evaluation.protocol import evaluate
+from d2v_core.evaluation.vision import evaluate_images, extract_features
 from d2v_core.randomness import numpy_generator
 from tests.core.small import fill_with_noise, small_dataset, small_split, small_trial
 
@@ -53,7 +52,7 @@ def test_extraction_restores_the_mode_and_keeps_no_graph(encoder):
 
 def protocol(encoder, dataset, seed=0, **changes):
     config = small_trial({"evaluation": changes}).evaluation
-    return evaluate(encoder, dataset, config, seed=seed)
+    return evaluate_images(encoder, dataset, config, seed=seed)
 
 
 def test_accuracies_are_in_per_cent_and_the_choice_is_recorded(encoder):

@@ -1,0 +1,22 @@
+"""What an evaluation protocol gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of a protocol.
+
+    Attributes:
+        metrics: ``eval/...``: numbers of the test split, in per cent, and the
+            ``eval/..._validation_...`` ones that selected.
+        choices: What was selected on the validation split.
+        notes: Remarks, as when a choice lies on the edge of its grid.
+    """
+
+    metrics: Mapping[str, float]
+    choices: Mapping[str, float]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Which positions the student does not see."""

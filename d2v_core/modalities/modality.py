@@ -1,0 +1,100 @@
+"""What a modality has to say."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from d2v_core.config.objective import SupervisedObjective
+from d2v_core.config.trial import TrialConfig
+from d2v_core.encoders.encoder import Encoder
+from d2v_core.errors import Problem
+from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.learners import Criterion, DrawMask, pooled_cross_entropy
+from d2v_core.training import Batches
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """What everybody may know of a data set.
+
+    Attributes:
+        name: For people.
+        classes: Names of the labels a supervised arm learns; empty: it has none.
+        notes: What a reader of the result needs to know, like files left out.
+    """
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks."""
+
+
+Trial = TypeVar("Trial", bound=TrialConfig)
+Network = TypeVar("Network", bound=Encoder)
+Data = TypeVar("Data", bound=Dataset)
+
+
+class Modality(ABC, Generic[Trial, Network, Data]):
+    """Input, positions, masks, data and evaluation of one modality."""
+
+    @abstractmethod
+    def data_digest(self, trial: Trial) -> str:
+        """Digest of the data a trial reads, 16 hex digits; fast once computed.
+
+        Raises:
+            DataError: The data is not there.
+        """
+
+    @abstractmethod
+    def load_data(self, trial: Trial) -> Data:
+        """All splits of a trial's data, as the encoder reads them.
+
+        Raises:
+            DataError: The data is not there or broken.
+        """
+
+    def same_data(self, trial: Trial) -> str:
+        """Trials with the same text here load the same data."""
+        data: str = getattr(trial, "data").model_dump_json()  # noqa: B009
+        return data
+
+    @abstractmethod
+    def build_encoder(self, trial: Trial) -> Network:
+        """The encoder, drawing its weights from torch's global generator."""
+
+    def check(self, trial: Trial, encoder: Network) -> list[Problem]:
+        """What the encoder lacks of what the trial asks for."""
+        return []
+
+    @abstractmethod
+    def draw_mask(self, trial: Trial, encoder: Network) -> DrawMask:
+        """What is masked, from the trial's seed."""
+
+    @abstractmethod
+    def batches(self, trial: Trial, dataset: Data) -> Batches:
+        """Training batches as a function of the update."""
+
+    def criterion(self, trial: Trial, objective: SupervisedObjective) -> Criterion:
+        """Loss of the supervised arm."""
+        return pooled_cross_entropy(objective.label_smoothing)
+
+    @abstractmethod
+    def evaluate(self, trial: Trial, encoder: Network, dataset: Data) -> Evaluation:
+        """The trial's evaluation protocol on one trained (or untrained) encoder."""
+
+    def preprocessing(self, dataset: Data) -> Mapping[str, Any]:
+        """What who uses the encoder elsewhere must do to the input.
+
+        Part of checkpoints, so plain numbers, strings and tuples only; handed to the
+        exporters as keywords.
+        """
+        return {}

@@ -1,0 +1,131 @@
+"""Vision: images through a timm ViT, patches masked, a probe on frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from d2v_core.config.vision import (
+    DigitsData,
+    FolderData,
+    RandomMask,
+    VisionTrial,
+)
+from d2v_core.data.batches import ImageBatches
+from d2v_core.data.digits import digits_digest, load_digit_images
+from d2v_core.data.folders import find_image_folders, load_image_folders
+from d2v_core.data.images import ImageDataset
+from d2v_core.data.torchvision_sets import load_torchvision, torchvision_digest
+from d2v_core.encoders.inputs import Inputs
+from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
+from d2v_core.errors import Problem
+from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.vision import evaluate_images
+from d2v_core.learners import DrawMask, Masked
+from d2v_core.masks.patches import BlockMasks, MaskSampler, RandomMasks
+from d2v_core.modalities.modality import Modality
+from d2v_core.randomness import numpy_generator
+from d2v_core.training import Batches
+
+
+class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
+    """Images."""
+
+    def data_digest(self, trial: VisionTrial) -> str:
+        """Digest of the images."""
+        data = trial.data
+        if isinstance(data, DigitsData):
+            return digits_digest()
+        if isinstance(data, FolderData):
+            return find_image_folders(data.root, data.folder).digest()
+        return torchvision_digest(data)
+
+    def load_data(self, trial: VisionTrial) -> ImageDataset:
+        """Three splits at the encoder's size and channels."""
+        data = trial.data
+        size, channels = trial.vision.image_size, trial.vision.channels
+        if isinstance(data, DigitsData):
+            return load_digit_images(size=size, channels=channels)
+        if isinstance(data, FolderData):
+            return load_image_folders(
+                find_image_folders(data.root, data.folder),
+                size=size,
+                channels=channels,
+                validation_fraction=data.validation_fraction,
+            )
+        return load_torchvision(data, size=size, channels=channels)
+
+    def same_data(self, trial: VisionTrial) -> str:
+        """Images are decoded at the encoder's size."""
+        size, channels = trial.vision.image_size, trial.vision.channels
+        return f"{super().same_data(trial)} {size} {channels}"
+
+    def build_encoder(self, trial: VisionTrial) -> VisionEncoder:
+        """A timm ViT with a mask token."""
+        options = trial.vision.model_dump(exclude={"image_size", "channels"})
+        vit = create_vit(
+            image_size=trial.vision.image_size,
+            channels=trial.vision.channels,
+            **options,
+        )
+        return VisionEncoder(vit)
+
+    def check(self, trial: VisionTrial, encoder: VisionEncoder) -> list[Problem]:
+        """A class token can only be pooled where there is one."""
+        if trial.evaluation.pooling != "class_token" or encoder.has_class_token:
+            return []
+        name = trial.vision.timm_model
+        rule = f"class_token needs a model that has one, {name!r} has none"
+        return [Problem("evaluation.pooling", rule)]
+
+    def draw_mask(self, trial: VisionTrial, encoder: VisionEncoder) -> DrawMask:
+        """Blocks or random patches; student and teacher read the same image."""
+        sample = build_mask_sampler(trial, encoder.grid)
+
+        def draw(images: Inputs, step: int) -> Masked:
+            mask = sample(len(images), numpy_generator(trial.seed, "mask", step))
+            flat = torch.from_numpy(mask).flatten(1)
+            return Masked(mask=flat, student=images, teacher=images)
+
+        return draw
+
+    def batches(self, trial: VisionTrial, dataset: ImageDataset) -> Batches:
+        """Normalised, augmented images with class indices."""
+        return ImageBatches(
+            dataset=dataset,
+            batch_size=trial.training.batch_size,
+            seed=trial.seed,
+            augmentation=trial.augmentation,
+        )
+
+    def evaluate(
+        self, trial: VisionTrial, encoder: VisionEncoder, dataset: ImageDataset
+    ) -> Evaluation:
+        """Linear probe and k-NN."""
+        return evaluate_images(encoder, dataset, trial.evaluation, seed=trial.seed)
+
+    def preprocessing(self, dataset: ImageDataset) -> Mapping[str, Any]:
+        """What is subtracted and divided by, per channel, of pixels in [0, 1]."""
+        return {
+            "mean": tuple(map(float, dataset.mean)),
+            "std": tuple(map(float, dataset.std)),
+        }
+
+
+def build_mask_sampler(trial: VisionTrial, grid: tuple[int, int]) -> MaskSampler:
+    """The sampler of the configured kind."""
+    mask = trial.mask
+    if isinstance(mask, RandomMask):
+        return RandomMasks(grid=grid, ratio=mask.ratio)
+    return BlockMasks(
+        grid=grid,
+        ratio=mask.ratio,
+        min_patches=mask.min_patches,
+        max_patches=mask.max_patches,
+        min_aspect=mask.min_aspect,
+    )
+
+
+MODALITY = Vision()
