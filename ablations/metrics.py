@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ablations.record import Manifest
 
 
 @dataclass(frozen=True)
@@ -10,27 +15,52 @@ class Metric:
     """One number of the evaluation protocol.
 
     Attributes:
-        name: As in a study, ``linear_accuracy``.
+        name: As in a study, ``linear_accuracy``; of a study's own metric, with the
+            group it is logged in, ``cost/training_seconds``.
         title: For captions and axes, with the unit.
         higher_is_better: Direction.
+        needs: Setting that must not be null for there to be such a number; empty: none.
     """
 
     name: str
     title: str
     higher_is_better: bool
+    needs: str = ""
 
     @property
     def logged_as(self) -> str:
         """Name in records and in the tracking store."""
-        return f"eval/{self.name}"
+        return self.name if "/" in self.name else f"eval/{self.name}"
 
 
 LINEAR = Metric("linear_accuracy", "linear probe accuracy (%)", True)
 KNN = Metric("knn_accuracy", "k-NN accuracy (%)", True)
+FINE_TUNED = Metric(
+    "fine_tuned_accuracy", "fine-tuned accuracy (%)", True, "evaluation.fine_tuning"
+)
+
+WORD_ERRORS = Metric("word_error_rate", "word error rate (%)", False)
+CHARACTER_ERRORS = Metric("character_error_rate", "character error rate (%)", False)
+GLUE = Metric("glue_score", "GLUE score (%)", True)
 
 
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
-METRICS: dict[str, dict[str, Metric]] = {"vision": _by_name(LINEAR, KNN)}
+METRICS: dict[str, dict[str, Metric]] = {
+    "vision": _by_name(LINEAR, KNN, FINE_TUNED),
+    "speech": _by_name(WORD_ERRORS, CHARACTER_ERRORS, LINEAR, KNN),
+    "text": _by_name(GLUE, LINEAR),
+}
+
+
+def metric_of(modality: str, chosen: str | Mapping[str, Any]) -> Metric:
+    """The metric a study chose: one of the protocol's by name, or its own."""
+    return METRICS[modality][chosen] if isinstance(chosen, str) else Metric(**chosen)
+
+
+def manifest_metric(manifest: Manifest) -> Metric:
+    """The metric that counts in a planned study."""
+    chosen = manifest.study.get("metric", {}).get(manifest.modality, manifest.metric)
+    return metric_of(manifest.modality, chosen)

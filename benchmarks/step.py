@@ -1,9 +1,12 @@
-"""Seconds per training step against a plain floor, interleaved; vision, on the CPU.
+"""Seconds per training step against a plain floor, interleaved, on the CPU.
 
     python -m benchmarks.step --size tiny --rounds 12 --layer-norm instance
+    python -m benchmarks.step --modality speech --size 512-channels
+    python -m benchmarks.step --modality text --size tiny --also bfloat16 compile
 
-The floor is the same timm model forward and backward, one forward without gradients and
-fused AdamW: no masks, targets, loss, EMA or clipping. Every round runs each contender
+The floor is the same model forward and backward, one forward without gradients and
+fused AdamW: no masks, targets, loss, EMA or clipping. For speech, torchaudio's
+convolutions run once for both networks. Every round runs each contender
 once, in an order that rotates, and a ratio compares times of the same round, so that
 other work on the machine hits all alike. CPU time is the better witness on a machine
 that is busy: it does not count waiting (run with ``OMP_WAIT_POLICY=passive``, or
@@ -24,66 +27,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.contenders import Step, floor_step, hugging_face_step, our_step
-from d2v_core.config import VisionTrial, parse_trial
+from benchmarks import speech, text, vision
+from benchmarks.contenders import FLOOR, Step, other_steps
 
-FLOOR = "plain floor"
-SIZES: dict[str, dict[str, Any]] = {
-    "toy": {"image_size": 8, "patch_size": 2, "width": 16, "depth": 2, "num_heads": 2},
-    "tiny": {
-        "image_size": 32,
-        "patch_size": 4,
-        "width": 192,
-        "depth": 12,
-        "num_heads": 3,
-    },
-    "vit-b": {
-        "image_size": 224,
-        "patch_size": 16,
-        "width": 768,
-        "depth": 12,
-        "num_heads": 12,
-    },
-}
-BATCH_SIZES = {"toy": 4, "tiny": 64, "vit-b": 4}
+MODALITIES: dict[str, Any] = {"vision": vision, "speech": speech, "text": text}
 WARM_UP = 2
 Times = tuple[float, float]
 """Wall and CPU seconds of one step."""
-
-
-def build_trial(size: str, layer_norm: str) -> VisionTrial:
-    """The released recipe (blocks averaged, block masks) at one of the sizes."""
-    vision = {"timm_model": "vit_tiny_patch16_224", "channels": 3, **SIZES[size]}
-    patches = (vision["image_size"] // vision["patch_size"]) ** 2
-    trial = parse_trial(
-        {
-            "modality": "vision",
-            "vision": vision,
-            "mask": {"kind": "block", "ratio": 0.6, "min_patches": patches // 12},
-            "target": {"top_k": min(6, vision["depth"]), "layer_norm": layer_norm},
-            "training": {"batch_size": BATCH_SIZES[size]},
-        }
-    )
-    assert isinstance(trial, VisionTrial)
-    return trial
-
-
-def build_contenders(size: str, layer_norm: str) -> dict[str, Step]:
-    """All steps by name, the floor first; Hugging Face's where it is installed."""
-    trial = build_trial(size, layer_norm)
-    side = trial.vision.image_size
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(BATCH_SIZES[size], 3, side, side, generator=generator)
-    steps = {
-        FLOOR: floor_step(trial, images),
-        "d2v, last block in full": our_step(trial, images, in_full=True),
-        "d2v": our_step(trial, images),
-    }
-    try:
-        steps["Hugging Face by hand"] = hugging_face_step(trial, images)
-    except ImportError:
-        print("transformers is not installed: its row is missing\n")
-    return steps
 
 
 def timed(step: Step) -> Times:
@@ -143,16 +93,30 @@ def commit() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="seconds per step against a floor")
-    parser.add_argument("--size", choices=SIZES, default="tiny")
+    parser.add_argument("--modality", choices=MODALITIES, default="vision")
+    sizes = [size for one in MODALITIES.values() for size in one.SIZES]
+    parser.add_argument("--size", choices=sorted(set(sizes)))
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--layer-norm", choices=["instance", "layer"], default="layer")
+    parser.add_argument(
+        "--also", nargs="*", default=[], choices=["bfloat16", "compile"]
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    times = measure(build_contenders(options.size, options.layer_norm), options.rounds)
+    modality = MODALITIES[options.modality]
+    size = options.size or list(modality.SIZES)[1]
+    if size not in modality.SIZES:
+        parser.error(f"--size must be one of {', '.join(modality.SIZES)}, got {size}")
+    trial, inputs = modality.build_trial(size, options.layer_norm), modality.batch(size)
+    steps = {
+        **modality.contenders(trial, inputs),
+        **other_steps(trial, inputs, options.also),
+    }
+    times = measure(steps, options.rounds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{options.size}, batch {BATCH_SIZES[options.size]}, layer norm "
+        f"{size}, batch {modality.BATCH_SIZES[size]}, layer norm "
         f"{options.layer_norm}, {options.threads} threads, {options.rounds} rounds, "
         f"torch {torch.__version__}, commit {commit()}, peak of the process "
         f"{peak:.0f} MiB\n"

@@ -34,6 +34,7 @@ class TrainingState:
         optimizer: Its moments.
         step: Updates done.
         seconds: Training time so far.
+        data_seconds: Part of it spent waiting for data.
         collapse: The first collapse seen.
         preprocessing: What who uses the encoder elsewhere must do to the input.
     """
@@ -42,8 +43,14 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    data_seconds: float = 0.0
     collapse: Collapse | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.learner.module.parameters()).device
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
@@ -52,6 +59,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "version": VERSION,
         "step": state.step,
         "seconds": state.seconds,
+        "data_seconds": state.data_seconds,
         "collapse": asdict(state.collapse) if state.collapse else None,
         "module": state.learner.module.state_dict(),
         "extra": state.learner.extra_state(),
@@ -76,11 +84,11 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     Raises:
         ConfigError: As :func:`read_checkpoint` and :func:`restore_networks`.
     """
-    device = next(state.learner.module.parameters()).device
-    content = read_checkpoint(path, device)
+    content = read_checkpoint(path, state.device)
     restore_networks(path, content, state.learner)
     state.optimizer.load_state_dict(content["optimizer"])
     state.step, state.seconds = content["step"], content["seconds"]
+    state.data_seconds = content.get("data_seconds", 0.0)  # older files lack it
     collapse = content["collapse"]
     state.collapse = Collapse(**collapse) if collapse else None
 

@@ -36,11 +36,13 @@ class Progress:
         step: Updates done.
         metrics: Named as in the tracking store (``train/loss``, ``target/std`` ...).
         seconds: Training time so far, earlier attempts included.
+        data_seconds: Part of it spent waiting for data.
     """
 
     step: int
     metrics: Mapping[str, float]
     seconds: float
+    data_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

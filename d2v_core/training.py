@@ -14,17 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from d2v_core.checkpoint import TrainingState
-from d2v_core.config.training import OptimizerConfig
-from d2v_core.encoders.inputs import Inputs
+from d2v_core.config.training import OptimizerConfig, Precision
 from d2v_core.errors import DivergedError
 from d2v_core.events import CheckpointDue, Collapsed, Progress
 from d2v_core.health import find_collapse
 from d2v_core.learners import Measure
+from d2v_core.prefetch import Batches as Batches
+from d2v_core.prefetch import Feed
 from d2v_core.randomness import global_torch_seed
 from d2v_core.schedules import learning_rate, resolve_duration
-
-Batches = Callable[[int], tuple[Inputs, Inputs]]
-"""Inputs and labels of an update (from 1), on the CPU."""
 
 
 def train(
@@ -41,6 +39,9 @@ def train(
     check_after: int,
     check_every: int,
     stop_on_collapse: bool,
+    precision: Precision = "float32",
+    prefetch: int = 0,
+    stop_wanted: Callable[[], bool] = bool,
 ) -> Iterator[Progress | CheckpointDue | Collapsed]:
     """Train from ``state.step`` to ``num_steps``, changing ``state`` in place.
 
@@ -58,6 +59,9 @@ def train(
         check_after: First update at which the thresholds hold.
         check_every: Updates between two looks at the thresholds.
         stop_on_collapse: Whether a collapse ends the training.
+        precision: Of the networks' matrix products.
+        prefetch: Batches made ahead by a background thread; 0: none.
+        stop_wanted: Asked after progress events; training then ends with a checkpoint.
 
     Raises:
         DivergedError: Loss or gradient norm is not finite.
@@ -67,42 +71,69 @@ def train(
     learner.module.train()
     window = Window(device)
     last_save = started = time.perf_counter()
-    while state.step < num_steps:
-        step = state.step + 1
-        inputs, labels = (part.to(device, non_blocking=True) for part in batches(step))
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step)
-        with global_torch_seed(seed, "dropout", step):
-            result = learner.step(inputs, labels, step)
-            torch.autograd.backward(result.loss)
-        norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm or float("inf"))
-        window.add(step, result.loss.detach(), norm)
-        logged = is_due(step, log_every, num_steps)
-        checked = step >= check_after and is_due(step, check_every, num_steps)
-        measures = window.healthy(result.measure) if logged or checked else {}
-        collapse = find_collapse(step, measures, thresholds) if checked else None
-        newly_collapsed = collapse is not None and state.collapse is None
-        logged |= newly_collapsed
-        described = result.describe() if logged else {}
-        metrics = {**window.means(), **measures, **described} if logged else {}
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
-        learner.after_update(step)
-        state.step, state.collapse = step, state.collapse or collapse
-        if not logged:
-            continue
-        now = time.perf_counter()
-        state.seconds, started = state.seconds + now - started, now
-        metrics["optimizer/learning_rate"] = learning_rate_at(step)
-        yield Progress(step=step, metrics=metrics, seconds=state.seconds)
-        if newly_collapsed and state.collapse is not None:
-            yield Collapsed(state.collapse)
-        if state.collapse is not None and stop_on_collapse:
-            return
-        if now - last_save >= checkpoint_every_seconds and step < num_steps:
-            last_save = now
-            yield CheckpointDue(state)
-        started = time.perf_counter()
+    steps = range(state.step + 1, num_steps + 1)
+    with Feed(batches, steps, device=device, ahead=prefetch) as feed:
+        for step, inputs, labels in feed:
+            set_learning_rate(state.optimizer, learning_rate_at(step))
+            with global_torch_seed(seed, "dropout", step):
+                with mixed_precision(device, precision):
+                    result = learner.step(inputs, labels, step)
+                torch.autograd.backward(result.loss)
+            window.add(step, result.loss.detach(), clip(parameters, max_grad_norm))
+            logged = is_due(step, log_every, num_steps)
+            checked = step >= check_after and is_due(step, check_every, num_steps)
+            measures = window.healthy(result.measure) if logged or checked else {}
+            watched = thresholds if checked and state.collapse is None else {}
+            newly = find_collapse(step, measures, watched)
+            logged |= newly is not None
+            described = {**result.describe(), **window.means()} if logged else {}
+            apply_gradients(state, step)
+            state.step, state.collapse = step, state.collapse or newly
+            if not logged:
+                continue
+            now = time.perf_counter()
+            state.seconds += now - started
+            state.data_seconds += feed.take_seconds_waited()
+            described["optimizer/learning_rate"] = learning_rate_at(step)
+            yield Progress(
+                step, {**measures, **described}, state.seconds, state.data_seconds
+            )
+            if newly is not None:
+                yield Collapsed(newly)
+            if stop_on_collapse and state.collapse is not None:
+                return
+            stops = stop_wanted()
+            due = stops or now - last_save >= checkpoint_every_seconds
+            if due and step < num_steps:
+                last_save = now
+                yield CheckpointDue(state)
+            if stops:
+                return
+            started = time.perf_counter()
+
+
+def clip(parameters: list[nn.Parameter], max_norm: float | None) -> Tensor:
+    """Scale gradients to a global norm at most; the norm they had."""
+    return nn.utils.clip_grad_norm_(parameters, max_norm or float("inf"))
+
+
+def apply_gradients(state: TrainingState, step: int) -> None:
+    """One optimiser update, and what the learner does after it."""
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.learner.after_update(step)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:
+    """A context for forward passes; float32 changes nothing."""
+    enabled = precision == "bfloat16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def is_due(step: int, every: int, num_steps: int) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from d2v_core.build import build_learner
 from d2v_core.checkpoint import TrainingState, load_checkpoint
+from d2v_core.compilation import compile_blocks
 from d2v_core.config.objective import Data2VecObjective, UntrainedObjective
 from d2v_core.config.trial import TrialConfig
 from d2v_core.events import (
@@ -32,13 +34,15 @@ def run_trial(
     *,
     checkpoint: Path | None = None,
     dataset: Dataset | None = None,
+    stop_wanted: Callable[[], bool] = bool,
 ) -> Iterator[Event]:
-    """Train and evaluate; the last event is :class:`Finished`.
+    """Train and evaluate; the last event is :class:`Finished`, unless it is stopped.
 
     Args:
         trial: The configuration.
         checkpoint: A checkpoint to resume from, when the file exists.
         dataset: The trial's data when it is already loaded.
+        stop_wanted: Asked after progress events; the last event is then a checkpoint.
 
     Raises:
         DataError: The data is missing or broken.
@@ -50,12 +54,14 @@ def run_trial(
     dataset = dataset or modality.load_data(trial)
     learner = build_learner(trial, num_classes=len(dataset.classes))
     learner.to(device)
+    if trial.execution.compile:
+        compile_blocks(learner.network("student"))
     encoder = learner.network(trial.evaluation.network)
     optimizer = build_optimizer(learner.module, trial.optimizer)
     state = TrainingState(
         learner=learner,
         optimizer=optimizer,
-        preprocessing=modality.preprocessing(dataset),
+        preprocessing=modality.preprocessing(trial, dataset),
     )
     if checkpoint is not None and checkpoint.exists():
         load_checkpoint(checkpoint, state)
@@ -66,10 +72,14 @@ def run_trial(
         num_parameters=sum(p.numel() for p in encoder.parameters()),
     )
     if state.collapse is None or trial.health.on_collapse == "continue":
-        yield from _training(trial, state, dataset)
+        yield from _training(trial, state, dataset, stop_wanted)
+    stops_early = state.collapse is not None and trial.health.on_collapse == "stop"
+    if state.step < num_steps and not stops_early:
+        return
     yield Trained(state)
     started = time.perf_counter()
-    evaluation = modality.evaluate(trial, encoder, dataset)
+    with threadpool_limits(trial.execution.num_threads):  # scikit-learn's
+        evaluation = modality.evaluate(trial, encoder, dataset)
     seconds = time.perf_counter() - started
     yield Finished(
         status="collapsed" if state.collapse else "finished",
@@ -77,6 +87,7 @@ def run_trial(
         metrics={
             **evaluation.metrics,
             "cost/training_seconds": state.seconds,
+            "cost/data_wait_share": state.data_seconds / max(state.seconds, 1e-9),
             "cost/evaluation_seconds": seconds,
         },
         choices=evaluation.choices,
@@ -102,8 +113,18 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def num_ahead(prefetch: int | None, device: torch.device) -> int:
+    """Batches to make ahead; None: 2 for a GPU, which must never wait, else 0."""
+    if prefetch is not None:
+        return prefetch
+    return 2 if device.type == "cuda" else 0
+
+
 def _training(
-    trial: TrialConfig, state: TrainingState, dataset: Dataset
+    trial: TrialConfig,
+    state: TrainingState,
+    dataset: Dataset,
+    stop_wanted: Callable[[], bool],
 ) -> Iterator[Progress | CheckpointDue | Collapsed]:
     num_steps, health = num_updates(trial), trial.health
     watched = isinstance(trial.objective, Data2VecObjective)
@@ -125,4 +146,7 @@ def _training(
         check_after=resolve_duration(health.after, num_steps),
         check_every=health.check_every,
         stop_on_collapse=health.on_collapse == "stop",
+        precision=trial.training.precision,
+        prefetch=num_ahead(trial.execution.prefetch, state.device),
+        stop_wanted=stop_wanted,
     )

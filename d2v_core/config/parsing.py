@@ -52,9 +52,14 @@ def parse_section(model: type[Model], data: Any) -> Model:
     try:
         model.model_validate(repaired)
     except ValidationError as error:
-        known = {problem.path for problem in found}
-        found += [p for p in _translate(model, repaired, error) if p.path not in known]
+        again, known = _translate(model, repaired, error), [f"{p.path}." for p in found]
+        found += [p for p in again if not _holds(p.path, known)]
     raise ConfigError(found)
+
+
+def _holds(path: str, others: Iterable[str]) -> bool:
+    """Whether another path is this one or lies below it."""
+    return any(other.startswith(f"{path}.") for other in others)
 
 
 def _translate(

@@ -9,6 +9,8 @@ from pydantic import Field
 from d2v_core.config.base import Section, execution_field
 from d2v_core.config.objective import Duration
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class OptimizerConfig(Section):
     """AdamW and its learning-rate schedule (paper section 4.1 for ViT-B)."""
@@ -49,6 +51,11 @@ class TrainingConfig(Section):
     500,000."""
     batch_size: int = Field(2048, ge=2)
     """Samples per update."""
+    precision: Precision = "float32"
+    """Of the matrix products in training. ``bfloat16``: mixed precision by
+    ``torch.autocast``; weights, optimiser, EMA, targets and loss stay float32. The
+    released runs are mixed float16, vision's with the teacher in float32. Evaluation is
+    always float32."""
 
 
 class EvaluationConfig(Section):
@@ -86,3 +93,12 @@ class ExecutionConfig(Section):
     """Updates between two progress events."""
     checkpoint_every_seconds: float = execution_field(10.0, gt=0.0)
     """Wall-clock seconds between two checkpoints."""
+    silence_seconds: float | None = execution_field(3_600.0, gt=0.0)
+    """A trial of a sweep that reports nothing for so long (training progress, a phase
+    of the evaluation) counts as hanging and is ended; null: never."""
+    prefetch: int | None = execution_field(None, ge=0)
+    """Batches that a background thread makes ahead; null: 2 on a GPU, 0 on the CPU,
+    where it would take the time it saves. Does not change any batch."""
+    compile: bool = execution_field(False)
+    """Compile the student's blocks (``torch.compile``), all but the last, which runs at
+    masked positions only. The same numbers up to rounding."""

@@ -86,7 +86,12 @@ class TrialConfig(Section):
 
     def problems(self) -> list[Problem]:
         """Broken rules that span sections; modalities add their own."""
-        return _check_sizes(self) + _check_groups(self) + _check_schedule(self)
+        return [
+            *_check_sizes(self),
+            *_check_groups(self),
+            *_check_schedule(self),
+            *_check_teacher(self),
+        ]
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> TrialConfig:
@@ -128,6 +133,14 @@ def _check_groups(trial: TrialConfig) -> list[Problem]:
     if width is not None and width % target.num_groups:
         return [groups_problem(target.num_groups, width)]
     return []
+
+
+def _check_teacher(trial: TrialConfig) -> list[Problem]:
+    given, modality = trial.teacher.input, modality_name(trial)
+    if given == "whole" or modality == "text":
+        return []
+    rule = f"{given} is a bug of the reference's text code; must be whole for"
+    return [Problem("teacher.input", f"{rule} {modality}, got {given}")]
 
 
 def _check_schedule(trial: TrialConfig) -> list[Problem]:

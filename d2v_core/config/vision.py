@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -89,6 +90,11 @@ class AugmentationConfig(Section):
     """Largest relative change of brightness, contrast and saturation."""
 
 
+OnError = Literal["raise", "skip"]
+"""What becomes of image files that do not decode. ``raise``: all are named before
+anything is trained. ``skip``: they are left out, and the result says which."""
+
+
 class DigitsData(Section):
     """1,797 handwritten digits of 8 x 8 pixels, shipped inside scikit-learn."""
 
@@ -106,6 +112,8 @@ class FolderData(Section):
     validation_fraction: float = Field(0.1, gt=0.0, lt=1.0)
     """Share of the training images set aside, class-balanced, when there is no
     ``valid`` or ``val`` folder."""
+    on_error: OnError = "raise"
+    """Whether files that do not decode are refused or left out; never a whole class."""
 
 
 class TorchvisionData(Section):
@@ -119,6 +127,9 @@ class TorchvisionData(Section):
     validation_fraction: float = Field(0.1, gt=0.0, lt=1.0)
     """Share of the training images set aside, class-balanced. ImageNet's own validation
     split is the test split, as in the paper."""
+    on_error: OnError = "raise"
+    """Whether ImageNet's files that do not decode are refused or left out. CIFAR comes
+    in files with checksums: torchvision refuses a broken one as a whole."""
 
 
 VisionData = Annotated[
@@ -126,12 +137,33 @@ VisionData = Annotated[
 ]
 
 
+class VisionFineTuning(FineTuningConfig):
+    """Fine-tuning on labelled images (paper section 5.1, BEiT's recipe).
+
+    Mean of the patch tokens, a new layer norm and a new linear classifier; images are
+    changed at random as in pre-training. The labels are the probe's (``num_labels``).
+    """
+
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
+    """Share of the probability spread over all classes (parser default of the released
+    ``run_class_finetuning.py``)."""
+    drop_path: float | None = Field(None, ge=0.0, lt=1.0)
+    """Stochastic depth of the last block, rising linearly from 0; null: as in
+    pre-training. The released ViT-B command: 0.2."""
+    head_init_scale: float = Field(0.001, gt=0.0)
+    """Multiplies the classifier's initial weights (std 0.02 before), so that the first
+    gradients hardly reach the encoder."""
+
+
 class VisionEvaluation(EvaluationConfig):
-    """Probe and k-NN on frozen features of images."""
+    """Probe and k-NN on frozen features of images, and fine-tuning when asked for."""
 
     pooling: Literal["mean", "class_token", "concatenate"] = "mean"
     """How the final norm's tokens become one vector; ``mean`` and ``concatenate`` use
     the patch tokens."""
+    fine_tuning: VisionFineTuning | None = None
+    """Fine-tune a copy of the encoder too; null: no. The paper's numbers are of
+    fine-tuned encoders, which costs much more than the probe."""
 
 
 class VisionTrial(TrialConfig):

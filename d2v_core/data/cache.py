@@ -31,26 +31,43 @@ def cache_folder() -> Path:
 def files_digest(root: Path, files: Sequence[Path]) -> str:
     """16 hex digits over names and content (or sizes) of files below ``root``.
 
-    The content is read again only when a name, size or modification time changed.
+    The content is read again only when a name, size or modification time changed. Files
+    that cannot be read count by name; who opens them says what is wrong with them.
     """
-    stats = [(path, path.stat()) for path in files]
-    fingerprint = hashlib.sha256(str(root.resolve()).encode())
-    for path, stat in stats:
-        line = f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+    sizes, fingerprint = [], hashlib.sha256(str(root.resolve()).encode())
+    for path in files:
+        size, modified = _size_and_time(path)
+        line = f"{path.relative_to(root)}\0{size}\0{modified}\n"
         fingerprint.update(line.encode())
+        sizes.append(size)
     known = cache_folder() / "digests" / f"{fingerprint.hexdigest()[:32]}.json"
     if known.exists():
         digest: str = json.loads(known.read_text())["digest"]
         return digest
-    whole = sum(stat.st_size for _, stat in stats) <= FULL_HASH_BYTES
+    whole, all_readable = sum(sizes) <= FULL_HASH_BYTES, min(sizes, default=0) >= 0
     content = hashlib.sha256()
-    for path, stat in stats:
-        content.update(f"{path.relative_to(root)}\0{stat.st_size}\n".encode())
-        if whole:
+    for path, size in zip(files, sizes, strict=True):
+        content.update(f"{path.relative_to(root)}\0{size}\n".encode())
+        if not whole:
+            continue
+        try:
             content.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError:
+            all_readable = False
     digest = content.hexdigest()[:16]
-    write_atomically(known, json.dumps({"digest": digest, "root": str(root)}).encode())
+    if all_readable:
+        entry = json.dumps({"digest": digest, "root": str(root)})
+        write_atomically(known, entry.encode())
     return digest
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """In bytes, and of the last change in nanoseconds; a size of -1: out of reach."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def write_atomically(path: Path, content: bytes) -> None:

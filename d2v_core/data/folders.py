@@ -13,6 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from d2v_core.config.vision import OnError
+from d2v_core.data.broken_images import (
+    Broken,
+    CheckedSplit,
+    load_broken,
+    save_broken,
+    settle_broken,
+)
 from d2v_core.data.cache import cache_folder, files_digest, save_array_atomically
 from d2v_core.data.images import (
     ArrayImages,
@@ -66,7 +74,7 @@ def data_root(root: str | None) -> Path:
     """
     if root is None:
         raise DataError(
-            "data.root: this recipe reads images from disk and no data root was given; "
+            "data.root: this recipe reads from disk and no data root was given; "
             "pass --data-root FOLDER or set D2V_DATA"
         )
     path = Path(root).expanduser()
@@ -133,25 +141,34 @@ def _list_split(folder: Path, classes: Sequence[str]) -> FolderListing:
 
 
 def load_image_folders(
-    folders: ImageFolders, *, size: int, channels: int, validation_fraction: float
+    folders: ImageFolders,
+    *,
+    size: int,
+    channels: int,
+    validation_fraction: float,
+    on_error: OnError = "raise",
 ) -> ImageDataset:
     """Decode or open the splits; validation is held out of train when not given.
 
     Raises:
-        DataError: Files that cannot be decoded, all named at once.
+        DataError: Files that cannot be decoded, all named at once, or a class that
+            would lose all its images.
     """
     digest = folders.digest()
-    opened = {
-        name: Split(
-            _open(
-                listing.paths,
-                size=size,
-                channels=channels,
-                cache_key=f"{digest}-{name}-{size}x{size}x{channels}",
-            ),
-            listing.labels,
+    readers: dict[str, ImageReader] = {}
+    checked: dict[str, CheckedSplit] = {}
+    for name, listing in folders.splits.items():
+        key = f"{digest}-{name}-{size}x{size}x{channels}"
+        readers[name], broken = _open(
+            listing.paths, size=size, channels=channels, key=key, on_error=on_error
         )
-        for name, listing in folders.splits.items()
+        checked[name] = CheckedSplit(listing.labels, broken)
+    notes = settle_broken(
+        checked, root=folders.root, classes=folders.classes, on_error=on_error
+    )
+    opened = {
+        name: Split(readers[name], split.labels[split.kept])
+        for name, split in checked.items()
     }
     train = opened["train"]
     if "valid" in opened:
@@ -169,41 +186,43 @@ def load_image_folders(
         test=opened["test"],
         mean=mean,
         std=std,
+        notes=notes,
     )
 
 
 def _open(
-    paths: list[Path], *, size: int, channels: int, cache_key: str
-) -> ImageReader:
-    reader = FileImages(
-        paths, size=size, channels=channels, num_threads=NUM_DECODING_THREADS
-    )
+    paths: list[Path], *, size: int, channels: int, key: str, on_error: OnError
+) -> tuple[ImageReader, list[Broken]]:
+    """The images that decode, and the files that do not.
+
+    What was found is kept beside the cache. Broken files are looked at again unless
+    they are skipped: they may have been unreadable for the moment.
+    """
+    folder = cache_folder() / "images"
+    decoded, known = folder / f"{key}.npy", folder / f"{key}.checked.json"
     small = len(paths) * channels * size * size <= MAX_CACHED_BYTES
-    done = cache_folder() / "images" / f"{cache_key}.{'npy' if small else 'checked'}"
-    if not done.exists():
-        images, broken = decode_each(
+    broken: list[Broken] | None = None
+    if known.exists() and (decoded.exists() or not small):
+        broken = load_broken(known, paths)
+    if broken is None or (broken and on_error == "raise"):
+        images, failures = decode_each(
             paths,
             size=size,
             channels=channels,
             num_threads=NUM_DECODING_THREADS,
             keep=small,
         )
-        _refuse_broken(broken, len(paths))
-        save_array_atomically(done, np.stack(images) if small else np.zeros(0))
-    if small:
-        return ArrayImages(np.load(done, mmap_mode="r"))
-    return reader
-
-
-def _refuse_broken(broken: list[tuple[Path, str]], num_files: int) -> None:
-    if not broken:
-        return
-    shown = "\n".join(f"  {path}: {reason}" for path, reason in broken[:10])
-    more = f"\n  and {len(broken) - 10} more" if len(broken) > 10 else ""
-    raise DataError(
-        f"data: every image must decode, {len(broken)} of {num_files} do not; remove "
-        f"or replace them:\n{shown}{more}"
-    )
+        broken = [Broken(i, paths[i], reason) for i, reason in failures]
+        if on_error == "skip" or not broken:
+            if small and images:
+                save_array_atomically(decoded, np.stack(images))
+            save_broken(known, broken)
+    lost = {file.index for file in broken}
+    if small and decoded.exists():
+        return ArrayImages(np.load(decoded, mmap_mode="r")), broken
+    left = [path for i, path in enumerate(paths) if i not in lost]
+    threads = NUM_DECODING_THREADS
+    return FileImages(left, size=size, channels=channels, num_threads=threads), broken
 
 
 def pixel_statistics(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,8 +13,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
+
+from d2v_core.errors import DataError
+
+DECODING_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for files that are no image, cut short or too large."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the width and height of a square image."""
@@ -101,7 +110,10 @@ class FileImages:
             return torch.from_numpy(np.stack(list(images)))
 
     def _decode(self, path: Path, box: Box | None) -> np.ndarray:
-        return decode_image(path, size=self.size, channels=self.channels, box=box)
+        try:
+            return decode_image(path, size=self.size, channels=self.channels, box=box)
+        except DECODING_ERRORS as error:  # it did when the data was checked
+            raise DataError(f"data: {path} no longer decodes: {error}") from error
 
 
 def decode_image(
@@ -149,7 +161,7 @@ def _place(start: float, share: float, length: float, size: int) -> tuple[float,
 
 def decode_each(
     paths: Sequence[Path], *, size: int, channels: int, num_threads: int, keep: bool
-) -> tuple[list[np.ndarray], list[tuple[Path, str]]]:
+) -> tuple[list[np.ndarray], list[tuple[int, str]]]:
     """Decode every file once.
 
     Args:
@@ -160,21 +172,22 @@ def decode_each(
         keep: Whether the images are wanted, or only which files are broken.
 
     Returns:
-        The images, and the files that cannot be decoded with the reason.
+        The images that decode, and the indices of the other files with the reason.
     """
 
     def decode(path: Path) -> np.ndarray | str | None:
         try:
             image = decode_image(path, size=size, channels=channels)
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        except DECODING_ERRORS as error:
             return str(error).replace(str(path), path.name)
         return image if keep else None
 
     with ThreadPoolExecutor(num_threads) as pool:
         results = list(pool.map(decode, paths, chunksize=64))
     images = [result for result in results if isinstance(result, np.ndarray)]
-    outcomes = zip(paths, results, strict=True)
-    return images, [(path, text) for path, text in outcomes if isinstance(text, str)]
+    return images, [
+        (i, text) for i, text in enumerate(results) if isinstance(text, str)
+    ]
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def load_torchvision(
             size=size,
             channels=channels,
             validation_fraction=config.validation_fraction,
+            on_error=config.on_error,
         )
     parts = {}
     for name, train in (("train", True), ("test", False)):

@@ -27,10 +27,12 @@ class Encoder(nn.Module):
         dim: Channels of a token.
         depth: Number of blocks.
         parts: Prefixes of the parameter names of each part.
+        fixed: Names of parameters that are never trained, like sine-cosine positions.
     """
 
     dim: int
     depth: int
+    fixed: frozenset[str] = frozenset()
     parts: ClassVar[Mapping[Part, tuple[str, ...]]] = {}
 
     @abstractmethod

@@ -52,6 +52,9 @@ class VisionEncoder(Encoder):
         self.has_class_token = getattr(self.vit, "cls_token", None) is not None
         self.mask_token = nn.Parameter(torch.zeros(self.dim))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
+        self.fixed = frozenset(
+            name for name, p in self.named_parameters() if not p.requires_grad
+        )
         self._mask: Tensor | None = None
         self.vit.patch_embed.register_forward_hook(self._put_mask_token)
 

@@ -2,6 +2,9 @@
 
 fairseq ``examples/wav2vec/config/finetuning``, ``examples/roberta/config/finetuning``
 and ``data2vec_vision``'s ``run_class_finetuning.py`` (layer-wise decay) in one loop.
+Departure: layer-wise decay holds at every weight decay; the released code loses it at
+weight decay 0, which its own ViT-B command sets (``optim_factory.py`` 103-112, fairseq
+#4333).
 """
 
 from __future__ import annotations
@@ -52,8 +55,9 @@ def fine_tune_best(
     """Fine-tune a copy of the encoder with each learning rate; keep the best.
 
     Args:
-        encoder: Left as it is.
+        encoder: Left as it is; may be a teacher, whose parameters take no gradient.
         build: Makes the head; weights are drawn from the seed, alike for every rate.
+            May change the copy it is given: drop a norm, freeze a part.
         score: Selects; the smaller rate on a tie.
         config: Length, rates and schedule.
         seed: Of the head's weights and of dropout.
@@ -61,7 +65,7 @@ def fine_tune_best(
     best: FineTuned | None = None
     rates = sorted(config.learning_rates)
     for peak in rates:
-        network = copy.deepcopy(encoder)
+        network = trainable_copy(encoder)
         with global_torch_seed(seed, "fine-tuning head"):
             head, loss_of = build(network)
         head.to(next(network.parameters()).device)
@@ -73,6 +77,14 @@ def fine_tune_best(
             best = FineTuned(network, head, peak, found, on_edge)
     assert best is not None
     return best
+
+
+def trainable_copy(encoder: Encoder) -> Encoder:
+    """A copy whose every parameter is trained, but for those that are fixed."""
+    network = copy.deepcopy(encoder)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name not in network.fixed)
+    return network
 
 
 def _fine_tune(
@@ -123,20 +135,22 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Optimiser groups by learning-rate ``scale`` and weight decay.
 
-    The head and the closing norm learn at the full rate, block i of L (from 1) at
-    ``layer_decay ** (L + 1 - i)``, what comes before the blocks like a block 0.
+    Block i of L (from 1) learns at ``layer_decay ** (L + 1 - i)`` times the peak, what
+    comes before the blocks like a block 0; the closing norm and a table of positions
+    that all blocks share at the peak (BEiT's ``optim_factory.py``), the head at
+    ``head_learning_rate_factor`` times the peak.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    top = encoder.depth + 1
     named = [
-        (name, p, config.layer_decay ** (encoder.depth + 1 - layer_of(name, encoder)))
-        for name, p in encoder.named_parameters()
-        if p.requires_grad
+        (name, parameter, config.layer_decay ** (top - layer_of(name, encoder)))
+        for name, parameter in encoder.named_parameters()
     ]
-    named += [
-        (name, p, config.head_learning_rate_factor)
-        for name, p in head.named_parameters()
-    ]
+    factor = config.head_learning_rate_factor
+    named += [(name, parameter, factor) for name, parameter in head.named_parameters()]
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter, scale in named:
+        if not parameter.requires_grad:
+            continue
         decay = config.weight_decay if decays(name, parameter) else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
     return [
@@ -145,8 +159,11 @@ def parameter_groups(
     ]
 
 
+AFTER_THE_BLOCKS = re.compile(r"^(vit|transformer)\.((fc_)?norm|rel_pos_bias)\.")
+
+
 def layer_of(name: str, encoder: Encoder) -> int:
     """0 before the blocks, i in block i (from 1), depth + 1 after them."""
     if found := re.search(r"\bblocks\.(\d+)\.", name):
         return int(found.group(1)) + 1
-    return encoder.depth + 1 if re.search(r"^\w+\.(fc_)?norm\.", name) else 0
+    return encoder.depth + 1 if AFTER_THE_BLOCKS.match(name) else 0

@@ -20,3 +20,11 @@ class Evaluation:
     metrics: Mapping[str, float]
     choices: Mapping[str, float]
     notes: tuple[str, ...] = ()
+
+    def joined(self, other: Evaluation) -> Evaluation:
+        """Both results as one; they name different things."""
+        return Evaluation(
+            metrics={**self.metrics, **other.metrics},
+            choices={**self.choices, **other.choices},
+            notes=(*self.notes, *other.notes),
+        )

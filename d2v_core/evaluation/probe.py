@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
@@ -42,38 +43,87 @@ class ProbeResult:
     converged: bool
 
 
-def linear_probe(
-    train: Features, valid: Features, test: Features, *, l2_grid: Sequence[float]
-) -> ProbeResult:
-    """Multinomial logistic regression on standardised features.
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""Of labels and predictions; higher is better."""
+
+
+@dataclass(frozen=True)
+class FittedProbe:
+    """The best of the L2 strengths.
+
+    Attributes:
+        predict: From features to class indices, or numbers for a regression.
+        validation_score: At the chosen strength.
+        l2: The chosen strength.
+        on_edge: Whether it is the smallest or largest of the grid.
+        converged: Whether its fit ended before :data:`MAX_ITERATIONS`.
+    """
+
+    predict: Callable[[np.ndarray], np.ndarray]
+    validation_score: float
+    l2: float
+    on_edge: bool
+    converged: bool
+
+
+def fit_probe(
+    train: Features,
+    valid: Features,
+    *,
+    l2_grid: Sequence[float],
+    score: Score,
+    regression: bool = False,
+) -> FittedProbe:
+    """Multinomial logistic, or ridge, regression on standardised features.
 
     Features are standardised with the training samples' mean and deviation. The L2
-    strength with the best validation accuracy is used (the larger one on a tie); the
-    test split is looked at once, with that strength.
+    strength with the best validation score is used (the larger one on a tie).
     """
     scaler = StandardScaler().fit(train.features)
-    x_train, x_valid, x_test = (
-        scaler.transform(part.features) for part in (train, valid, test)
-    )
-    best: tuple[float, float, LogisticRegression] | None = None
+    x_train, x_valid = (scaler.transform(part.features) for part in (train, valid))
+    best: tuple[float, float, Any] | None = None
     for l2 in sorted(l2_grid, reverse=True):
-        # scikit-learn minimises sum(losses) + |w|^2 / (2 C): C = 1 / (n * l2).
-        model = LogisticRegression(C=1.0 / (l2 * len(x_train)), max_iter=MAX_ITERATIONS)
+        # scikit-learn minimises sum(losses) + |w|^2 / (2 C): C = 1 / (n * l2); of
+        # ridge regression, sum(squares) + alpha |w|^2: alpha = n * l2.
+        strength = l2 * len(x_train)
+        if regression:
+            model = Ridge(alpha=strength)
+        else:
+            model = LogisticRegression(C=1.0 / strength, max_iter=MAX_ITERATIONS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # see converged
             model.fit(x_train, train.labels)
-        accuracy = float(model.score(x_valid, valid.labels))
-        if best is None or accuracy > best[0]:
-            best = (accuracy, l2, model)
+        found = score(valid.labels, model.predict(x_valid))
+        if best is None or found > best[0]:
+            best = (found, l2, model)
     assert best is not None
-    accuracy, l2, model = best
-    return ProbeResult(
-        test_accuracy=float(model.score(x_test, test.labels)),
-        validation_accuracy=accuracy,
+    found, l2, chosen = best
+    return FittedProbe(
+        predict=lambda features: chosen.predict(scaler.transform(features)),
+        validation_score=found,
         l2=l2,
         on_edge=len(l2_grid) > 1 and l2 in (min(l2_grid), max(l2_grid)),
-        converged=int(model.n_iter_.max()) < MAX_ITERATIONS,
+        converged=regression or int(chosen.n_iter_.max()) < MAX_ITERATIONS,
     )
+
+
+def linear_probe(
+    train: Features, valid: Features, test: Features, *, l2_grid: Sequence[float]
+) -> ProbeResult:
+    """:func:`fit_probe` by accuracy; the test split is looked at once."""
+    probe = fit_probe(train, valid, l2_grid=l2_grid, score=accuracy)
+    return ProbeResult(
+        test_accuracy=accuracy(test.labels, probe.predict(test.features)),
+        validation_accuracy=probe.validation_score,
+        l2=probe.l2,
+        on_edge=probe.on_edge,
+        converged=probe.converged,
+    )
+
+
+def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """Share of samples classified correctly, 0 to 1."""
+    return float(np.mean(labels == predictions))
 
 
 def nearest_neighbours_accuracy(

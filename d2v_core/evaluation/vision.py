@@ -1,7 +1,8 @@
-"""Vision: probe and k-NN on frozen features of the unmasked images."""
+"""Vision: probe and k-NN on frozen features of the unmasked images; fine-tuning."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from d2v_core.config.vision import VisionEvaluation
+from d2v_core.config.vision import AugmentationConfig, VisionEvaluation
 from d2v_core.data.images import ImageDataset, Split
 from d2v_core.data.splits import balanced_subset
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
+from d2v_core.evaluation.vision_fine_tuning import fine_tune_images
 from d2v_core.randomness import numpy_generator
 
 Pooling = Literal["mean", "class_token", "concatenate"]
@@ -26,15 +28,17 @@ def evaluate_images(
     dataset: ImageDataset,
     config: VisionEvaluation,
     *,
+    augmentation: AugmentationConfig,
     seed: int,
 ) -> Evaluation:
-    """Probe and k-NN on frozen features of the unmasked input.
+    """Probe and k-NN on frozen features of the unmasked input, then fine-tuning.
 
     Args:
-        encoder: Gives the features of all three splits.
+        encoder: Gives the features of all three splits; is left as it is.
         dataset: Its training split, or a class-balanced labelled subset, fits.
         config: The protocol.
-        seed: Of the labelled subset.
+        augmentation: Of the images it is fine-tuned on.
+        seed: Of the labelled subset, and of everything random in fine-tuning.
     """
     train = dataset.train
     if config.num_labels is not None and config.num_labels < len(train):
@@ -47,8 +51,16 @@ def evaluate_images(
         extracted = extract_features(encoder, dataset, split, pooling=config.pooling)
         return Features(extracted, split.labels)
 
-    return evaluate_features(
+    frozen = evaluate_features(
         features(train), features(dataset.valid), features(dataset.test), config
+    )
+    if config.fine_tuning is None:
+        return frozen
+    labelled = replace(dataset, train=train)
+    return frozen.joined(
+        fine_tune_images(
+            encoder, labelled, config.fine_tuning, augmentation=augmentation, seed=seed
+        )
     )
 
 

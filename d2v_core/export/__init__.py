@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from d2v_core.export.hf_audio import export_hf_audio
+from d2v_core.export.hf_text import export_hf_text
 from d2v_core.export.hf_vision import export_hf
 from d2v_core.export.timm_folder import export_timm
 
@@ -13,5 +15,7 @@ Exporter = Callable[..., Any]
 
 EXPORTERS: dict[str, dict[str, Exporter]] = {
     "vision": {"hf": export_hf, "timm": export_timm},
+    "speech": {"hf": export_hf_audio},
+    "text": {"hf": export_hf_text},
 }
 """By modality and format; a new modality adds its line."""

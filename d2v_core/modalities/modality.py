@@ -9,10 +9,11 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from d2v_core.config.objective import SupervisedObjective
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
+from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.learners import Criterion, DrawMask, pooled_cross_entropy
-from d2v_core.training import Batches
+from d2v_core.prefetch import Batches
 
 
 @runtime_checkable
@@ -83,6 +84,14 @@ class Modality(ABC, Generic[Trial, Network, Data]):
     def batches(self, trial: Trial, dataset: Data) -> Batches:
         """Training batches as a function of the update."""
 
+    def example(self, trial: Trial, num_samples: int) -> Inputs | None:
+        """Inputs shaped like a training batch's, made up without data, on the CPU.
+
+        As long as the trial's samples are on average: what an update costs is counted
+        with them (:mod:`d2v_core.costs`). None: the cost cannot be told.
+        """
+        return None
+
     def criterion(self, trial: Trial, objective: SupervisedObjective) -> Criterion:
         """Loss of the supervised arm."""
         return pooled_cross_entropy(objective.label_smoothing)
@@ -91,7 +100,7 @@ class Modality(ABC, Generic[Trial, Network, Data]):
     def evaluate(self, trial: Trial, encoder: Network, dataset: Data) -> Evaluation:
         """The trial's evaluation protocol on one trained (or untrained) encoder."""
 
-    def preprocessing(self, dataset: Data) -> Mapping[str, Any]:
+    def preprocessing(self, trial: Trial, dataset: Data) -> Mapping[str, Any]:
         """What who uses the encoder elsewhere must do to the input.
 
         Part of checkpoints, so plain numbers, strings and tuples only; handed to the

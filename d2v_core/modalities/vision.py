@@ -26,8 +26,8 @@ from d2v_core.evaluation.vision import evaluate_images
 from d2v_core.learners import DrawMask, Masked
 from d2v_core.masks.patches import BlockMasks, MaskSampler, RandomMasks
 from d2v_core.modalities.modality import Modality
+from d2v_core.prefetch import Batches
 from d2v_core.randomness import numpy_generator
-from d2v_core.training import Batches
 
 
 class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
@@ -54,6 +54,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
                 size=size,
                 channels=channels,
                 validation_fraction=data.validation_fraction,
+                on_error=data.on_error,
             )
         return load_torchvision(data, size=size, channels=channels)
 
@@ -100,13 +101,26 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             augmentation=trial.augmentation,
         )
 
+    def example(self, trial: VisionTrial, num_samples: int) -> Inputs:
+        """Black images."""
+        size = trial.vision.image_size
+        return torch.zeros(num_samples, trial.vision.channels, size, size)
+
     def evaluate(
         self, trial: VisionTrial, encoder: VisionEncoder, dataset: ImageDataset
     ) -> Evaluation:
-        """Linear probe and k-NN."""
-        return evaluate_images(encoder, dataset, trial.evaluation, seed=trial.seed)
+        """Linear probe and k-NN, and fine-tuning when asked for."""
+        return evaluate_images(
+            encoder,
+            dataset,
+            trial.evaluation,
+            augmentation=trial.augmentation,
+            seed=trial.seed,
+        )
 
-    def preprocessing(self, dataset: ImageDataset) -> Mapping[str, Any]:
+    def preprocessing(
+        self, trial: VisionTrial, dataset: ImageDataset
+    ) -> Mapping[str, Any]:
         """What is subtracted and divided by, per channel, of pixels in [0, 1]."""
         return {
             "mean": tuple(map(float, dataset.mean)),

@@ -32,6 +32,40 @@ def test_a_toy_run_prints_the_table(capsys, layer_norm):
     assert rows[2].startswith("| plain floor | 1.000 (1.000-1.000) |")
 
 
+def test_speech_has_contenders_of_its_own(capsys):
+    pytest.importorskip("transformers")
+    main(["--modality", "speech", "--size", "toy", "--rounds", "1", "--threads", "1"])
+    rows = [x for x in capsys.readouterr().out.splitlines() if x.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        "| plain floor",
+        "| d2v, torchaudio's convolutions",
+        "| d2v",
+        "| Hugging Face by hand",
+    ]
+
+
+@pytest.mark.parametrize("layer_norm", ["instance", "layer"])
+def test_text_has_contenders_of_its_own(capsys, layer_norm):
+    pytest.importorskip("transformers")
+    options = ["--size", "toy", "--rounds", "1", "--threads", "1"]
+    options += ["--also", "bfloat16"]
+    main(["--modality", "text", *options, "--layer-norm", layer_norm])
+    rows = [x for x in capsys.readouterr().out.splitlines() if x.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        "| plain floor",
+        "| d2v, last block in full",
+        "| d2v",
+        "| Hugging Face by hand",
+        "| d2v, bfloat16",
+    ]
+
+
+def test_a_size_of_another_modality_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--modality", "speech", "--size", "vit-b"])
+    assert "must be one of toy, 128-channels" in capsys.readouterr().err
+
+
 def test_ratios_compare_times_of_the_same_round():
     times = {
         "plain floor": [(1.0, 2.0), (10.0, 2.0), (2.0, 2.0)],

@@ -54,6 +54,21 @@ def test_everything_comes_back(tmp_path):
         same_tensors(ours, theirs)
 
 
+def test_seconds_of_waiting_come_back_and_older_files_without_them_too(tmp_path):
+    state, path = trained_state(), tmp_path / "checkpoint.pt"
+    state.data_seconds = 2.5
+    save_checkpoint(path, state)
+    restored = make_state()
+    load_checkpoint(path, restored)
+    assert restored.data_seconds == 2.5
+    content = torch.load(path, weights_only=True)
+    del content["data_seconds"]
+    torch.save(content, path)
+    older = make_state()
+    load_checkpoint(path, older)
+    assert (older.step, older.data_seconds) == (2, 0.0)
+
+
 def test_a_healthy_run_comes_back_healthy(tmp_path):
     save_checkpoint(tmp_path / "checkpoint.pt", trained_state())
     restored = make_state()

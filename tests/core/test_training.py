@@ -139,12 +139,16 @@ def test_seconds_only_grow_and_do_not_count_what_the_driver_does(monkeypatch):
     clock = iter(range(1000))
     now = {"extra": 0}
     monkeypatch.setattr("time.perf_counter", lambda: next(clock) + now["extra"])
-    _, events = run(Line(), num_steps=3)
-    seconds = []
+    state, events = run(Line(), num_steps=3)
+    seconds, data_seconds = [], []
     for event in events:
         seconds.append(event.seconds)
+        data_seconds.append(event.data_seconds)
         now["extra"] += 10_000
-    assert seconds == [1, 2, 3]
+    # The clock is read three times in an update: around the data, and at the end.
+    assert seconds == [3, 6, 9]
+    assert data_seconds == [1, 2, 3]
+    assert (state.seconds, state.data_seconds) == (9, 3)
 
 
 def test_checkpoints_follow_progress_and_never_the_last_update():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from d2v_core.build import build_learner
 from d2v_core.errors import DivergedError
 from d2v_core.events import (
     CheckpointDue,
@@ -11,7 +12,8 @@ from d2v_core.events import (
     Started,
     Trained,
 )
-from d2v_core.trial import num_updates, pick_device, run_trial
+from d2v_core.training import mixed_precision
+from d2v_core.trial import num_ahead, num_updates, pick_device, run_trial
 from tests.core.small import (
     EVERY_KNOB,
     EVERYTHING_RANDOM,
@@ -45,9 +47,11 @@ def test_events_come_in_order_and_the_last_is_the_result():
         "eval/linear_validation_accuracy",
         "eval/knn_accuracy",
         "cost/training_seconds",
+        "cost/data_wait_share",
         "cost/evaluation_seconds",
     }
     assert finished.metrics["cost/training_seconds"] == events[-3].seconds
+    assert 0 < finished.metrics["cost/data_wait_share"] < 1
     assert set(events[1].metrics) == {
         "train/loss",
         "train/grad_norm",
@@ -201,6 +205,57 @@ def test_the_number_of_parameters_is_the_evaluated_encoders():
     supervised = run({"objective": {"kind": "supervised"}})[0].num_parameters
     teacher = run({"evaluation": {"network": "teacher"}})[0].num_parameters
     assert trained == supervised == teacher
+
+
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_batches_made_ahead_change_no_number(prefetch):
+    plain = run_and_keep_state(EVERYTHING_RANDOM)
+    ahead = run_and_keep_state(EVERYTHING_RANDOM, {"execution": {"prefetch": prefetch}})
+    assert ahead.progress == plain.progress
+    assert ahead.results == plain.results
+    for ours, theirs in zip(ahead.tensors(), plain.tensors(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_only_a_gpu_is_fed_ahead_unless_told():
+    assert num_ahead(None, torch.device("cpu")) == 0
+    assert num_ahead(None, torch.device("cuda")) == 2
+    assert num_ahead(0, torch.device("cuda")) == 0
+    assert num_ahead(3, torch.device("cpu")) == 3
+
+
+@pytest.mark.parametrize(
+    "timm_model", ["vit_tiny_patch16_224", "beit_base_patch16_224"]
+)
+@pytest.mark.parametrize("objective", ["data2vec", "supervised"])
+def test_bfloat16_is_close_and_its_weights_stay_float32(timm_model, objective):
+    changes = {"vision": {"timm_model": timm_model}, "objective": {"kind": objective}}
+    exact = run_and_keep_state(changes)
+    mixed = run_and_keep_state(changes, {"training": {"precision": "bfloat16"}})
+    assert losses(mixed.events) != losses(exact.events)
+    assert losses(mixed.events) == pytest.approx(losses(exact.events), rel=0.05)
+    assert all(t.dtype != torch.bfloat16 for t in mixed.tensors())
+
+
+def test_bfloat16_runs_with_every_knob_and_restricted_attention():
+    found = run_and_keep_state(EVERY_KNOB, {"training": {"precision": "bfloat16"}})
+    assert found.results[0] == "finished"
+
+
+def test_networks_that_ran_in_bfloat16_predict_in_it_and_are_scored_in_float32():
+    learner = build_learner(small_trial(), num_classes=3)
+    images = torch.randn(4, 1, 8, 8)
+    with mixed_precision(torch.device("cpu"), "bfloat16"):
+        result = learner.step(images, torch.zeros(4), 1)
+        assert learner.targets(images).dtype == torch.float32
+    assert result.loss.dtype == torch.float32
+    seen = []
+    learner.module["head"].register_forward_hook(lambda m, i, o: seen.append(o.dtype))
+    with mixed_precision(torch.device("cpu"), "bfloat16"):
+        learner.step(images, torch.zeros(4), 2)
+    with mixed_precision(torch.device("cpu"), "float32"):
+        learner.step(images, torch.zeros(4), 2)
+    assert seen == [torch.bfloat16, torch.float32]
 
 
 def test_devices_are_taken_as_named():

@@ -51,8 +51,14 @@ def test_extraction_restores_the_mode_and_keeps_no_graph(encoder):
 
 
 def protocol(encoder, dataset, seed=0, **changes):
-    config = small_trial({"evaluation": changes}).evaluation
-    return evaluate_images(encoder, dataset, config, seed=seed)
+    trial = small_trial({"evaluation": changes})
+    return evaluate_images(
+        encoder,
+        dataset,
+        trial.evaluation,
+        augmentation=trial.augmentation,
+        seed=seed,
+    )
 
 
 def test_accuracies_are_in_per_cent_and_the_choice_is_recorded(encoder):

@@ -1,0 +1,154 @@
+"""Text's contenders: plain blocks, ours in full and not, Hugging Face's model."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.contenders import FLOOR, Step, floor_step, our_step, step_by_hand
+from d2v_core.build import build_encoder, build_learner
+from d2v_core.config import parse_trial
+from d2v_core.config.text import TextTrial
+from d2v_core.encoders.encoder import Encoder
+from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, TokenRows, pad_rows
+from d2v_core.heads import regression_head
+from d2v_core.learners import Data2Vec
+
+SIZES: dict[str, dict[str, Any]] = {
+    "toy": {"max_tokens": 12, "width": 16, "depth": 2, "num_heads": 2},
+    "tiny": {"max_tokens": 128, "width": 192, "depth": 12, "num_heads": 3},
+    "base": {"max_tokens": 512, "width": 768, "depth": 12, "num_heads": 12},
+}
+BATCH_SIZES = {"toy": 2, "tiny": 32, "base": 2}
+VOCABULARY = {"toy": 300, "tiny": 2_000, "base": 50_265}
+
+
+def batch(size: str) -> TokenRows:
+    """Random tokens between the special ones."""
+    generator = np.random.default_rng(0)
+    shape = (BATCH_SIZES[size], SIZES[size]["max_tokens"])
+    ids = generator.integers(len(SPECIAL_TOKENS), VOCABULARY[size], shape)
+    ids[:, 0], ids[:, -1] = BOS, EOS
+    return pad_rows(list(ids))
+
+
+def contenders(trial: TextTrial, rows: TokenRows) -> dict[str, Step]:
+    """All steps by name, the floor first; Hugging Face's where it is installed."""
+    steps = {
+        FLOOR: plain_step(trial, rows),
+        "d2v, last block in full": d2v_step(trial, rows, in_full=True),
+        "d2v": d2v_step(trial, rows),
+    }
+    try:
+        steps["Hugging Face by hand"] = hugging_face_step(trial, rows)
+    except ImportError:
+        print("transformers is not installed: its row is missing\n")
+    return steps
+
+
+def build_trial(size: str, layer_norm: str) -> TextTrial:
+    """The paper's recipe (BERT masks, two-layer head, FFN outputs) without dropout."""
+    none = ("dropout", "attention_dropout")
+    trial = parse_trial(
+        {
+            "modality": "text",
+            "text": {
+                **SIZES[size],
+                "vocab_size": VOCABULARY[size],
+                **dict.fromkeys(none, 0.0),
+            },
+            "mask": {"kind": "bert"},
+            "target": {
+                "top_k": min(10, SIZES[size]["depth"]),
+                "feature": "ffn",
+                "layer_norm": layer_norm,
+                "final_norm": "none",
+            },
+            "head": {"depth": 2},
+            "loss": {"kind": "smooth_l1", "beta": 4.0, "scale": "sum"},
+            "training": {"batch_size": BATCH_SIZES[size]},
+        }
+    )
+    assert isinstance(trial, TextTrial)
+    return trial
+
+
+def plain_step(trial: TextTrial, rows: TokenRows) -> Step:
+    """Our encoder twice, backward, fused AdamW."""
+    student = build_encoder(trial).train()
+    teacher = copy.deepcopy(student).requires_grad_(False).eval()
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            teacher(rows)
+        tokens: Tensor = student(rows)
+        return tokens
+
+    return floor_step(student, forward)
+
+
+def d2v_step(trial: TextTrial, rows: TokenRows, *, in_full: bool = False) -> Step:
+    """Ours; ``in_full``: without the short cut through the last block."""
+    learner = build_learner(trial, num_classes=2)
+    assert isinstance(learner, Data2Vec)
+    if in_full:
+        for network in (learner.student, learner.teacher.network):
+            plain: Any = network
+            plain.masked_tokens = Encoder.masked_tokens.__get__(network)
+            plain.masked_top_layers = Encoder.masked_top_layers.__get__(network)
+    return our_step(trial, learner, rows)
+
+
+def hugging_face_step(trial: TextTrial, rows: TokenRows) -> Step:
+    """data2vec as one writes it around Hugging Face's model, with the same masks.
+
+    Raises:
+        ImportError: transformers is not installed.
+    """
+    from transformers import Data2VecTextConfig, Data2VecTextModel
+
+    text, options = trial.text, trial.target
+    sizes = Data2VecTextConfig(
+        vocab_size=text.vocab_size,
+        hidden_size=text.width,
+        num_hidden_layers=text.depth,
+        num_attention_heads=text.num_heads,
+        intermediate_size=round(text.width * text.mlp_ratio),
+        max_position_embeddings=text.max_tokens + 2,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        attn_implementation="sdpa",
+    )
+    student = Data2VecTextModel(sizes, add_pooling_layer=False).train()
+    teacher = copy.deepcopy(student).requires_grad_(False).eval()
+    head = regression_head(text.width, trial.head.depth)
+    learner = build_learner(trial, num_classes=2)
+    assert isinstance(learner, Data2Vec)
+    draw_mask, seen = learner._draw_mask, []
+    for layer in teacher.encoder.layer[-options.top_k :]:
+        layer.output.dense.register_forward_hook(lambda m, args, out: seen.append(out))
+
+    def targets() -> Tensor:
+        seen.clear()
+        teacher(rows.values)
+        if options.layer_norm == "instance":
+            layers = [F.instance_norm(x.transpose(1, 2)).mT for x in seen]
+        else:
+            layers = [F.layer_norm(x, x.shape[-1:]) for x in seen]
+        return torch.stack(layers).mean(0)
+
+    def loss_at(step: int) -> Tensor:
+        masked = draw_mask(rows, step)
+        read: Any = masked.student
+        with torch.no_grad():
+            wanted = targets()[masked.mask]
+        ids = read.values.masked_fill(masked.mask, len(SPECIAL_TOKENS) - 1)
+        tokens = student(ids).last_hidden_state[masked.mask]
+        return F.smooth_l1_loss(head(tokens), wanted, beta=4.0) * text.width
+
+    return step_by_hand(student, teacher, nn.ModuleList([head]), loss_at)

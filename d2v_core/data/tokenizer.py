@@ -1,0 +1,118 @@
+"""Byte-level BPE (GPT-2's and RoBERTa's), trained on the training text.
+
+Paper section 4.3 takes RoBERTa's vocabulary of 50k types; this one is trained, so that
+any corpus and any size of vocabulary work without a download. Training depends on the
+text and the size alone, and happens once: the result lies in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import RobertaProcessing
+from tokenizers.trainers import BpeTrainer
+
+from d2v_core.data.cache import cache_folder, write_atomically
+from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, UNK
+
+VERSION = 1
+"""Part of the names of cached files; raise it when training changes."""
+
+
+class TextTokenizer:
+    """Text to token ids, special tokens included.
+
+    What looks like a special token in the text (``<pad>``, ``<mask>``) is text.
+
+    Args:
+        json: As ``tokenizers`` writes it.
+    """
+
+    def __init__(self, json: str) -> None:
+        self.json = json
+        self._tokenizer = Tokenizer.from_str(json)
+        self._tokenizer.encode_special_tokens = True
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens it knows; fewer than asked for where the text is small."""
+        size: int = self._tokenizer.get_vocab_size()
+        return size
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special ones left out."""
+        text: str = self._tokenizer.decode(list(ids))
+        return text
+
+    def bare(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, nothing added and nothing cut."""
+        encoded = self._tokenizer.encode_batch_fast(
+            list(texts), add_special_tokens=False
+        )
+        return [encoding.ids for encoding in encoded]
+
+    def rows(self, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
+        """``<s> text </s>``, the text cut to fit."""
+        room = max_tokens - 2
+        return [_row([ids[:room]]) for ids in self.bare(texts)]
+
+    def pair_rows(
+        self, first: Sequence[str], second: Sequence[str], max_tokens: int
+    ) -> list[np.ndarray]:
+        """``<s> a </s></s> b </s>``, the longer of a and b cut until both fit."""
+        room, rows = max_tokens - 4, []
+        for a, b in zip(self.bare(first), self.bare(second), strict=True):
+            keep_b = min(len(b), max(room // 2, room - len(a)))
+            rows.append(_row([a[: room - keep_b], b[:keep_b]]))
+        return rows
+
+
+def _row(parts: Sequence[Sequence[int]]) -> np.ndarray:
+    ids = [BOS]
+    for i, part in enumerate(parts):
+        ids += [EOS, *part, EOS] if i else [*part, EOS]
+    return np.array(ids, dtype=np.int64)
+
+
+def trained_tokenizer(
+    texts: Callable[[], Iterable[str]], *, digest: str, vocab_size: int
+) -> TextTokenizer:
+    """The tokenizer of a corpus, from the cache once it was trained.
+
+    Args:
+        texts: Gives the training text, if it is needed.
+        digest: Of that text.
+        vocab_size: Most tokens, special ones and the 256 bytes included.
+    """
+    name = f"{digest}-{vocab_size}-v{VERSION}.json"
+    file = cache_folder() / "text" / "tokenizers" / name
+    if not file.exists():
+        write_atomically(file, train_bpe(texts(), vocab_size).encode())
+    return TextTokenizer(file.read_text(encoding="utf-8"))
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
+    """A byte-level BPE as JSON; the five special tokens have the lowest ids."""
+    tokenizer = Tokenizer(BPE(unk_token=SPECIAL_TOKENS[UNK]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    tokenizer.train_from_iterator(
+        texts,
+        trainer=BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=2,
+            special_tokens=list(SPECIAL_TOKENS),
+            initial_alphabet=sorted(ByteLevel.alphabet()),
+            show_progress=False,
+        ),
+    )
+    tokenizer.post_processor = RobertaProcessing(
+        (SPECIAL_TOKENS[EOS], EOS), (SPECIAL_TOKENS[BOS], BOS), add_prefix_space=False
+    )
+    json: str = tokenizer.to_str()
+    return json

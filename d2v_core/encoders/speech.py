@@ -1,0 +1,154 @@
+"""The speech encoder: wav2vec 2.0's front end, convolutional positions, Transformer.
+
+Paper section 4.2; fairseq ``data2vec_audio.py`` (student 319-404) with its
+``TransformerEncoder``. Parity with Hugging Face's ``Data2VecAudioModel`` is tested; see
+:mod:`d2v_core.encoders.conv_positions` for the one departure.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from d2v_core.encoders.conv_positions import ConvPositions, zero_padding
+from d2v_core.encoders.front_end import FrontEnd
+from d2v_core.encoders.inputs import Padded, real_positions
+from d2v_core.encoders.sequence import SequenceEncoder
+from d2v_core.encoders.speech_inputs import SpeechFeatures
+from d2v_core.encoders.transformer import Transformer
+
+INITIAL_STD = 0.02
+"""Of the Transformer's matrices (fairseq ``init_bert_params``)."""
+
+
+class SpeechEncoder(SequenceEncoder):
+    """Waveforms at 16 kHz, or features already computed, to frames.
+
+    Args:
+        front_end: Makes frames of waveforms.
+        dim: Channels.
+        depth: Number of blocks.
+        num_heads: Attention heads.
+        ffn_dim: Hidden channels of the feed-forward parts.
+        norm: ``post`` as published, or ``pre``: then the norm before the first block is
+            the closing one instead (fairseq ``layer_norm_first``).
+        position_layers: Convolutions that tell frames apart.
+        position_kernel: Frames each of them sees.
+        position_groups: Groups of their channels.
+        input_dropout: Of the frames, before they are masked.
+        dropout: Before the first block and after each branch.
+        attention_dropout: Of the attention weights.
+        activation_dropout: Inside the feed-forward parts.
+        drop_path: Of the last block, rising linearly from 0.
+        layerdrop: Chance that a block is skipped in an update.
+        eps: Of the norms of the Transformer.
+    """
+
+    parts = {"feature_encoder": ("front_end.",), "positions": ("positions.",)}
+
+    def __init__(
+        self,
+        *,
+        front_end: FrontEnd,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        ffn_dim: int,
+        norm: Literal["post", "pre"] = "post",
+        position_layers: int = 5,
+        position_kernel: int = 19,
+        position_groups: int = 16,
+        input_dropout: float = 0.0,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        drop_path: float = 0.0,
+        layerdrop: float = 0.0,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__(
+            Transformer(
+                dim=dim,
+                depth=depth,
+                num_heads=num_heads,
+                ffn_dim=ffn_dim,
+                norm=norm,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                activation_dropout=activation_dropout,
+                drop_path=drop_path,
+                layerdrop=layerdrop,
+                eps=eps,
+            ),
+            dim,
+        )
+        self.front_end = front_end
+        self.mask_token = nn.Parameter(torch.rand(dim))
+        self.positions = ConvPositions(
+            dim=dim,
+            num_layers=position_layers,
+            kernel=position_kernel,
+            groups=position_groups,
+        )
+        self.norm = nn.LayerNorm(dim, eps) if norm == "post" else nn.Identity()
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.dropout = nn.Dropout(dropout)
+        self._initialise()
+
+    def features(self, inputs: Any) -> SpeechFeatures:
+        """Projected frames of waveforms; features are handed back as they are.
+
+        Raises:
+            DataError: A waveform is too short for one frame.
+        """
+        if isinstance(inputs, SpeechFeatures):
+            return inputs
+        made: SpeechFeatures = self.front_end(inputs.values, inputs.lengths)
+        return made
+
+    def embed(
+        self, inputs: Padded, mask: Bool[Tensor, "batch tokens"] | None
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Frames with positions, the mask token where ``mask`` is true."""
+        features = self.features(inputs)
+        real = self.real(features)
+        frames = self.input_dropout(features.values)
+        if mask is not None:
+            token = self.mask_token.to(frames.dtype)
+            frames = torch.where(mask.unsqueeze(2), token, frames)
+        frames = zero_padding(frames, real)
+        placed = frames + self.positions(frames, real)
+        embedded: Tensor = self.dropout(self.norm(placed))
+        return embedded
+
+    def frame_lengths(self, inputs: Padded) -> tuple[int, ...]:
+        """Real frames of each row, of waveforms or features."""
+        if isinstance(inputs, SpeechFeatures):
+            return inputs.lengths
+        return self.front_end.frame_lengths(inputs.lengths)
+
+    def real(self, inputs: Any) -> Bool[Tensor, "batch tokens"] | None:
+        """True at frames whose samples are all real; None when all frames are."""
+        lengths = self.frame_lengths(inputs)
+        return real_positions(lengths, max(lengths), inputs.device)
+
+    @torch.no_grad()
+    def local_features(self, inputs: Any) -> Float[Tensor, "rows channels"] | None:
+        """Frames of the front end alone (convolutions: before norm and projection).
+
+        A front end that collapsed is seen here and not in the targets (fairseq #5239).
+        """
+        longest = max(inputs.lengths)
+        frames = self.front_end.local(inputs.values[:, :longest], inputs.lengths)
+        real = self.real(inputs)
+        return frames.flatten(0, 1) if real is None else frames[real]
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        for module in self.transformer.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=INITIAL_STD)
+                nn.init.zeros_(module.bias)

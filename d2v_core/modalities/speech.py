@@ -1,0 +1,157 @@
+"""Speech: waveforms through wav2vec 2.0's encoder, spans masked, words recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+import torch
+
+from d2v_core.config.objective import Data2VecObjective, SupervisedObjective
+from d2v_core.config.speech import (
+    LEAST_FRAMES,
+    LogMelFrontEnd,
+    SpeechEncoderConfig,
+    SpeechTrial,
+    Wav2Vec2FrontEnd,
+)
+from d2v_core.data.speech import SpeechBatches, load_speech, speech_digest
+from d2v_core.data.utterances import SpeechDataset
+from d2v_core.encoders import log_mel, wav2vec_front_end
+from d2v_core.encoders.front_end import FrontEnd
+from d2v_core.encoders.inputs import Inputs, Padded
+from d2v_core.encoders.speech import SpeechEncoder
+from d2v_core.errors import DataError
+from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.speech import check_labels, ctc_criterion, evaluate_speech
+from d2v_core.frames import SAMPLE_RATE_HZ
+from d2v_core.learners import Criterion, DrawMask, Masked
+from d2v_core.masks.spans import span_masks
+from d2v_core.modalities.modality import Modality
+from d2v_core.prefetch import Batches
+from d2v_core.randomness import numpy_generator
+
+AVERAGE_SECONDS = 12.3
+"""LibriSpeech: 960 hours in 281,241 utterances; other data is mostly shorter."""
+
+
+class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
+    """Utterances at 16 kHz."""
+
+    def data_digest(self, trial: SpeechTrial) -> str:
+        """Digest of audio and transcripts."""
+        return speech_digest(trial.data)
+
+    def load_data(self, trial: SpeechTrial) -> SpeechDataset:
+        """All splits, at 16 kHz; refuses an evaluation that they cannot serve."""
+        dataset = load_speech(trial.data)
+        check_labels(dataset, trial.evaluation)
+        return dataset
+
+    def same_data(self, trial: SpeechTrial) -> str:
+        """Whether the data serves the evaluation is found when it is loaded."""
+        evaluation = trial.evaluation
+        asked = f"{evaluation.method} {evaluation.utterance_label}"
+        return f"{super().same_data(trial)} {asked}"
+
+    def build_encoder(self, trial: SpeechTrial) -> SpeechEncoder:
+        """Front end, convolutional positions and Transformer."""
+        return build_speech_encoder(trial.speech)
+
+    def draw_mask(self, trial: SpeechTrial, encoder: SpeechEncoder) -> DrawMask:
+        """Spans of frames; student and teacher read the same waveforms."""
+        mask = trial.mask
+
+        def draw(inputs: Inputs, step: int) -> Masked:
+            assert isinstance(inputs, Padded)
+            frames = encoder.frame_lengths(inputs)
+            if min(frames) < LEAST_FRAMES:
+                raise DataError(
+                    f"an utterance must have {LEAST_FRAMES} frames to be masked, got "
+                    f"{min(frames)}; raise waveform.min_seconds or leave it out"
+                )
+            drawn = span_masks(
+                frames,
+                numpy_generator(trial.seed, "mask", step),
+                probability=mask.probability,
+                span=mask.span,
+                whole_spans=True,
+                same_count=mask.same_count,
+            )
+            return Masked(mask=torch.from_numpy(drawn), student=inputs, teacher=inputs)
+
+        return draw
+
+    def batches(self, trial: SpeechTrial, dataset: SpeechDataset) -> Batches:
+        """Crops of utterances; a supervised arm reads whole ones with transcripts."""
+        return SpeechBatches(
+            dataset=dataset,
+            batch_size=trial.training.batch_size,
+            seed=trial.seed,
+            waveform=trial.waveform,
+            cropped=isinstance(trial.objective, Data2VecObjective),
+        )
+
+    def criterion(
+        self, trial: SpeechTrial, objective: SupervisedObjective
+    ) -> Criterion:
+        """CTC."""
+        return ctc_criterion()
+
+    def example(self, trial: SpeechTrial, num_samples: int) -> Inputs:
+        """Silence, as long as LibriSpeech's utterances are on average."""
+        seconds = min(AVERAGE_SECONDS, trial.waveform.max_seconds)
+        length = round(seconds * SAMPLE_RATE_HZ)
+        waves = torch.zeros(num_samples, length)
+        return Padded(waves, (length,) * num_samples)
+
+    def evaluate(
+        self, trial: SpeechTrial, encoder: SpeechEncoder, dataset: SpeechDataset
+    ) -> Evaluation:
+        """Recognition and classification."""
+        return evaluate_speech(
+            encoder,
+            dataset,
+            trial.evaluation,
+            seed=trial.seed,
+            waveform=trial.waveform,
+        )
+
+    def preprocessing(
+        self, trial: SpeechTrial, dataset: SpeechDataset
+    ) -> Mapping[str, Any]:
+        """The sample rate, and whether an utterance has mean 0 and variance 1."""
+        return {
+            "sample_rate_hz": SAMPLE_RATE_HZ,
+            "normalise": trial.waveform.normalise,
+        }
+
+
+def build_speech_encoder(config: SpeechEncoderConfig) -> SpeechEncoder:
+    """The encoder, drawing its weights from torch's global generator."""
+    return SpeechEncoder(
+        front_end=build_front_end(config),
+        dim=config.width,
+        ffn_dim=round(config.width * config.mlp_ratio),
+        **config.model_dump(exclude={"front_end", "width", "mlp_ratio"}),
+    )
+
+
+def build_front_end(config: SpeechEncoderConfig) -> FrontEnd:
+    """The front end of the configured kind."""
+    front_end = config.front_end
+    match front_end:
+        case Wav2Vec2FrontEnd():
+            return wav2vec_front_end.Wav2Vec2FrontEnd(
+                dim=config.width,
+                channels=[front_end.channels] * len(front_end.layers),
+                windows=front_end.windows,
+                norm=front_end.norm,
+            )
+        case LogMelFrontEnd():
+            return log_mel.LogMelFrontEnd(dim=config.width, num_mels=front_end.num_mels)
+        case _:
+            assert_never(front_end)
+
+
+MODALITY = Speech()

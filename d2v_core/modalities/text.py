@@ -1,0 +1,114 @@
+"""Text: byte-level BPE through a RoBERTa encoder, tokens masked, GLUE-style tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from d2v_core.config.objective import SupervisedObjective
+from d2v_core.config.text import TextSpanMask, TextTrial
+from d2v_core.data.text import TextBatches, TextDataset, load_text, text_digest
+from d2v_core.encoders.inputs import Inputs
+from d2v_core.encoders.text import TextEncoder
+from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, pad_rows
+from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.text import evaluate_texts
+from d2v_core.learners import DrawMask
+from d2v_core.masks.tokens import BertMasks, SpanMasks, TokenMasks, masked_rows_of
+from d2v_core.modalities.modality import Modality
+from d2v_core.prefetch import Batches
+from d2v_core.randomness import numpy_generator
+
+
+class Text(Modality[TextTrial, TextEncoder, TextDataset]):
+    """Rows of tokens."""
+
+    def data_digest(self, trial: TextTrial) -> str:
+        """Digest of the corpus and the tasks."""
+        return text_digest(trial.data, trial.evaluation.tasks)
+
+    def load_data(self, trial: TextTrial) -> TextDataset:
+        """The corpus, tokenised, and the tasks."""
+        return load_text(
+            trial.data,
+            trial.evaluation.tasks,
+            vocab_size=trial.text.vocab_size,
+            max_tokens=trial.text.max_tokens,
+        )
+
+    def same_data(self, trial: TextTrial) -> str:
+        """The tokenizer depends on its size, rows on their length; tasks are read."""
+        text, tasks = trial.text, trial.evaluation.tasks
+        return f"{super().same_data(trial)} {text.vocab_size} {text.max_tokens} {tasks}"
+
+    def build_encoder(self, trial: TextTrial) -> TextEncoder:
+        """RoBERTa's architecture."""
+        text = trial.text
+        return TextEncoder(
+            vocab_size=text.vocab_size,
+            max_tokens=text.max_tokens,
+            dim=text.width,
+            depth=text.depth,
+            num_heads=text.num_heads,
+            ffn_dim=round(text.width * text.mlp_ratio),
+            norm=text.norm,
+            dropout=text.dropout,
+            attention_dropout=text.attention_dropout,
+            activation_dropout=text.activation_dropout,
+            drop_path=text.drop_path,
+            layerdrop=text.layerdrop,
+        )
+
+    def draw_mask(self, trial: TextTrial, encoder: TextEncoder) -> DrawMask:
+        """BERT's masks or spans."""
+        return masked_rows_of(
+            build_token_masks(trial),
+            generator_of=partial(numpy_generator, trial.seed, "mask"),
+            teacher_sees_all=trial.teacher.input == "whole",
+        )
+
+    def batches(self, trial: TextTrial, dataset: TextDataset) -> Batches:
+        """Rows padded to the longest; a supervised arm reads labelled ones only."""
+        return TextBatches(
+            dataset=dataset,
+            batch_size=trial.training.batch_size,
+            seed=trial.seed,
+            labelled=isinstance(trial.objective, SupervisedObjective),
+        )
+
+    def example(self, trial: TextTrial, num_samples: int) -> Inputs:
+        """Rows as long as they may be."""
+        row = np.full(trial.text.max_tokens, len(SPECIAL_TOKENS))
+        row[0], row[-1] = BOS, EOS
+        return pad_rows([row] * num_samples)
+
+    def evaluate(
+        self, trial: TextTrial, encoder: TextEncoder, dataset: TextDataset
+    ) -> Evaluation:
+        """GLUE-style tasks."""
+        return evaluate_texts(encoder, dataset, trial.evaluation, seed=trial.seed)
+
+    def preprocessing(
+        self, trial: TextTrial, dataset: TextDataset
+    ) -> Mapping[str, Any]:
+        """The tokenizer."""
+        return {"tokenizer": dataset.tokenizer.json}
+
+
+def build_token_masks(trial: TextTrial) -> TokenMasks:
+    """Masks of the configured kind."""
+    mask = trial.mask
+    if isinstance(mask, TextSpanMask):
+        return SpanMasks(probability=mask.probability, span=mask.span)
+    return BertMasks(
+        probability=mask.probability,
+        mask_share=mask.mask_share,
+        random_share=mask.random_share,
+        vocab_size=trial.text.vocab_size,
+    )
+
+
+MODALITY = Text()
