@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from ablations.axis import Axis, Point, Value, axis_points, point
 from ablations.layers import Layer, parse_assignments, resolve, set_layer
 from ablations.library import read_recipe
-from ablations.study import Axis, FractionsOfDepth, Study
-from ablations.yaml_source import DataPath
-from d2v_core.config import TrialConfig, embedded_sources
-from d2v_core.config.parsing import one_of
+from ablations.places import Places
+from ablations.study import Study
+from ablations.yaml_source import DataPath, YamlSource
+from d2v_core.config import TrialConfig, embedded_sources, leaves
 from d2v_core.errors import ConfigError, Problem
 
 
@@ -26,13 +25,18 @@ class Arm:
         label: Row name, ``K=3`` or ``untrained``.
         settings: Dotted path to value: what it changes on the recipe.
         is_reference: Untrained or supervised.
-        value: The axis value, for arms of an axis.
+        values: Its value on each axis, by the axis' label.
     """
 
     label: str
     settings: Mapping[str, Any]
     is_reference: bool = False
-    value: str | int | float | bool | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def value(self) -> Value:
+        """The value on a single axis; None without one."""
+        return next(iter(self.values.values())) if len(self.values) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,16 @@ class Request:
 
 @dataclass(frozen=True)
 class ExpandedStudy:
-    """A study with its cells, seeds before arms."""
+    """A study with its cells, seeds before arms.
+
+    Attributes:
+        study: As the requested modality has it, arms named as at this depth.
+        request: What was asked for.
+        base: The configuration without arms.
+        depth: Blocks of the encoder.
+        arms: Rows.
+        cells: Every arm with every seed.
+    """
 
     study: Study
     request: Request
@@ -89,62 +102,129 @@ def data_root_layer(recipe: Layer, modality: str, data_root: str | None) -> list
     return [Layer.from_dotted({"data.root": data_root}, lambda path: "--data-root")]
 
 
-def expand(study: Study, request: Request) -> ExpandedStudy:
+def expand(
+    study: Study, request: Request, source: YamlSource | None = None
+) -> ExpandedStudy:
     """All cells, validated; nothing is read but YAML.
 
     Seeds come before arms, so that an interrupted study is balanced.
 
+    Args:
+        study: As written, for all its modalities.
+        request: What to expand it for.
+        source: The study's file, so that errors say where in it.
+
     Raises:
         ConfigError: Every broken rule of every arm, each once, with its place.
     """
-    if request.modality not in study.metric:
-        raise ConfigError(
-            [Problem("--modality", one_of(study.metric, request.modality))]
-        )
-    common = [
-        *recipe_layers(request),
-        Layer.from_dotted(study.set, lambda path: f"study {study.name}: set"),
-    ]
+    places = Places(study, request.modality, source)
+    study = study.for_modality(request.modality)
+    common = [*recipe_layers(request), Layer.from_dotted(study.set, places.common)]
     chosen = parse_assignments(request.assignments)
-    axis = study.axis
-    fixed = {}
-    if axis and axis.setting in chosen:
-        fixed = {axis.setting: chosen.pop(axis.setting)}
+    settings = [axis.setting for axis in study.all_axes]
+    fixed = {path: chosen.pop(path) for path in settings if path in chosen}
     common.append(set_layer(chosen))
     base = resolve(request.modality, common)
     depth = encoder_depth(base)
-    arms = study_arms(study, depth, fixed)
+    if study.all_axes:
+        points = _points(study.all_axes, base, depth, fixed, places)
+        study = study.with_names(_other_names(points))
+        own = [_crossed(study.all_axes, crossing) for crossing in product(*points)]
+    else:
+        own = [Arm(arm.name, arm.set) for arm in study.arms]
+    arms = [*own, *_references(study, request.modality)]
     seeds = request.seeds if request.seeds is not None else study.seed_list()
-    cells = _cells(study.name, request.modality, common, arms, seeds, fixed)
+    cells = _cells(common, arms, seeds, fixed, places)
+    _check_metric(study, cells, places)
     return ExpandedStudy(study, request, base, depth, tuple(arms), cells)
 
 
+def _points(
+    axes: Sequence[Axis],
+    base: TrialConfig,
+    depth: int,
+    fixed: Mapping[str, Any],
+    places: Places,
+) -> list[list[Point]]:
+    """The points of every axis; one whose setting the user chose shrinks to that."""
+    of_recipe, problems, points = dict(leaves(base)), [], []
+    for axis in axes:
+        if axis.setting in fixed:
+            points.append([point(axis, fixed[axis.setting], depth)])
+            continue
+        try:
+            points.append(axis_points(axis, depth, of_recipe.get(axis.setting)))
+        except ValueError as error:
+            problems.append(Problem(places.axis(axis.label), str(error)))
+    if problems:
+        raise ConfigError(problems)
+    return points
+
+
+def _crossed(axes: Sequence[Axis], points: Sequence[Point]) -> Arm:
+    """The arm where the axes have these values."""
+    pairs = list(zip(axes, points, strict=True))
+    return Arm(
+        label=", ".join(p.name for p in points),
+        settings={axis.setting: p.value for axis, p in pairs},
+        values={axis.label: p.shown for axis, p in pairs},
+    )
+
+
+def _other_names(points: Sequence[Sequence[Point]]) -> dict[str, str]:
+    """``{"K=all": "K=4"}``, for every arm that has another name."""
+    names = {}
+    for chosen in product(*points):
+        name = ", ".join(p.name for p in chosen)
+        for others in product(*({p.name, p.alias} for p in chosen)):
+            names[", ".join(others)] = name
+    return names
+
+
+def _references(study: Study, modality: str) -> list[Arm]:
+    return [
+        Arm(name, {"objective.kind": name}, is_reference=True)
+        for name in study.references(modality)
+    ]
+
+
 def _cells(
-    study: str,
-    modality: str,
     common: Sequence[Layer],
     arms: Sequence[Arm],
     seeds: Sequence[int],
     fixed: Mapping[str, Any],
+    places: Places,
 ) -> tuple[Cell, ...]:
     """Every seed with every arm; errors of all arms together."""
-
-    def place(arm: Arm, path: DataPath) -> str:
-        if ".".join(map(str, path)) in fixed:
-            return "--set"
-        return f"study {study}: arm {arm.label!r}"
-
     problems: dict[str, Problem] = {}
     cells = []
     for seed, arm in product(seeds, arms):
-        own = Layer.from_dotted({**arm.settings, "seed": seed}, partial(place, arm))
+        layers = [*common, _arm_layer(arm, seed, fixed, places)]
         try:
-            cells.append(Cell(arm, seed, resolve(modality, [*common, own])))
+            cells.append(Cell(arm, seed, resolve(places.modality, layers)))
         except ConfigError as error:
             problems |= {str(problem): problem for problem in error.problems}
     if problems:
         raise ConfigError(problems.values())
     return tuple(cells)
+
+
+def _arm_layer(arm: Arm, seed: int, fixed: Mapping[str, Any], places: Places) -> Layer:
+    def place(path: DataPath) -> str:
+        chosen = ".".join(map(str, path)) in fixed
+        return "--set" if chosen else places.arm(arm.label, path)
+
+    return Layer.from_dotted({**arm.settings, "seed": seed}, place)
+
+
+def _check_metric(study: Study, cells: Sequence[Cell], places: Places) -> None:
+    """The metric is measured in every cell."""
+    metric = study.metric_for(places.modality)
+    for cell in cells if metric.needs else ():
+        if dict(leaves(cell.trial)).get(metric.needs, ...) is None:
+            rule = f"{metric.name} needs {metric.needs}, which is null"
+            message = f"{rule} in arm {cell.arm.label!r}"
+            raise ConfigError([Problem(places.metric(), message)])
 
 
 def encoder_depth(trial: TrialConfig) -> int:
@@ -155,39 +235,3 @@ def encoder_depth(trial: TrialConfig) -> int:
 
         depth = default_depth(trial)
     return depth
-
-
-def study_arms(study: Study, depth: int, fixed: Mapping[str, Any]) -> list[Arm]:
-    """The arms of a study for an encoder of this depth.
-
-    Args:
-        study: The study.
-        depth: Number of blocks of the encoder.
-        fixed: A value of the axis' setting that the user chose; the axis shrinks to it.
-    """
-    if study.axis:
-        values = list(fixed.values()) or axis_values(study.axis, depth)
-        arms = [
-            Arm(f"{study.axis.label}={v}", {study.axis.setting: v}, value=v)
-            for v in values
-        ]
-    else:
-        arms = [Arm(arm.name, arm.set) for arm in study.arms]
-    references = [
-        Arm(name, {"objective.kind": name}, is_reference=True)
-        for name in study.reference_arms
-    ]
-    return [*arms, *references]
-
-
-def axis_values(axis: Axis, depth: int) -> list[Any]:
-    """The values of an axis; fractions become whole layers, each once."""
-    if isinstance(axis.values, FractionsOfDepth):
-        shares = axis.values.fraction_of_depth
-        return sorted({layers_for(share, depth) for share in shares})
-    return list(axis.values)
-
-
-def layers_for(share: Fraction, depth: int) -> int:
-    """Whole layers a share of the depth stands for, at least one."""
-    return max(1, round(share * depth))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.study import Study
@@ -32,8 +33,25 @@ def read_recipe(name: str) -> YamlSource:
     return _read(name, RECIPES, "recipe")
 
 
+@dataclass(frozen=True)
+class StudyFile:
+    """A study and where everything in it stands."""
+
+    study: Study
+    source: YamlSource
+
+
 def load_study(name: str) -> Study:
     """A shipped study by name, or a file by path.
+
+    Raises:
+        ConfigError: As :func:`read_study`.
+    """
+    return read_study(name).study
+
+
+def read_study(name: str) -> StudyFile:
+    """A shipped study by name, or a file by path, with its places.
 
     Raises:
         ConfigError: There is no such study; or every mistake in the file, each with
@@ -43,7 +61,7 @@ def load_study(name: str) -> Study:
     if not isinstance(source.data, dict):
         raise source.located([Problem("", "a study must be a mapping")])
     try:
-        return parse_section(Study, source.data)
+        return StudyFile(parse_section(Study, source.data), source)
     except ConfigError as error:
         raise source.located(error.problems) from None
 

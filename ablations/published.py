@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Literal
 
 from ablations.arms import Arm
-from ablations.study import Axis, FractionsOfDepth, Published, Study
+from ablations.axis import Axis, FractionsOfDepth
+from ablations.study import Published, Study
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ def match_published(
 ) -> dict[str, PaperValue]:
     """The paper's value of each arm that has one, by arm label.
 
-    Named arms match by name, axis values by value. On an axis of fractions of the depth
-    the paper's point at the nearest fraction is taken, except at the ends: one layer
-    stands beside one layer, all layers beside all.
+    Arms match by name, values of a single axis by value. On an axis of fractions of the
+    depth the paper's point at the nearest fraction is taken, except at the ends: one
+    layer stands beside one layer, all layers beside all.
     """
     published = study.published.get(modality)
     if published is None:

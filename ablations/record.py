@@ -13,7 +13,13 @@ from pydantic import Field
 
 from d2v_core.config import Section
 
-Status = Literal["finished", "collapsed", "failed"]
+Status = Literal[
+    "finished", "collapsed", "diverged", "out_of_memory", "timed_out", "failed"
+]
+"""How a trial ended. The first two are results; the others are tried again by the next
+run: a number stopped being finite, memory ran out, nothing happened for too long, or
+anything else went wrong."""
+DONE: tuple[Status, ...] = ("finished", "collapsed")
 
 CONFIG_ARTIFACT = "config.json"
 RECORD_ARTIFACT = "record.json"
@@ -52,7 +58,7 @@ class Record(Section):
     status: Status
     """How it ended."""
     reason: str = ""
-    """Why it collapsed or failed."""
+    """Why it is not simply finished."""
     seed: int
     """Of everything that is random."""
     steps: int
@@ -60,7 +66,7 @@ class Record(Section):
     num_parameters: int
     """Of the evaluated encoder."""
     metrics: dict[str, float]
-    """Final metrics, ``eval/...`` and ``cost/...``; empty when failed."""
+    """Final metrics, ``eval/...`` and ``cost/...``; empty unless done."""
     choices: dict[str, float] = {}
     """What the evaluation selected on the validation split."""
     notes: tuple[str, ...] = ()
@@ -157,4 +163,4 @@ def study_tag(study: str) -> str:
 
 def is_done(tags: Mapping[str, str]) -> bool:
     """Whether a run's tags say that its trial need not be trained again."""
-    return tags.get(STATUS_TAG) in ("finished", "collapsed")
+    return tags.get(STATUS_TAG) in DONE

@@ -1,61 +1,32 @@
 """The schema of a study: one table or figure, as data.
 
-A study says which settings vary (an axis or named arms), over which seeds, which metric
-counts, and what the paper reports. Recipes say everything else.
+A study says which settings vary (an axis, several crossed axes, or named arms), over
+which seeds, which metric counts, what the paper reports and what it claims. Recipes say
+everything else.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
-from ablations.layers import check_setting
-from ablations.metrics import METRICS
+from ablations.axis import Axis
+from ablations.claims import Claim
+from ablations.metrics import Metric, metric_of
+from ablations.study_checks import check_study
 from d2v_core.config import Section
 from d2v_core.config.parsing import one_of
-from d2v_core.errors import Problem
+from d2v_core.errors import ConfigError, Problem
 
 ReferenceArm = Literal["untrained", "supervised"]
-Value = str | int | float | bool | None
-
-
-def _fraction(value: Any) -> Any:
-    """``"1/12"`` or a number, as a share in (0, 1]."""
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise ValueError(f"must be a fraction like 1/12, got {value!r}")
-    try:
-        share = Fraction(value)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"must be a fraction like 1/12, got {value!r}") from None
-    if not 0 < share <= 1:
-        raise ValueError(f"must be above 0 and at most 1, got {value!r}")
-    return share
-
-
-Share = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str)]
-Values = Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]
+Settings = dict[str, JsonValue]
+"""Dotted path to value."""
 Seeds = Annotated[tuple[int, ...], Field(strict=False)]
-
-
-class FractionsOfDepth(Section):
-    """Axis values that scale with the encoder's depth: ``max(1, round(f * depth))``."""
-
-    fraction_of_depth: tuple[Share, ...] = Field(min_length=1, strict=False)
-    """Shares of the depth; those that give the same whole number are one arm."""
-
-
-class Axis(Section):
-    """One setting that varies; each value is an arm ``label=value``."""
-
-    setting: str
-    """Dotted path of the setting."""
-    label: str = Field(min_length=1)
-    """Short name in tables, ``K``."""
-    values: Values | FractionsOfDepth
-    """The values, or fractions of the depth."""
+References = Annotated[tuple[ReferenceArm, ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class NamedArm(Section):
@@ -63,8 +34,16 @@ class NamedArm(Section):
 
     name: str = Field(min_length=1)
     """Row name."""
-    set: dict[str, Value]
-    """Dotted path to value."""
+    set: Settings = {}
+    """Dotted path to value; empty: the recipe as it is."""
+    set_for: dict[str, Settings] = {}
+    """The same for one modality each, after ``set``."""
+    only: Names = ()
+    """Modalities that have this arm; empty: all of the study's."""
+
+    def exists_for(self, modality: str) -> bool:
+        """Whether a modality has this arm."""
+        return not self.only or modality in self.only
 
 
 class Paper(Section):
@@ -72,8 +51,25 @@ class Paper(Section):
 
     arxiv: str = "2202.03555v3"
     """Paper and version."""
-    where: str
-    """``Figure 2``."""
+    where: str | dict[str, str]
+    """``Figure 2``, or by modality."""
+
+    @property
+    def places(self) -> str:
+        """All places, for lists."""
+        where = self.where
+        return "; ".join(where.values()) if isinstance(where, dict) else where
+
+
+class OwnMetric(Section):
+    """Any number that trials log, beside the ones that have names of their own."""
+
+    name: str = Field(pattern=r"^(eval|cost)/[\w./-]+$")
+    """As logged: ``eval/sst_2_score``, ``cost/training_seconds``."""
+    title: str = Field(min_length=1)
+    """For captions and axes, with the unit."""
+    higher_is_better: bool
+    """Direction."""
 
 
 class Published(Section):
@@ -112,31 +108,33 @@ class Study(Section):
     """What is expected, in a sentence; shown in MLflow."""
     axis: Axis | None = None
     """One setting that varies ..."""
+    axes: tuple[Axis, ...] = Field((), strict=False)
+    """... or several, every value of one with every value of the others ..."""
     arms: tuple[NamedArm, ...] = Field((), strict=False)
     """... or named arms."""
-    reference_arms: tuple[ReferenceArm, ...] = Field((), strict=False)
-    """Arms every table of frozen features needs beside its own."""
-    baseline: str | None = None
-    """Arm the others are compared with; null: no comparison."""
+    reference_arms: References | dict[str, References] = ()
+    """Arms every table of frozen features needs beside its own, the same or by
+    modality (a supervised arm needs labels for all its training data)."""
+    baseline: str | dict[str, str] | None = None
+    """Arm the others are compared with, or one for each modality; null: no
+    comparison."""
     seeds: int | Seeds = 5
     """How many (0, 1, ...), or which."""
-    metric: dict[str, str] = Field(min_length=1)
+    metric: dict[str, str | OwnMetric] = Field(min_length=1)
     """The metric of each modality the study has."""
-    set: dict[str, Value] = {}
+    set: Settings = {}
     """Overrides of the recipe common to all arms."""
+    set_for: dict[str, Settings] = {}
+    """The same for one modality each, after ``set``."""
     published: dict[str, Published] = {}
     """The paper's numbers by modality; a modality that is missing here is shown as
     "not reported"."""
+    claims: tuple[Claim, ...] = Field((), strict=False)
+    """What the paper says about these arms, each with the rule that tests it."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [
-            *_check_arms(self),
-            *_check_seeds(self.seeds),
-            *_check_metrics(self),
-            *_check_settings(self),
-        ]
-        if problems:
+        if problems := check_study(self):
             raise PydanticCustomError(
                 "across_sections",
                 "{count} rules are broken",
@@ -144,71 +142,74 @@ class Study(Section):
             )
         return self
 
+    @property
+    def all_axes(self) -> tuple[Axis, ...]:
+        """The axis, or the axes; none for named arms."""
+        return (self.axis,) if self.axis else self.axes
+
     def seed_list(self) -> tuple[int, ...]:
         """The seeds themselves."""
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
+    def references(self, modality: str) -> tuple[ReferenceArm, ...]:
+        """Names of a modality's reference arms."""
+        given = self.reference_arms
+        return given.get(modality, ()) if isinstance(given, dict) else given
 
-def _check_arms(study: Study) -> list[Problem]:
-    if (study.axis is None) == (not study.arms):
-        return [Problem("axis", "a study needs either an axis or arms")]
-    names = [arm.name for arm in study.arms]
-    problems = [
-        Problem(f"arms.{i}.name", f"must be unique, {name!r} stands twice")
-        for i, name in enumerate(names)
-        if name in names[:i] or name in study.reference_arms
-    ]
-    if study.axis and not isinstance(study.axis.values, FractionsOfDepth):
-        values = study.axis.values
-        if len(values) != len(set(values)) or not values:
-            problems.append(
-                Problem("axis.values", f"must be different values, got {list(values)}")
-            )
-    return problems
+    def metric_for(self, modality: str) -> Metric:
+        """The metric that counts."""
+        chosen = self.metric[modality]
+        if isinstance(chosen, OwnMetric):
+            return metric_of(modality, chosen.model_dump())
+        return metric_of(modality, chosen)
+
+    def for_modality(self, modality: str) -> Study:
+        """The study as one modality has it: its arms, baseline, numbers and claims.
+
+        Raises:
+            ConfigError: The study does not have the modality.
+        """
+        if modality not in self.metric:
+            raise ConfigError([Problem("--modality", one_of(self.metric, modality))])
+        data = self.model_dump()
+        data |= {
+            "arms": [
+                {"name": arm.name, "set": {**arm.set, **arm.set_for.get(modality, {})}}
+                for arm in self.arms
+                if arm.exists_for(modality)
+            ],
+            "reference_arms": self.references(modality),
+            "baseline": _chosen(self.baseline, modality),
+            "metric": {modality: data["metric"][modality]},
+            "set": {**self.set, **self.set_for.get(modality, {})},
+            "set_for": {},
+            "published": _only(data["published"], modality),
+            "claims": [
+                {**claim.model_dump(), "modalities": ()}
+                for claim in self.claims
+                if not claim.modalities or modality in claim.modalities
+            ],
+        }
+        if self.paper:
+            data["paper"]["where"] = _chosen(self.paper.where, modality)
+        return Study.model_validate(data)
+
+    def with_names(self, names: Mapping[str, str]) -> Study:
+        """The study with other names of arms in baseline and claims.
+
+        Args:
+            names: ``{"K=all": "K=4"}``; arms that are missing keep their name.
+        """
+        data = self.model_dump()
+        if isinstance(self.baseline, str):
+            data["baseline"] = names.get(self.baseline, self.baseline)
+        data["claims"] = [claim.with_names(names).model_dump() for claim in self.claims]
+        return Study.model_validate(data)
 
 
-def _check_seeds(seeds: int | tuple[int, ...]) -> list[Problem]:
-    valid = seeds >= 1 if isinstance(seeds, int) else bool(seeds)
-    if not valid:
-        given = seeds if isinstance(seeds, int) else list(seeds)
-        return [
-            Problem(
-                "seeds", f"must be at least one seed, a count or a list, got {given}"
-            )
-        ]
-    if isinstance(seeds, tuple) and (len(set(seeds)) < len(seeds) or min(seeds) < 0):
-        return [
-            Problem("seeds", f"must be different and not negative, got {list(seeds)}")
-        ]
-    return []
+def _chosen(value: str | dict[str, str] | None, modality: str) -> str | None:
+    return value.get(modality) if isinstance(value, dict) else value
 
 
-def _check_metrics(study: Study) -> list[Problem]:
-    problems = []
-    for modality, metric in study.metric.items():
-        if modality not in METRICS:
-            problems.append(Problem(f"metric.{modality}", one_of(METRICS, modality)))
-        elif metric not in METRICS[modality]:
-            problems.append(
-                Problem(f"metric.{modality}", one_of(METRICS[modality], metric))
-            )
-    problems += [
-        Problem(f"published.{modality}", one_of(study.metric, modality))
-        for modality in study.published
-        if modality not in study.metric
-    ]
-    return problems
-
-
-def _check_settings(study: Study) -> list[Problem]:
-    places = {f"set.{path}": path for path in study.set}
-    for i, arm in enumerate(study.arms):
-        places |= {f"arms.{i}.set.{path}": path for path in arm.set}
-    if study.axis:
-        places["axis.setting"] = study.axis.setting
-    problems = []
-    for place, path in places.items():
-        found = [check_setting(m, path) for m in study.metric if m in METRICS]
-        if found and all(found):
-            problems += [Problem(place, p.message) for p in found[:1] if p]
-    return problems
+def _only(data: Mapping[str, Any], modality: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key == modality}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,26 @@ class YamlSource:
             path = path[:-1]
         return f"{self.file}:{self.positions.get(path, '1:1')}"
 
+    def has(self, path: str) -> bool:
+        """Whether a dotted path stands in the file."""
+        return path in self._by_text
+
+    def locate_text(self, path: str) -> str:
+        """As :meth:`locate`, for a dotted path; its keys may have dots themselves."""
+        while path and path not in self._by_text:
+            path = path.rpartition(".")[0]
+        place = self._by_text.get(path) or self.positions.get((), "1:1")
+        return f"{self.file}:{place}"
+
+    @cached_property
+    def _by_text(self) -> dict[str, str]:
+        places = self.positions.items()
+        return {".".join(map(str, path)): place for path, place in places if path}
+
     def located(self, problems: Iterable[Problem]) -> ConfigError:
         """The error with every problem prefixed by its place in this file."""
         return ConfigError(
-            Problem(f"{self.locate(split_path(p.path))}: {p.path}", p.message)
+            Problem(f"{self.locate_text(p.path)}: {p.path}", p.message)
             if p.path
             else Problem(self.locate(()), p.message)
             for p in problems

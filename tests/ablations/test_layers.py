@@ -149,7 +149,7 @@ def test_a_rule_across_sections_points_to_the_setting_it_names():
 
 
 def test_an_unknown_modality_is_refused():
-    with pytest.raises(ConfigError, match="must be one of vision, got 'speach'"):
+    with pytest.raises(ConfigError, match="must be one of speech, text, vision, got"):
         resolve("speach", [])
 
 

@@ -1,0 +1,130 @@
+"""A claim: a sentence of the paper as a testable statement over the arms of a study.
+
+A rule names arms; :mod:`reports` measures the effect on seeds both arms have and gives
+the verdict: *supported*, *contradicted* or *undecided*. Effects are always counted so
+that positive is better, whatever the direction of the metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from d2v_core.config import Section
+
+
+class Better(Section):
+    """One arm, or at least one of several, beats another.
+
+    Supported when the interval of the paired difference (corrected for the number of
+    arms tried) lies above ``by``; contradicted when it lies below for every arm tried.
+    """
+
+    kind: Literal["better"] = "better"
+    arm: str | None = None
+    """The arm that is better; null: any other arm that is not a reference."""
+    than: str
+    """The arm that is worse."""
+    by: float = 0.0
+    """Least difference in the metric's unit."""
+
+
+class NearlyBest(Section):
+    """An arm is at most a little worse than the best of the others.
+
+    Supported when the interval of its paired difference to every other arm lies above
+    ``-within``; contradicted when it lies below for one of them.
+    """
+
+    kind: Literal["nearly_best"] = "nearly_best"
+    arm: str
+    """The arm."""
+    within: float = Field(gt=0.0)
+    """Largest difference that counts as a little, in the metric's unit."""
+
+
+class Alike(Section):
+    """The arms hardly differ: every pair is equivalent within a margin."""
+
+    kind: Literal["alike"] = "alike"
+    arms: tuple[str, ...] = Field((), strict=False)
+    """The arms; empty: all that are not references."""
+    within: float = Field(gt=0.0)
+    """Largest difference that counts as alike, in the metric's unit."""
+
+
+class Trend(Section):
+    """The metric gets better (or worse) along the arms, in their order in the study.
+
+    Supported when the interval of Kendall's tau-b between order and value (seeds
+    resampled together) lies above 0, or below 0 for ``falls``.
+    """
+
+    kind: Literal["trend"] = "trend"
+    direction: Literal["rises", "falls"] = "rises"
+    """``rises``: later arms are better."""
+    arms: tuple[str, ...] = Field((), strict=False)
+    """The arms in order; empty: all that are not references."""
+
+
+class LikePaper(Section):
+    """Our arms rank like the paper's numbers: Kendall's tau-b with interval above 0."""
+
+    kind: Literal["like_paper"] = "like_paper"
+
+
+class Collapses(Section):
+    """An arm collapses (or, with ``never``, stays alive) in most seeds.
+
+    Supported when more than half of its seeds did and an exact binomial test against
+    one half is significant; contradicted when fewer did and it is.
+    """
+
+    kind: Literal["collapses"] = "collapses"
+    arm: str
+    """The arm."""
+    never: bool = False
+    """The claim is that it stays alive."""
+
+
+Rule = Annotated[
+    Better | NearlyBest | Alike | Trend | LikePaper | Collapses,
+    Field(discriminator="kind"),
+]
+
+
+class Claim(Section):
+    """One sentence of the paper and the rule that tests it."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    """Unique within the study."""
+    says: str = Field(min_length=1)
+    """The sentence, in our words."""
+    where: str = ""
+    """Section, table or figure that says so."""
+    modalities: tuple[str, ...] = Field((), strict=False)
+    """Where the paper claims it; empty: in every modality of the study."""
+    test: Rule
+    """When it counts as supported."""
+
+    def arms_named(self) -> list[tuple[str, str]]:
+        """The arms its rule names, each with its place: ``("test.than", "K=1")``."""
+        rule = self.test
+        single = [(n, getattr(rule, n, None)) for n in ("arm", "than")]
+        several = getattr(rule, "arms", ())
+        return [
+            *((f"test.{name}", arm) for name, arm in single if arm is not None),
+            *((f"test.arms.{i}", arm) for i, arm in enumerate(several)),
+        ]
+
+    def with_names(self, names: Mapping[str, str]) -> Claim:
+        """The claim with other names of arms; arms that are missing keep theirs."""
+        rule = self.test.model_dump()
+        for name in ("arm", "than"):
+            if rule.get(name) is not None:
+                rule[name] = names.get(rule[name], rule[name])
+        if "arms" in rule:
+            rule["arms"] = [names.get(arm, arm) for arm in rule["arms"]]
+        return Claim.model_validate({**self.model_dump(), "test": rule})
