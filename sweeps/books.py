@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 
-from ablations.record import Record
+from ablations.record import DONE, Record, Status
+from sweeps.engine import Job
 from sweeps.environment import describe_environment
+from sweeps.locks import TrialLocks
 from sweeps.planning import PlannedCell, StudyPlan, make_manifest, unique_trials
 from sweeps.progress import Board, LiveView, duration
 from sweeps.stores import Stores
-from sweeps.tracker import StoredTrial, Tracker, checkpoint_of
+from sweeps.tracker import StoredTrial, Tracker, spool_of
+from sweeps.writer import StoreWriter
 
 
 @dataclass
@@ -54,15 +56,20 @@ class Outcome:
 
     @property
     def failed(self) -> list[Record]:
-        """Records of failed trials."""
-        return [record for record in self.trained if record.status == "failed"]
+        """Records of trials without a result."""
+        return [record for record in self.trained if record.status not in DONE]
 
 
 class Books:
     """Keeps store, board and outcome in step with what the trials say.
 
-    Store writes happen in order on one background thread, so that they never hold up
-    the event loop that feeds the workers.
+    Args:
+        plans: The studies; the first that has a trial is where it is logged.
+        tracker: Of the store.
+        stores: The places.
+        console: For people.
+        data_names: Name of the data by key.
+        locks: Says which trials are ours.
     """
 
     def __init__(
@@ -72,46 +79,89 @@ class Books:
         stores: Stores,
         console: Console,
         data_names: Mapping[str, str],
+        locks: TrialLocks,
     ) -> None:
         self.plans, self.tracker, self.stores = plans, tracker, stores
-        self._data_names = data_names
+        self._data_names, self._locks = data_names, locks
         self.outcome = Outcome()
         self.board = Board(plans, num_workers=os.cpu_count() or 1)
         self.view = LiveView(self.board, console)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="tracker")
-        self._stored = tracker.trials()
+        self._writer = StoreWriter(stores, self.view.say)
         self._cells = unique_trials(plans)
         self._home = {c.key: plan for plan in reversed(plans) for c in plan.cells}
         self._parents: dict[str, str] = {}
         self._runs: dict[str, str] = {}
         self._logged_until: dict[str, int] = {}
-        self._failures: list[BaseException] = []
-
-    def missing(self) -> dict[str, tuple[PlannedCell, str]]:
-        """Trials to train by key, with the digest of their data, in order."""
-        return {
-            key: (cell, self._home[key].data_digest)
-            for key, cell in self._cells.items()
-            if not (key in self._stored and self._stored[key].done)
-        }
 
     def open(self, make_command: str) -> None:
-        """Open the studies' runs and adopt what the store already has."""
+        """Open the studies' runs and put every trial on the board."""
         for plan in self.plans:
             manifest = make_manifest(plan, make_command)
             self._parents[plan.name] = self.tracker.open_study(plan, manifest)
-            for cell in plan.cells:
-                stored = self._stored.get(cell.key)
-                if stored is not None and stored.done:
-                    self._adopt(cell, plan, stored)
-        for cell, _ in self.missing().values():
+        for cell in self._cells.values():
             self.board.add(cell, "waiting")
-        self.outcome.num_cached = self.board.count("cached")
 
-    def _adopt(self, cell: PlannedCell, plan: StudyPlan, stored: StoredTrial) -> None:
-        score = stored.metrics.get(plan.metric.logged_as)
-        self.board.add(cell, "cached", score)
-        self.tracker.adopt(stored.run_id, plan, cell.arm.label)
+    def claim(self) -> list[PlannedCell]:
+        """Trials that are now ours to train, in order; takes in what the store has.
+
+        Results of an earlier run that the store did not get are handed in.
+        """
+        waiting = [key for key, trial in self.board.trials.items() if trial.waits]
+        if not waiting:
+            return []
+        ours = {key for key in waiting if self._locks.take(key)}
+        # After taking: others may have ended some.
+        stored = self._writer.ask(self.tracker.trials)
+        claimed = []
+        for key in waiting:
+            known = stored.get(key)
+            if known is not None and known.done:
+                self._adopt(key, known)
+            elif key not in ours:
+                self.board.trials[key].state = "elsewhere"
+            elif not self._hand_in(key):
+                self.board.trials[key].state = "waiting"
+                claimed.append(self._cells[key])
+        return claimed
+
+    def job(self, cell: PlannedCell, stop_file: Path) -> Job:
+        """What Ray needs to know of a trial."""
+        return Job(
+            cell=cell,
+            folder=spool_of(self.stores, cell.key).folder,
+            stop_file=stop_file,
+            data_name=self._data_names[cell.key],
+            data_digest=self._home[cell.key].data_digest,
+        )
+
+    def _adopt(self, key: str, stored: StoredTrial) -> None:
+        """Take a done trial from the store into every study that has it."""
+        metric = self._home[key].metric.logged_as
+        view = self.board.trials[key]
+        view.state, view.score = "cached", stored.metrics.get(metric)
+        self.outcome.num_cached += 1
+        for plan, cell in self._places(key):
+            self.tracker.adopt(stored.run_id, plan, cell.arm.label)
+        self._locks.give_back(key)
+
+    def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
+        return [(p, cell) for p in self.plans for cell in p.cells if cell.key == key]
+
+    def _hand_in(self, key: str) -> bool:
+        """Write down a result that lies in the storage; whether there was one."""
+        spool = spool_of(self.stores, key)
+        ended = spool.read_record()
+        if ended is None or ended[0].status not in DONE:
+            return False
+        record, timestamp = ended
+        view = self.board.trials[key]
+        view.state = "cached"
+        view.score = record.metrics.get(self._home[key].metric.logged_as)
+        self.outcome.num_cached += 1
+        self._writer.submit(self._begin, key)
+        self._writer.submit(self._log, key, spool.read_history())
+        self._writer.submit(self._end, record, timestamp)
+        return True
 
     def trial_started(self, key: str, step: int, num_steps: int) -> None:
         """Open or continue the trial's run."""
@@ -119,28 +169,24 @@ class Books:
         view.state, view.started = "running", time.monotonic()
         view.step = view.first_step = step
         view.num_steps = num_steps
-        self._write(self._begin, key)
+        self._writer.submit(self._begin, key)
 
     def _begin(self, key: str) -> None:
-        if key in self._runs:  # its process died and it was started again
-            run_id = self._runs[key]
-        else:
+        if key not in self._runs:  # else its process died and it was started again
             plan, cell = self._home[key], self._cells[key]
-            run_id = self._runs[key] = self.tracker.begin_trial(
-                cell, plan, self._parents[plan.name], self._stored.get(key)
-            )
-            for other in self.plans:
-                for twin in other.cells:
-                    if twin.key == key and other is not plan:
-                        self.tracker.adopt(run_id, other, twin.arm.label)
-        self._logged_until[key] = self.tracker.last_step(run_id)
+            run_id = self.tracker.begin_trial(cell, plan, self._parents[plan.name])
+            for other, twin in self._places(key):
+                if other is not plan:
+                    self.tracker.adopt(run_id, other, twin.arm.label)
+            self._runs[key] = run_id
+        self._logged_until[key] = self.tracker.last_step(self._runs[key])
 
     def trial_progressed(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
     ) -> None:
         """Log metrics that are not in the store yet."""
         self.board.trials[key].step = progress[-1][0]
-        self._write(self._log, key, progress)
+        self._writer.submit(self._log, key, progress)
 
     def _log(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
@@ -149,32 +195,36 @@ class Books:
         new = [entry for entry in progress if entry[0] > until]
         self.tracker.log_progress(self._runs[key], new)
 
+    def trial_stopped(self, key: str) -> None:
+        """It saved its state because the run is to stop."""
+        self.board.trials[key].state = "stopped"
+
     def trial_ended(self, record: Record, timestamp: int) -> None:
         """Write the record and forget the checkpoint of a trial that is done."""
         view = self.board.trials[record.key]
-        if view.state in ("finished", "collapsed", "failed"):
+        if view.ended:
             return  # Tune repeats the last report when a trial completes
         view.state = record.status
         view.score = record.metrics.get(self._home[record.key].metric.logged_as)
         view.seconds = time.monotonic() - (view.started or time.monotonic())
         self.outcome.trained.append(record)
-        self._write(self._end, record, timestamp)
+        self._writer.submit(self._end, record, timestamp)
         self.view.say_ended(view)
 
     def _end(self, record: Record, timestamp: int) -> None:
         if record.key not in self._runs:  # failed before it could start
             self._begin(record.key)
         self.tracker.finish_trial(self._runs[record.key], record, timestamp)
-        if record.status != "failed":
-            folder = checkpoint_of(self.stores, record.key).parent
-            shutil.rmtree(folder, ignore_errors=True)
+        spool = spool_of(self.stores, record.key)
+        spool.handed_in(keep_checkpoint=record.status not in DONE)
+        self._locks.give_back(record.key)
 
-    def trial_lost(self, key: str, reason: str) -> None:
+    def trial_lost(self, key: str, status: Status, reason: str) -> None:
         """Record a trial whose process kept dying."""
         cell, plan = self._cells[key], self._home[key]
         record = Record(
             key=key,
-            status="failed",
+            status=status,
             reason=reason,
             seed=cell.seed,
             steps=self.board.trials[key].step,
@@ -186,34 +236,28 @@ class Books:
         )
         self.trial_ended(record, int(time.time() * 1_000))
 
-    def close(self) -> None:
+    def close(self, *, hurry: bool = False) -> None:
         """Wait for the writes, and end every run that is still open.
 
+        Args:
+            hurry: Do not wait for a store that is away.
+
         Raises:
-            BaseException: The first failure to write, if there was one.
+            StoreWriteError: A write failed for good.
         """
-        self._writer.shutdown(wait=True)
-        running = [
-            k for k, trial in self.board.trials.items() if trial.state == "running"
-        ]
-        for key in running:
-            if key in self._runs:
-                self.tracker.abandon_trial(self._runs[key])
-        unfinished = bool(self.board.count("waiting", "running"))
-        self.outcome.interrupted |= unfinished
-        status = "KILLED" if unfinished else "FINISHED"
+        for key, trial in self.board.trials.items():
+            if trial.state in ("running", "stopped"):
+                self._writer.submit(self._abandon, key)
+        self.outcome.interrupted |= any(
+            t.unfinished for t in self.board.trials.values()
+        )
+        status = "KILLED" if self.outcome.interrupted else "FINISHED"
         if self.outcome.failed:
             status = "FAILED"
         for run_id in self._parents.values():
-            self.tracker.close_study(run_id, status)
-        if self._failures:
-            raise self._failures[0]
+            self._writer.submit(self.tracker.close_study, run_id, status)
+        self._writer.close(hurry=hurry)
 
-    def _write(self, write: Callable[..., None], *arguments: object) -> None:
-        """Queue a write to the store; its failure is raised by :meth:`close`."""
-        future = self._writer.submit(write, *arguments)
-        future.add_done_callback(self._keep_failure)
-
-    def _keep_failure(self, future: Future[None]) -> None:
-        if error := future.exception():
-            self._failures.append(error)
+    def _abandon(self, key: str) -> None:
+        if key in self._runs:
+            self.tracker.abandon_trial(self._runs[key])

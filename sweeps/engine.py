@@ -25,6 +25,7 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -35,13 +36,15 @@ class Job:
 
     Attributes:
         cell: What and under which key.
-        checkpoint: File of its unfinished state.
+        folder: Its own in the storage.
+        stop_file: Exists once the run is to stop.
         data_name: Of the data, for the record.
         data_digest: Likewise.
     """
 
     cell: PlannedCell
-    checkpoint: Path
+    folder: Path
+    stop_file: Path
     data_name: str
     data_digest: str
 
@@ -50,7 +53,8 @@ class Job:
         return {
             "key": self.cell.key,
             "trial": self.cell.trial.model_dump(mode="json"),
-            "checkpoint": str(self.checkpoint),
+            "folder": str(self.folder),
+            "stop_file": str(self.stop_file),
             "data_name": self.data_name,
             "data_digest": self.data_digest,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,17 @@ from rich.table import Table
 
 from ablations.record import KIND_TAG, MODALITY_TAG, SCALE_TAG
 from d2v_core.config import TrialConfig, parse_trial
+from d2v_core.costs import TrialCost, estimate_cost
 from d2v_core.events import Progress
 from d2v_core.modalities import modality_of
-from d2v_core.trial import num_updates, run_trial
+from d2v_core.trial import num_updates, pick_device, run_trial
+from sweeps.costing import (
+    assumption,
+    cost_fields,
+    cost_line,
+    gpu_hours,
+    people_hours,
+)
 from sweeps.labels import trial_kind
 from sweeps.planning import (
     PlannedCell,
@@ -28,6 +36,8 @@ from sweeps.stores import Stores
 from sweeps.tracker import StoredTrial, Tracker
 
 PILOT_STEPS = 6
+MAX_PILOT_FLOPS = {"cpu": 2e12, "cuda": 2e14}
+"""Operations of all updates of a pilot: seconds to a minute."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,10 @@ class Forecast:
         num_cells: Cells of all tables.
         unique: Trials by key, in the order they would run.
         cached: Keys the store has.
-        seconds: Estimated seconds of one core-share per missing trial, by key.
-        basis: Where the estimate comes from, for people.
+        seconds: Estimated seconds on this machine of missing trials, by key; none where
+            only operations were counted.
+        costs: What missing trials compute, by key; none where it cannot be told.
+        basis: Where the seconds come from, for people.
         num_workers: Trials that would run at the same time here.
     """
 
@@ -49,6 +61,7 @@ class Forecast:
     unique: Mapping[str, PlannedCell]
     cached: frozenset[str]
     seconds: Mapping[str, float]
+    costs: Mapping[str, TrialCost]
     basis: str
     num_workers: int
 
@@ -58,38 +71,69 @@ class Forecast:
         return [key for key in self.unique if key not in self.cached]
 
     @property
-    def wall_seconds(self) -> float:
-        """Estimated wall-clock on this machine, Ray's start left out."""
+    def wall_seconds(self) -> float | None:
+        """Estimated wall-clock on this machine, Ray's start left out, if known."""
+        if len(self.seconds) < len(self.missing):
+            return None
         return sum(self.seconds.values()) / self.num_workers
 
+    @property
+    def gpu_hours(self) -> float | None:
+        """Of all missing trials together, if known."""
+        if len(self.costs) < len(self.missing):
+            return None
+        return sum(gpu_hours(c, self.unique[k].trial) for k, c in self.costs.items())
+
+    @property
+    def data_problems(self) -> list[str]:
+        """Why data could not be read, each once."""
+        found = {plan.data_problem for plan in self.plans if plan.data_problem}
+        return sorted(found)
+
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """For ``--json``; null: not known."""
+        wall, unkeyed = self.wall_seconds, keyless(self.plans)
         return {
             "studies": [plan.name for plan in self.plans],
             "cells": self.num_cells,
             "unique_trials": len(self.unique),
             "cached": len(self.cached),
             "missing": len(self.missing),
-            "estimated_seconds": round(self.wall_seconds, 1),
+            "estimated_seconds": None if wall is None else round(wall, 1),
             "estimate_from": self.basis,
+            "gpu_hours": self.gpu_hours,
+            "gpu_hours_assume": assumption(next(iter(self.unique.values())).trial),
+            "data_problems": self.data_problems,
             "trials": [
                 {
-                    "key": key,
+                    "key": None if key in unkeyed else key,
                     "arm": cell.arm.label,
                     "seed": cell.seed,
                     "cached": key in self.cached,
-                    "estimated_seconds": round(self.seconds.get(key, 0.0), 1),
+                    "estimated_seconds": self._seconds_of(key),
+                    **cost_fields(self.costs.get(key), cell.trial),
                 }
                 for key, cell in self.unique.items()
             ],
         }
 
+    def _seconds_of(self, key: str) -> float | None:
+        if key in self.cached:
+            return 0.0
+        return round(self.seconds[key], 1) if key in self.seconds else None
+
+
+def keyless(plans: Sequence[StudyPlan]) -> set[str]:
+    """Keys that stand for trials whose data is not there."""
+    return {cell.key for plan in plans if plan.data_problem for cell in plan.cells}
+
 
 def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
     """Compare plans with the store and price what is missing; writes nothing.
 
-    Prices are the mean of finished trials of the same scale and objective; where there
-    is none, a few updates are timed here and multiplied.
+    Operations and memory are counted. Seconds are the mean of finished trials of the
+    same scale and objective; where there is none, a few updates are timed here and
+    multiplied, if that takes no more than a moment and the data is there.
     """
     unique = unique_trials(plans)
     stored = {} if stores.is_new else Tracker(stores, "d2v plan").trials()
@@ -97,32 +141,44 @@ def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
     request = plans[0].expanded.request
     known = finished_seconds(stored, request.modality, request.scale)
     missing = {key: cell for key, cell in unique.items() if key not in cached}
-    pilots: dict[str, float] = {}
+    counted = {key: estimate_cost(cell.trial) for key, cell in missing.items()}
+    costs = {key: cost for key, cost in counted.items() if cost is not None}
+    unkeyed, piloted = keyless(plans), False
     seconds = {}
     for key, cell in missing.items():
         kind = trial_kind(cell.trial)
+        if kind not in known and key not in unkeyed and pilot_is_cheap(cell, costs):
+            known[kind], piloted = pilot_seconds(cell.trial), True
         if kind in known:
             seconds[key] = known[kind]
-            continue
-        if kind not in pilots:
-            pilots[kind] = pilot_seconds(cell.trial)
-        seconds[key] = pilots[kind]
     return Forecast(
         plans=plans,
         num_cells=sum(len(plan.cells) for plan in plans),
         unique=unique,
         cached=cached,
         seconds=seconds,
-        basis=_basis(bool(pilots), len(missing)),
+        costs=costs,
+        basis=_basis(piloted, len(missing), len(seconds)),
         num_workers=max(
             1, (os.cpu_count() or 1) // plans[0].cells[0].trial.execution.num_threads
         ),
     )
 
 
-def _basis(piloted: bool, num_missing: int) -> str:
+def pilot_is_cheap(cell: PlannedCell, costs: Mapping[str, TrialCost]) -> bool:
+    """Whether a few updates here take no more than a moment."""
+    if cell.key not in costs:
+        return False
+    device = pick_device(cell.trial.execution.device)
+    flops = costs[cell.key].update_flops * PILOT_STEPS
+    return flops <= MAX_PILOT_FLOPS[device.type]
+
+
+def _basis(piloted: bool, num_missing: int, num_timed: int) -> str:
     if not num_missing:
         return "nothing to train"
+    if not num_timed:
+        return "counted operations"
     if piloted:
         return f"a pilot of {PILOT_STEPS} updates on this machine"
     return "finished trials in the store"
@@ -175,25 +231,55 @@ def show_forecast(result: Forecast, console: Console) -> None:
             cells = [cell for cell in plan.cells if cell.arm.label == arm.label]
             keys = {cell.key for cell in cells}
             missing = [key for key in keys if key not in result.cached]
-            price = max((result.seconds[key] for key in missing), default=0.0)
             table.add_row(
                 plan.name,
                 arm.label,
                 str(len(cells)),
                 str(len(keys) - len(missing)),
                 str(len(missing)),
-                duration(price) if missing else "–",
+                _price(result, missing),
             )
     console.print(table)
-    console.print(
+    for line in summary(result):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _price(result: Forecast, keys: Sequence[str]) -> str:
+    """Of the costliest of these trials: time here, else on a GPU."""
+    if seconds := [result.seconds[key] for key in keys if key in result.seconds]:
+        return duration(max(seconds))
+    hours = [
+        gpu_hours(result.costs[key], result.unique[key].trial)
+        for key in keys
+        if key in result.costs
+    ]
+    return people_hours(max(hours)).removeprefix("about ") if hours else "–"
+
+
+def summary(result: Forecast) -> Iterator[str]:
+    """What stands below the table."""
+    yield (
         f"{result.num_cells} cells, {len(result.unique)} unique trials, "
         f"{len(result.cached)} cached, {len(result.missing)} to train"
     )
-    if result.missing:
-        console.print(
+    for problem in result.data_problems:
+        yield (
+            "the data is not here, so keys are unknown and nothing counts as cached: "
+            f"{problem}"
+        )
+    costs = {k: (cost, result.unique[k].trial) for k, cost in result.costs.items()}
+    if line := cost_line(costs):
+        yield line
+    if result.missing and result.wall_seconds is not None:
+        yield (
             f"about {duration(result.wall_seconds)} on {result.num_workers} workers of "
             f"this machine (from {result.basis}; Ray's start comes on top)"
         )
+    elif result.missing and result.gpu_hours is not None:
+        yield (
+            f"all {len(result.missing)} trials: {people_hours(result.gpu_hours)}; "
+            "how long this machine takes is known once one has finished"
+        )
     for plan in result.plans:
         if warning := seed_warning(plan.seeds):
-            console.print(f"{plan.name}: {warning}")
+            yield f"{plan.name}: {warning}"

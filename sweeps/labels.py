@@ -21,16 +21,13 @@ def place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
     }
 
 
-def shown_params(cell: PlannedCell, plan: StudyPlan) -> dict[str, Any]:
-    """All settings, the arm, and the axis value under its short name.
+def shown_params(cell: PlannedCell) -> dict[str, Any]:
+    """All settings, the arm, and the axis values under their short names.
 
     MLflow's Compare page draws the first parameters that differ, in ASCII order,
     against the first metric: capitals such as ``K``, then ``arm``.
     """
-    axis, params = plan.expanded.study.axis, dict(leaves(cell.trial))
-    if axis is not None and cell.arm.value is not None:
-        params[axis.label] = cell.arm.value
-    return {"arm": cell.arm.label, **params}
+    return {"arm": cell.arm.label, **dict(leaves(cell.trial)), **cell.arm.values}
 
 
 def trial_kind(trial: TrialConfig) -> str:

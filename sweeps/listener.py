@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ablations.record import Record
+from ablations.record import Record, Status
 
 MAX_RESTARTS = 2
 """Times a trial whose process died is started again, from its last checkpoint."""
@@ -28,6 +28,10 @@ class Listener(Protocol):
         """The record, whatever its status."""
         ...
 
-    def trial_lost(self, key: str, reason: str) -> None:
+    def trial_stopped(self, key: str) -> None:
+        """It saved its state because the run is to stop."""
+        ...
+
+    def trial_lost(self, key: str, status: Status, reason: str) -> None:
         """The process died more often than is tolerated."""
         ...

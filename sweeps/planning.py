@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from ablations.arms import Arm, ExpandedStudy, Request, expand
 from ablations.identity import trial_key
 from ablations.library import load_study
-from ablations.metrics import METRICS, Metric
+from ablations.metrics import Metric
 from ablations.paper_diff import differences_from_paper
 from ablations.published import PaperValue, match_published
 from ablations.record import Manifest, ManifestArm, ManifestCell
 from d2v_core.build import check_buildable
 from d2v_core.config import TrialConfig
+from d2v_core.errors import DataError
 from d2v_core.modalities import modality_of
+
+ABSENT_DATA = ""
+"""Digest of data that is not there: no data has it, so no stored trial has the key."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,22 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """One study, ready to be compared with the store."""
+    """One study, ready to be compared with the store.
+
+    Attributes:
+        expanded: Arms and cells.
+        cells: With keys.
+        data_digest: Of the data of the first cell.
+        num_parameters: Of the encoder of the first cell.
+        data_problem: Why the data could not be read; empty: it was. With it, keys tell
+            trials apart and mean nothing to a store.
+    """
 
     expanded: ExpandedStudy
     cells: tuple[PlannedCell, ...]
     data_digest: str
     num_parameters: int
+    data_problem: str = ""
 
     @property
     def name(self) -> str:
@@ -51,8 +65,7 @@ class StudyPlan:
     @property
     def metric(self) -> Metric:
         """The metric that counts."""
-        modality = self.expanded.request.modality
-        return METRICS[modality][self.expanded.study.metric[modality]]
+        return self.expanded.study.metric_for(self.expanded.request.modality)
 
     @property
     def request_id(self) -> str:
@@ -68,21 +81,33 @@ def request_id(study: str, request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plan_study(name: str, request: Request) -> StudyPlan:
+def plan_study(name: str, request: Request, *, require_data: bool = True) -> StudyPlan:
     """Expand and key a study; reads the data's digest, trains and writes nothing.
+
+    Args:
+        name: Of the study, or its file.
+        request: What to expand it for.
+        require_data: Whether data that is not there is an error; else the plan says so.
 
     Raises:
         ConfigError: Every broken rule.
-        DataError: The data is not there.
+        DataError: The data is not there, and is required.
     """
     expanded = expand(load_study(name), request)
     digests: dict[str, str] = {}
+    problems: dict[str, None] = {}
     cells = []
     for cell in expanded.cells:
         trial, modality = cell.trial, modality_of(cell.trial)
         data = modality.same_data(trial)
         if data not in digests:
-            digests[data] = modality.data_digest(trial)
+            try:
+                digests[data] = modality.data_digest(trial)
+            except DataError as error:
+                if require_data:
+                    raise
+                digests[data] = ABSENT_DATA
+                problems[str(error)] = None
         key = trial_key(trial, digests[data])
         cells.append(PlannedCell(cell.arm, cell.seed, trial, key))
     return StudyPlan(
@@ -90,6 +115,7 @@ def plan_study(name: str, request: Request) -> StudyPlan:
         cells=tuple(cells),
         data_digest=next(iter(digests.values())),
         num_parameters=check_buildable(cells[0].trial),
+        data_problem="\n".join(problems),
     )
 
 

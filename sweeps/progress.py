@@ -12,16 +12,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ablations.record import DONE, Status
 from sweeps.planning import PlannedCell, StudyPlan
 
-State = Literal["waiting", "running", "finished", "collapsed", "failed", "cached"]
+State = Status | Literal["waiting", "running", "stopped", "elsewhere", "cached"]
+"""``elsewhere``: another process trains it; once it ended, its status."""
+FAILURES: tuple[Status, ...] = ("diverged", "out_of_memory", "timed_out", "failed")
 MAX_ROWS = 30
 STYLES: dict[State, str] = {
     "waiting": "dim",
     "running": "cyan",
     "finished": "green",
     "collapsed": "yellow",
-    "failed": "bold red",
+    **dict.fromkeys(FAILURES, "bold red"),
+    "stopped": "magenta",
+    "elsewhere": "dim cyan",
     "cached": "green dim",
 }
 
@@ -38,6 +43,21 @@ class TrialView:
     started: float = 0.0
     score: float | None = None
     seconds: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has a record of this run."""
+        return self.state in (*DONE, *FAILURES)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it still has to be trained, by us or by others."""
+        return self.state in ("waiting", "elsewhere")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether nobody has its result yet."""
+        return self.waits or self.state in ("running", "stopped")
 
     def text(self) -> Text:
         """The cell of the live table."""
@@ -104,7 +124,7 @@ class Board:
             f"{self.count('finished', 'collapsed')} done",
             f"{self.count('running')} running",
             f"{self.count('waiting')} waiting",
-            f"{self.count('failed')} failed",
+            f"{self.count(*FAILURES)} failed",
             f"{self.count('cached')} cached",
         ]
         if self.count("waiting", "running"):
@@ -168,6 +188,10 @@ class LiveView:
     def __exit__(self, *exception: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+    def say(self, text: str) -> None:
+        """A line for people, above the live table where there is one."""
+        self.console.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def say_ended(self, trial: TrialView) -> None:
         """Tell that a trial ended, where there is no live table."""

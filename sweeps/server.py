@@ -40,6 +40,7 @@ def serve_ui(stores: Stores, port: int, console: Console) -> NoReturn:
         *("--default-artifact-root", stores.artifacts.as_uri()),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # GenAI's
     os.execv(command[0], command)  # signals reach the server itself
 
 

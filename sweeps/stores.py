@@ -103,11 +103,32 @@ def check_address(address: str | None) -> None:
         raise ConfigError([Problem("--address", f"{rule}; {mend}")]) from None
 
 
-def _check_answer(uri: str, default_port: int) -> list[Problem]:
-    parts = urlsplit(uri)
-    address = (parts.hostname or "localhost", parts.port or default_port)
+def answers(uri: str) -> bool:
+    """Whether somebody listens at a tracking URI; a local file always does."""
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme not in DEFAULT_PORTS:
+        return True
     try:
-        socket.create_connection(address, timeout=ANSWER_SECONDS).close()
+        _connect(uri, DEFAULT_PORTS[scheme])
+    except OSError:
+        return False
+    return True
+
+
+def _connect(uri: str, default_port: int) -> None:
+    address = _address(uri, default_port)
+    socket.create_connection(address, timeout=ANSWER_SECONDS).close()
+
+
+def _address(uri: str, default_port: int) -> tuple[str, int]:
+    parts = urlsplit(uri)
+    return (parts.hostname or "localhost", parts.port or default_port)
+
+
+def _check_answer(uri: str, default_port: int) -> list[Problem]:
+    address = _address(uri, default_port)
+    try:
+        _connect(uri, default_port)
     except OSError as error:
         return [
             Problem(

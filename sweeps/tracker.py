@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
@@ -29,7 +29,14 @@ from mlflow.entities import (
 
 from ablations import record as names
 from ablations.notes import NOTE_TAG, study_note
-from ablations.record import Manifest, Record, is_done, record_tags, study_tag
+from ablations.record import (
+    DONE,
+    Manifest,
+    Record,
+    is_done,
+    record_tags,
+    study_tag,
+)
 from sweeps.labels import (
     param_text,
     place_tags,
@@ -38,11 +45,17 @@ from sweeps.labels import (
     trial_kind,
 )
 from sweeps.planning import PlannedCell, StudyPlan
+from sweeps.spool import Spool
 from sweeps.stores import Stores
 
 PAGE = 1_000
 METRICS_PER_BATCH = 1_000
 PARAMS_PER_BATCH = 100
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""Of MLflow's own retries."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +66,13 @@ class StoredTrial:
         run_id: Its run.
         tags: The run's tags.
         metrics: Last values.
+        described: Whether its settings have been written.
     """
 
     run_id: str
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
+    described: bool
 
     @property
     def done(self) -> bool:
@@ -78,15 +93,23 @@ class Tracker:
         if stores.database is not None:
             stores.database.parent.mkdir(parents=True, exist_ok=True)
         self.stores, self.command = stores, command
+        for name, value in PATIENCE.items():  # sweeps.writer has its own
+            os.environ.setdefault(name, value)
         for name in ("mlflow", "alembic"):  # no log of the tables they create
             logging.getLogger(name).setLevel(logging.WARNING)
         self.client = MlflowClient(tracking_uri=stores.tracking_uri)
 
     def trials(self) -> dict[str, StoredTrial]:
         """Every trial in the store by key; of several, a done one, else the newest."""
+        return self._by_key(f"tags.`{names.ROLE_TAG}` = 'trial'")
+
+    def _by_key(self, condition: str) -> dict[str, StoredTrial]:
         found: dict[str, StoredTrial] = {}
-        for run in self._search(f"tags.`{names.ROLE_TAG}` = 'trial'"):
-            stored = StoredTrial(run.info.run_id, run.data.tags, run.data.metrics)
+        for run in self._search(condition):
+            data = run.data
+            stored = StoredTrial(
+                run.info.run_id, data.tags, data.metrics, bool(data.params)
+            )
             key = stored.tags.get(names.KEY_TAG, "")
             if key not in found or (stored.done and not found[key].done):
                 found[key] = stored
@@ -128,18 +151,27 @@ class Tracker:
         """End a study's run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.client.set_terminated(run_id, status=status)
 
-    def begin_trial(
-        self,
-        cell: PlannedCell,
-        plan: StudyPlan,
-        parent: str,
-        stored: StoredTrial | None,
-    ) -> str:
+    def find_trial(self, key: str) -> StoredTrial | None:
+        """The trial with this key; of several runs, a done one, else the newest."""
+        return self._by_key(f"tags.`{names.KEY_TAG}` = '{key}'").get(key)
+
+    def begin_trial(self, cell: PlannedCell, plan: StudyPlan, parent: str) -> str:
         """The run of a trial that is about to train; continues an unfinished one."""
+        stored = self.find_trial(cell.key)
         if stored is not None:
-            self.client.update_run(stored.run_id, status="RUNNING")
-            self.client.set_tag(stored.run_id, study_tag(plan.name), cell.arm.label)
-            return stored.run_id
+            run_id = stored.run_id
+            self.client.update_run(run_id, status="RUNNING")
+            self.client.set_tag(run_id, study_tag(plan.name), cell.arm.label)
+        else:
+            run_id = self._create_trial(cell, plan, parent)
+        if stored is None or not stored.described:
+            self.client.log_text(
+                run_id, cell.trial.model_dump_json(indent=1), names.CONFIG_ARTIFACT
+            )
+            self._log_params(run_id, shown_params(cell))
+        return run_id
+
+    def _create_trial(self, cell: PlannedCell, plan: StudyPlan, parent: str) -> str:
         tags = {
             **source_tags(self.command),
             **place_tags(plan, "trial"),
@@ -156,10 +188,6 @@ class Tracker:
             run_name=f"{cell.arm.label} · seed {cell.seed}",
         )
         run_id: str = run.info.run_id
-        self._log_params(run_id, shown_params(cell, plan))
-        self.client.log_text(
-            run_id, cell.trial.model_dump_json(indent=1), names.CONFIG_ARTIFACT
-        )
         return run_id
 
     def adopt(self, run_id: str, plan: StudyPlan, arm: str) -> None:
@@ -193,8 +221,8 @@ class Tracker:
         )
         tags = [RunTag(key, value) for key, value in record_tags(record).items()]
         self.client.log_batch(run_id, tags=tags)
-        failed = record.status == "failed"
-        self.client.set_terminated(run_id, status="FAILED" if failed else "FINISHED")
+        done = record.status in DONE
+        self.client.set_terminated(run_id, status="FINISHED" if done else "FAILED")
 
     def abandon_trial(self, run_id: str) -> None:
         """Mark a trial that was stopped before its end."""
@@ -257,6 +285,6 @@ class Tracker:
         self.client.log_inputs(run_id, [DatasetInput(dataset, tags=[tag])])
 
 
-def checkpoint_of(stores: Stores, key: str) -> Path:
-    """Where the unfinished state of a trial lies."""
-    return stores.checkpoints / key / "checkpoint.pt"
+def spool_of(stores: Stores, key: str) -> Spool:
+    """What a trial has left in the storage folder."""
+    return Spool(stores.checkpoints / key)

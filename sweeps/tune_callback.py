@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from ray import tune
 
-from ablations.record import Record
+from ablations.record import Record, Status
 from sweeps.listener import MAX_RESTARTS, Listener
 
 
@@ -39,6 +40,8 @@ class ListenerCallback(tune.Callback):
             self._listener.trial_started(key, started["step"], started["num_steps"])
         if progress := result.get("progress"):
             self._listener.trial_progressed(key, progress)
+        if result.get("stopped"):
+            self._listener.trial_stopped(key)
         if record := result.get("record"):
             self._listener.trial_ended(
                 Record.model_validate_json(record), result["time"]
@@ -48,5 +51,11 @@ class ListenerCallback(tune.Callback):
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
         """The trial's process died too often."""
-        reason = f"the worker process died {MAX_RESTARTS + 1} times"
-        self._listener.trial_lost(trial.config["key"], reason)
+        cause = trial.get_pickled_error()
+        if isinstance(cause, ray.exceptions.OutOfMemoryError):
+            status: Status = "out_of_memory"
+            reason = "Ray ended the worker process: the machine ran out of memory"
+        else:
+            status = "failed"
+            reason = f"the worker process died {MAX_RESTARTS + 1} times"
+        self._listener.trial_lost(trial.config["key"], status, reason)

@@ -1,32 +1,33 @@
 """What runs inside a Ray worker: one trial, its events packed into reports.
 
-The worker writes checkpoints to the storage folder and nothing else. Whatever goes
-wrong inside a trial becomes a record with status ``failed``; Ray only sees processes
-that die, and starts those trials again from their last checkpoint.
+The worker writes to the trial's folder in the storage (:mod:`sweeps.spool`) and nowhere
+else. Whatever goes wrong inside a trial becomes a record that says so; Ray only sees
+processes that die, and starts those trials again from their last checkpoint.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ablations.record import Record
+import torch
+
+from ablations.record import Record, Status
 from d2v_core.config import parse_trial
-from d2v_core.data.cache import write_atomically
 from d2v_core.errors import DivergedError
-from d2v_core.events import CheckpointDue, Finished, Progress, Started
+from d2v_core.events import CheckpointDue, Finished, Progress, Started, Trained
 from d2v_core.trial import run_trial
 from sweeps.environment import describe_environment
+from sweeps.spool import Entry, Spool
 
 REPORT_SECONDS = 1.0
 """Progress is sent to the driver at most this often."""
-
-Entry = tuple[int, int, dict[str, float]]
-"""Step, unix milliseconds, metrics."""
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -35,36 +36,162 @@ def run_job(job: Mapping[str, Any], send: Send) -> None:
     """Run one trial and send its progress and its record.
 
     Args:
-        job: ``key``, ``trial`` (the configuration), ``checkpoint`` (its file),
-            ``data_name`` and ``data_digest``.
-        send: Takes ``{"progress": [...]}`` and, last, ``{"record": {...}}``.
+        job: ``key``, ``trial`` (the configuration), ``folder`` (its own in the
+            storage), ``stop_file`` (someone wants the run to stop), ``data_name`` and
+            ``data_digest``.
+        send: Takes ``{"started": ...}``, ``{"progress": [...]}`` and, last,
+            ``{"record": {...}}``, or ``{"stopped": True}``.
     """
-    checkpoint = Path(job["checkpoint"])
-    history = checkpoint.with_name("history.json")
-    pending = PendingProgress(send)
-    started: Started | None = None
-    record: Record | None = None
+    spool, stop_file = Spool(Path(job["folder"])), Path(job["stop_file"])
+    if ended := spool.read_record():  # before its process died, or hanging
+        PendingProgress(send, spool).resend(until=ended[0].steps)
+        send({"record": ended[0].model_dump_json(), "time": ended[1]})
+        return
+    if stop_file.exists():
+        send({"stopped": True})
+        return
+    pending = PendingProgress(send, spool)
+    attempt = Attempt(job, pending)
+    limit = job["trial"]["execution"]["silence_seconds"]
     try:
-        trial = parse_trial(job["trial"])
-        for event in run_trial(trial, checkpoint=checkpoint):
+        with Watchdog(limit, partial(attempt.give_up, limit)) as watchdog:
+            record = attempt.run(watchdog, stop_file)
+    except Exception as error:  # every failure of a trial becomes its record
+        record = attempt.failed(error)
+    pending.flush()
+    if record is None:
+        send({"stopped": True})
+        return
+    now = _now()
+    pending.save()
+    spool.write_record(record, now)
+    send({"record": record.model_dump_json(), "time": now})
+
+
+class Attempt:
+    """One try at one trial in this process.
+
+    Args:
+        job: As in :func:`run_job`.
+        pending: Takes the progress.
+    """
+
+    def __init__(self, job: Mapping[str, Any], pending: PendingProgress) -> None:
+        self._job, self._pending = job, pending
+        self._started: Started | None = None
+
+    def run(self, watchdog: Watchdog, stop_file: Path) -> Record | None:
+        """The record of the trial; None when it was stopped, after saving."""
+        pending, checkpoint = self._pending, self._pending.spool.checkpoint
+        trial = parse_trial(self._job["trial"])
+        for event in run_trial(
+            trial, checkpoint=checkpoint, stop_wanted=stop_file.exists
+        ):
+            watchdog.sign_of_life()
             match event:
                 case Started():
-                    started = event
+                    self._started = event
                     pending.send_now({"started": vars(event)})
-                    pending.resend(history, until=event.step)
+                    pending.resend(until=event.step)
                 case Progress():
                     pending.add(event)
-                case CheckpointDue():
-                    pending.save(history)
+                case CheckpointDue() | Trained():
+                    pending.save()
                     event.save(checkpoint)
                 case Finished():
-                    assert started is not None
-                    record = _finished(job, started, event)
-    except Exception as error:  # every failure of a trial becomes its record
-        record = _failed(job, started, pending.last_step, error)
-    assert record is not None
-    pending.flush()
-    send({"record": record.model_dump_json(), "time": _now()})
+                    return self._finished(event)
+        return None
+
+    def give_up(self, seconds: float) -> None:
+        """End a process that shows no sign of life; its next start hands this in."""
+        error = TimedOutError(f"no sign of life for {seconds:g} seconds")
+        self._pending.save()
+        self._pending.spool.write_record(self.failed(error), _now())
+        os._exit(1)
+
+    def _finished(self, event: Finished) -> Record:
+        assert self._started is not None
+        return Record(
+            status=event.status,
+            reason=event.notes[0] if event.status == "collapsed" else "",
+            steps=event.step,
+            num_parameters=self._started.num_parameters,
+            metrics=dict(event.metrics),
+            choices=dict(event.choices),
+            notes=event.notes,
+            **self._common(),
+        )
+
+    def failed(self, error: Exception) -> Record:
+        """The record of a trial that ended with an error."""
+        status = status_of(error)
+        return Record(
+            status=status,
+            reason=f"{type(error).__name__}: {error}",
+            steps=self._pending.last_step,
+            num_parameters=self._started.num_parameters if self._started else 0,
+            metrics={},
+            notes=(traceback.format_exc(),) if status == "failed" else (),
+            **self._common(),
+        )
+
+    def _common(self) -> dict[str, Any]:
+        job = self._job
+        return {
+            "key": job["key"],
+            "seed": job["trial"]["seed"],
+            "data_name": job["data_name"],
+            "data_digest": job["data_digest"],
+            "environment": describe_environment(),
+        }
+
+
+class TimedOutError(RuntimeError):
+    """A trial showed no sign of life for longer than its limit."""
+
+
+def status_of(error: Exception) -> Status:
+    """How a trial that raised ended."""
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out_of_memory"
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return "out_of_memory"  # torch's allocator on the CPU
+    return "timed_out" if isinstance(error, TimedOutError) else "failed"
+
+
+class Watchdog:
+    """Calls for help when nothing has been heard for too long.
+
+    Args:
+        seconds: How long; None: for ever.
+        give_up: Called then, in a thread of its own.
+    """
+
+    def __init__(self, seconds: float | None, give_up: Callable[[], None]) -> None:
+        self._seconds, self._give_up = seconds, give_up
+        self._heard = time.monotonic()
+        self._over = threading.Event()
+
+    def __enter__(self) -> Watchdog:
+        if self._seconds is not None:
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+
+    def sign_of_life(self) -> None:
+        """Something happened."""
+        self._heard = time.monotonic()
+
+    def _watch(self) -> None:
+        assert self._seconds is not None
+        while not self._over.wait(min(1.0, self._seconds / 4)):
+            if time.monotonic() - self._heard > self._seconds:
+                self._give_up()
+                return
 
 
 class PendingProgress:
@@ -73,10 +200,14 @@ class PendingProgress:
     What was sent may not have reached the store when everything dies, so the whole
     history lies beside the checkpoint and is sent again after a resume; the driver
     drops what the store already has.
+
+    Args:
+        send: As in :func:`run_job`.
+        spool: Of the trial.
     """
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, spool: Spool) -> None:
+        self._send, self.spool = send, spool
         self._history: list[Entry] = []
         self._num_sent = 0
         self._last_sent = time.monotonic()
@@ -103,53 +234,16 @@ class PendingProgress:
         self._send(message)
         self._last_sent = time.monotonic()
 
-    def save(self, file: Path) -> None:
+    def save(self) -> None:
         """Write the history, before the checkpoint: it must reach at least as far."""
-        write_atomically(file, json.dumps(self._history).encode())
+        self.spool.write_history(self._history)
 
-    def resend(self, file: Path, until: int) -> None:
+    def resend(self, until: int) -> None:
         """Send the history of an earlier attempt, up to where training resumes."""
-        if until and file.exists():
-            entries = json.loads(file.read_text())
-            self._history = [tuple(entry) for entry in entries if entry[0] <= until]
+        if until:
+            entries = self.spool.read_history()
+            self._history = [entry for entry in entries if entry[0] <= until]
             self.flush()
-
-
-def _finished(job: Mapping[str, Any], started: Started, event: Finished) -> Record:
-    return Record(
-        key=job["key"],
-        status=event.status,
-        reason=event.notes[0] if event.status == "collapsed" else "",
-        seed=job["trial"]["seed"],
-        steps=event.step,
-        num_parameters=started.num_parameters,
-        metrics=dict(event.metrics),
-        choices=dict(event.choices),
-        notes=event.notes,
-        data_name=job["data_name"],
-        data_digest=job["data_digest"],
-        environment=describe_environment(),
-    )
-
-
-def _failed(
-    job: Mapping[str, Any], started: Started | None, step: int, error: Exception
-) -> Record:
-    reason = f"{type(error).__name__}: {error}"
-    expected = isinstance(error, DivergedError)
-    return Record(
-        key=job["key"],
-        status="failed",
-        reason=reason,
-        seed=job["trial"]["seed"],
-        steps=step,
-        num_parameters=started.num_parameters if started else 0,
-        metrics={},
-        notes=() if expected else (traceback.format_exc(),),
-        data_name=job["data_name"],
-        data_digest=job["data_digest"],
-        environment=describe_environment(),
-    )
 
 
 def _now() -> int:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 from typer.main import get_command
 
@@ -10,12 +14,13 @@ import d2v_cli
 COMMON = {"--scale", "--modality", "--set"}
 STORES = {"--tracking-uri", "--storage"}
 OPTIONS = {
-    "studies": {"--json"},
+    "studies": {"--check", "--scale", "--json"},
+    "schema": set(),
     "plan": {*COMMON, *STORES, "--seeds", "--data-root", "--json"},
     "run": {*COMMON, *STORES, "--seeds", "--data-root", "--address"},
     "train": {"--seed", "--set", "--data-root", "--checkpoint"},
     "export": {"--recipe", "--set", "--to", "--network", "--out"},
-    "report": {*COMMON, *STORES},
+    "report": {*COMMON, *STORES, "--all"},
     "ui": {*STORES, "--port"},
 }
 
@@ -31,3 +36,61 @@ def test_the_options_of_a_verb_are_these_and_each_is_explained(verb: str) -> Non
     assert {name for p in options for name in p.opts} == OPTIONS[verb]
     assert all(p.help for p in command.params)
     assert command.help
+
+
+STUDY = """\
+name: mine
+title: Mine
+axis: {setting: mask.ratio, label: ratio, values: [0.4, 0.6]}
+seeds: [0, 3, 4]
+metric: {vision: linear_accuracy}
+"""
+
+
+def called(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["d2v", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        d2v_cli.main()
+    return int(caught.value.code or 0)
+
+
+def test_the_schema_is_json_for_an_editor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called("schema", monkeypatch=monkeypatch) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == "A d2v study"
+
+
+def test_a_valid_study_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(STUDY)
+    assert called("studies", "--check", str(file), monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out == (
+        "valid: 2 arms x 3 seeds for vision (scale smoke)\n"
+    )
+
+
+def test_mistakes_of_a_study_are_placed_and_exit_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(STUDY.replace("0.6]", "1.6]"))
+    assert called("studies", "--check", str(file), monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err == (
+        f"{file}:3:43: study mine: arm 'ratio=1.6': mask.ratio: must be less than 1, "
+        "got 1.6\n"
+    )
+
+
+def test_the_shipped_studies_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called("studies", "--json", monkeypatch=monkeypatch) == 0
+    names = [study["name"] for study in json.loads(capsys.readouterr().out)]
+    assert names == sorted(names)
+    assert "layer_averaging" in names

@@ -85,8 +85,9 @@ def test_every_mistake_of_a_study_file_is_named_at_once(tmp_path: Path) -> None:
         f"{file}:4:8: axis.setting: must name a setting, got 'target.topk'; did you "
         "mean 'top_k'?",
         f"{file}:5:1: seeds: must be at least one seed, a count or a list, got []",
-        f"{file}:6:10: metric.vision: must be one of knn_accuracy, linear_accuracy, "
-        "got 'linear_acuracy'; did you mean 'linear_accuracy'?",
+        f"{file}:6:10: metric.vision: must be one of fine_tuned_accuracy, "
+        "knn_accuracy, linear_accuracy, got 'linear_acuracy'; did you mean "
+        "'linear_accuracy'?",
     )
 
 
@@ -133,11 +134,6 @@ def test_k_above_the_depth_names_the_arm(tmp_path: Path, refused: Refused) -> No
         ),
         (["layer_averaging", "--seeds", ","], "--seeds: must be a count of at least 1"),
         (["layer_averaging", "--tracking-uri", "file:///tmp/x"], "must start with"),
-        (["layer_averaging", "--scale", "laptop"], "no data root was given"),
-        (
-            ["layer_averaging", "--scale", "laptop", "--data-root", "/nowhere"],
-            "data.root: must be an existing folder, got '/nowhere'",
-        ),
     ],
 )
 @pytest.mark.parametrize("verb", ["run", "plan"])
@@ -145,6 +141,23 @@ def test_names_settings_and_places_are_checked_first(
     refused: Refused, verb: str, arguments: list[str], message: str
 ) -> None:
     refused(verb, *arguments, says=[message])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no data root was given"),
+        (
+            ["--data-root", "/nowhere"],
+            "data.root: must be an existing folder, got '/nowhere'",
+        ),
+    ],
+)
+def test_a_run_needs_its_data(
+    refused: Refused, arguments: list[str], message: str
+) -> None:
+    """A plan does not: it says what it cannot know (test_forecast.py)."""
+    refused("run", "layer_averaging", "--scale", "laptop", *arguments, says=[message])
 
 
 def test_a_tracking_server_nobody_runs_is_refused(refused: Refused) -> None:
@@ -186,7 +199,7 @@ def test_a_truncated_image_is_named_before_anything_starts(
     broken.write_bytes(whole.getvalue()[:-80])
     refused(
         *("run", "layer_averaging", "--scale", "laptop", "--data-root", str(root)),
-        says=["1 of 16 do not", f"{broken}: "],
+        says=["1 of 32 do not", f"{broken}: "],
     )
 
 

@@ -26,7 +26,7 @@ def test_a_diverged_trial_is_recorded_and_the_others_finish(tmp_path: Path) -> N
     by_arm = {run.data.tags["d2v.arm"]: run for run in runs}
     failed = by_arm["K=2"]
     assert failed.info.status == "FAILED"
-    assert failed.data.tags["d2v.status"] == "failed"
+    assert failed.data.tags["d2v.status"] == "diverged"
     assert failed.data.tags["d2v.reason"].startswith("DivergedError: diverged at step")
     assert by_arm["untrained"].data.tags["d2v.status"] == "finished"
 

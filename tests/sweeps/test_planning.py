@@ -7,6 +7,7 @@ import pytest
 from ablations.arms import Request
 from ablations.library import study_names
 from ablations.record import Manifest
+from d2v_core.errors import DataError
 from sweeps.planning import (
     make_manifest,
     plan_study,
@@ -22,9 +23,10 @@ def test_studies_share_the_trials_they_have_in_common() -> None:
     plans = [plan_study(n, Request("vision", "smoke")) for n in study_names()]
     cells = sum(len(plan.cells) for plan in plans)
     # The recipe itself (K=3, instance norm, FFN, smooth L1 with beta 2, block masks of
-    # 60 %, tau 0.99 to 0.999) stands in all seven tables, and so does untrained: six
-    # cells of each are saved, for every seed.
-    assert cells - len(unique_trials(plans)) == 12 * 5
+    # 60 %, tau 0.99 to 0.999) stands in nine of ten tables, and so does untrained:
+    # eight cells of each are saved for every seed; two of the collapse grid stand in
+    # tau_schedule, and two tables have the supervised arm.
+    assert cells - len(unique_trials(plans)) == (8 + 8 + 2 + 1) * 5
 
 
 def test_trials_of_all_studies_run_seed_by_seed() -> None:
@@ -60,3 +62,19 @@ def test_few_seeds_are_warned_of(num_seeds: int, smallest: str) -> None:
 
 def test_six_seeds_are_enough_for_a_p_below_0_05() -> None:
     assert seed_warning(range(6)) is None
+
+
+def test_a_plan_without_its_data_says_so_and_still_tells_trials_apart() -> None:
+    request = Request("vision", "paper")
+    with pytest.raises(DataError, match="no data root was given"):
+        plan_study("layer_averaging", request)
+    plan = plan_study("layer_averaging", request, require_data=False)
+    assert plan.data_problem.startswith("data.root: this recipe reads from disk")
+    assert len(unique_trials([plan])) == len(plan.cells) == 14 * 5
+    assert plan_study("loss", SMOKE, require_data=False).data_problem == ""
+
+
+def test_keys_do_not_depend_on_whether_the_data_had_to_be_there() -> None:
+    required = plan_study("loss", SMOKE)
+    lenient = plan_study("loss", SMOKE, require_data=False)
+    assert [c.key for c in lenient.cells] == [c.key for c in required.cells]

@@ -1,0 +1,135 @@
+"""Writes to the tracking store: in order, off the event loop, patient with outages.
+
+While nobody answers at a served store the writes wait and keep their order; nothing is
+lost if the driver ends meanwhile, for results lie beside the checkpoints
+(:mod:`sweeps.spool`). Every write may be made twice without harm.
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sweeps.stores import Stores, answers
+
+PATIENCE_SECONDS = 60.0
+"""How long a write that fails although the store answers is tried again."""
+POLL_SECONDS = 1.0
+Answer = TypeVar("Answer")
+
+
+class StoreWriteError(RuntimeError):
+    """A write that kept failing; what it held lies in the storage folder."""
+
+
+@dataclass(frozen=True)
+class _Write:
+    do: Callable[..., None]
+    arguments: tuple[object, ...]
+
+
+class StoreWriter:
+    """One background thread that makes the writes.
+
+    Args:
+        stores: Where they go.
+        say: Tells a person that the store is away, and back.
+    """
+
+    def __init__(self, stores: Stores, say: Callable[[str], None]) -> None:
+        self._stores, self._say = stores, say
+        self._queue: queue.Queue[_Write | None] = queue.Queue()
+        self._hurry = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
+        self._thread.start()
+
+    def submit(self, do: Callable[..., None], *arguments: object) -> None:
+        """Queue a write."""
+        self._queue.put(_Write(do, arguments))
+
+    def ask(self, question: Callable[[], Answer]) -> Answer:
+        """What the store answers once all writes before are made.
+
+        Raises:
+            StoreWriteError: As :meth:`close`.
+        """
+        answer: Future[Answer] = Future()
+        self.submit(lambda: answer.set_result(question()))
+        while True:
+            try:
+                return answer.result(timeout=POLL_SECONDS)
+            except TimeoutError:
+                self._raise_failure()
+
+    def close(self, *, hurry: bool = False) -> None:
+        """Wait for all writes; in a hurry, not for a store that is away.
+
+        Raises:
+            StoreWriteError: A write failed for good; those after it were not made.
+        """
+        if hurry:
+            self._hurry.set()
+        self._queue.put(None)
+        self._thread.join()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise StoreWriteError(
+                f"the tracking store refused a write ({_first_line(self.failure)}); "
+                f"finished trials are safe in {self._stores.checkpoints}: put the "
+                "cause right and give the same command again"
+            ) from self.failure
+
+    def _work(self) -> None:
+        while (write := self._queue.get()) is not None:
+            if self.failure is None:
+                self._make(write)
+
+    def _make(self, write: _Write) -> None:
+        first = time.monotonic()
+        while True:
+            try:
+                write.do(*write.arguments)
+            except Exception as error:  # whatever the store's client raises
+                if not self._wait(error, first):
+                    self.failure = error
+                    return
+            else:
+                return
+
+    def _wait(self, error: Exception, first: float) -> bool:
+        """Wait for a better moment; False when there will be none."""
+        if is_disk_full(error):
+            return False
+        if answers(self._stores.tracking_uri):
+            time.sleep(POLL_SECONDS)
+            return time.monotonic() - first < PATIENCE_SECONDS
+        self._say("the tracking store does not answer: results wait in the storage")
+        while not answers(self._stores.tracking_uri):
+            if self._hurry.wait(POLL_SECONDS):
+                return False
+        self._say("the tracking store answers again")
+        return True
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error, however it was wrapped."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "database or disk is full" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

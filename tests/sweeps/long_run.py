@@ -1,0 +1,105 @@
+"""A study long enough to be disturbed, and what must come out whatever happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.sweeps.command import environment
+
+LONG = (
+    *("run", "layer_averaging", "--seeds", "1", "--set", "training.num_steps=300"),
+    *("--set", "target.top_k=2", "--set", "execution.checkpoint_every_seconds=0.5"),
+)
+"""Three trials: K=2, untrained, supervised."""
+
+
+def start(folder: Path, *arguments: str, **extra: str) -> subprocess.Popen[str]:
+    """The command in the background, its own process group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "d2v_cli", *arguments],
+        cwd=folder,
+        env=environment(folder, **extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(
+    happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return list(folder.glob("d2v-runs/checkpoints/*/checkpoint.pt"))
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Processes of Ray in which a trial of this driver runs."""
+    session = os.getsid(process.pid)
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            title = (entry / "cmdline").read_bytes().decode(errors="replace")
+            same = os.getsid(int(entry.name)) == session
+        except (OSError, ProcessLookupError):
+            continue
+        idle = "IDLE" in title or "Agent" in title
+        if same and title.startswith("ray::") and not idle:
+            found.append(int(entry.name))
+    return found
+
+
+def end_ray_of(session: int) -> None:
+    """End what a killed driver has left behind."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if os.getsid(int(entry.name)) == session:
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (OSError, ProcessLookupError):
+            continue
+
+
+def client(folder: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{folder}/d2v-runs/mlflow.db")
+
+
+def all_trials(store: MlflowClient) -> list[Run]:
+    experiments = [e.experiment_id for e in store.search_experiments()]
+    return list(store.search_runs(experiments, "tags.`d2v.role` = 'trial'"))
+
+
+def results(store: MlflowClient) -> dict[str, dict[str, object]]:
+    """By key: metrics without costs, status and the curve; one run per key."""
+    runs = all_trials(store)
+    keys = [run.data.tags["d2v.key"] for run in runs]
+    assert len(keys) == len(set(keys)), "a trial has a second run"
+    found: dict[str, dict[str, object]] = {}
+    for run in runs:
+        curve = store.get_metric_history(run.info.run_id, "train/loss")
+        found[run.data.tags["d2v.key"]] = {
+            "run": run.info.status,
+            "status": run.data.tags.get("d2v.status"),
+            "curve": sorted((point.step, point.value) for point in curve),
+            **{k: v for k, v in run.data.metrics.items() if not k.startswith("cost/")},
+        }
+    return found
