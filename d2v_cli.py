@@ -31,8 +31,8 @@ Studies = Annotated[
 Scale = Annotated[
     str,
     typer.Option(
-        help="smoke: seconds per trial; laptop: minutes on one core; paper: as "
-        "published."
+        help="smoke: seconds per trial; laptop: minutes on one core; gpu: about a "
+        "minute on one GPU; paper: as published."
     ),
 ]
 Modality = Annotated[str, typer.Option(help="What the encoder sees: vision.")]
@@ -71,10 +71,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
-def studies(as_json: AsJson = False) -> None:
-    """List the shipped studies."""
+def studies(
+    check: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Check a study file of yours against the recipes of --scale instead.",
+        ),
+    ] = None,
+    scale: Scale = "smoke",
+    as_json: AsJson = False,
+) -> None:
+    """List the shipped studies, or check a file without running anything."""
     from ablations.library import load_study, study_names
 
+    if check is not None:
+        _check_study(check, scale)
+        return
     loaded = [load_study(name) for name in study_names()]
     if as_json:
         _print_json([study.model_dump(mode="json") for study in loaded])
@@ -84,11 +97,19 @@ def studies(as_json: AsJson = False) -> None:
         table.add_row(
             study.name,
             study.title,
-            study.paper.where if study.paper else "–",
+            study.paper.places if study.paper else "–",
             ", ".join(study.metric),
             str(len(study.seed_list())),
         )
     Console().print(table)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a study file: completion and help in editors."""
+    from ablations.json_schema import study_schema
+
+    _print_json(study_schema())
 
 
 @app.command()
@@ -109,7 +130,7 @@ def plan(
     from sweeps.stores import check_stores, choose_stores
 
     request = _request(scale, modality, seeds, set_, data_root)
-    plans = [plan_study(name, request) for name in study]
+    plans = [plan_study(name, request, require_data=False) for name in study]
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
     result = forecast(plans, stores)
@@ -226,10 +247,22 @@ def export(
 
 @app.command()
 def report(
-    study: Studies,
+    context: typer.Context,
+    study: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY...]", help="Studies of the store, by name."),
+    ] = None,
     scale: Scale = "smoke",
     modality: Modality = "vision",
     set_: Set = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every study of the store, and a scorecard of all claims; --scale "
+            "and --modality, if given, choose among them.",
+        ),
+    ] = False,
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
 ) -> None:
@@ -238,12 +271,25 @@ def report(
     Of several runs of a study that differ in --set, the last one is shown; give the
     same --set for another.
     """
+    from d2v_core.errors import ConfigError, Problem
     from sweeps.stores import check_stores, choose_stores
 
+    if everything == bool(study) or (everything and set_):
+        rule = "give studies, with or without --set, or --all alone"
+        raise ConfigError([Problem("d2v report", rule)])
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
+    if everything:
+        asked = context.get_parameter_source
+        _report_all(
+            stores,
+            Console(),
+            modality if _is_given(asked("modality")) else None,
+            scale if _is_given(asked("scale")) else None,
+        )
+        return
     request = _request(scale, modality, None, set_, None)
-    for name in study:
+    for name in study or []:
         _report(_study_name(name), request, stores, Console(), last=not set_)
 
 
@@ -269,7 +315,6 @@ def _report(
 ) -> None:
     """Build, print and place the report of a request, or of the last one there is."""
     from reports.build import build_report
-    from reports.console import console_view
     from sweeps.planning import request_id
 
     wanted = request_id(study, request)
@@ -284,8 +329,41 @@ def _report(
         folder=stores.storage / "reports" / "-".join(parts),
         request_id=None if last else wanted,
     )
-    console.print(console_view(built.table))
-    console.print(f"report: {built.files['report.html']}", soft_wrap=True, markup=False)
+    _show_report(built, console)
+
+
+def _report_all(
+    stores: Any, console: Console, modality: str | None, scale: str | None
+) -> None:
+    """Every report of the store, then the claims of all of them."""
+    from reports.build import build_all
+    from reports.scorecard import scorecard_console
+
+    scorecard = build_all(
+        tracking_uri=stores.tracking_uri,
+        folder=stores.storage / "reports",
+        modality=modality,
+        scale=scale,
+        on_report=lambda report: _show_report(report, console),
+    )
+    console.print(scorecard_console(scorecard.claims))
+    page = scorecard.files["scorecard.html"]
+    console.print(f"scorecard: {page}", soft_wrap=True, markup=False)
+
+
+def _show_report(report: Any, console: Console) -> None:
+    from reports.claims_view import claims_console
+    from reports.console import console_view
+
+    console.print(console_view(report.table))
+    if report.verdicts:
+        console.print(claims_console(report.verdicts))
+    page = report.files["report.html"]
+    console.print(f"report: {page}", soft_wrap=True, markup=False)
+
+
+def _is_given(source: Any) -> bool:
+    return source is not None and source.name != "DEFAULT"
 
 
 def _request(
@@ -319,6 +397,16 @@ def _parse_seeds(text: str) -> tuple[int, ...]:
         rule = "must be a count of at least 1 (5) or a list of different seeds (0,1,7)"
         raise ConfigError([Problem("--seeds", f"{rule}, got {text!r}")])
     return seeds
+
+
+def _check_study(file: str, scale: str) -> None:
+    from ablations.validation import check_study_file
+
+    sizes = [
+        f"{size.num_arms} arms x {size.num_seeds} seeds for {size.modality}"
+        for size in check_study_file(file, scale)
+    ]
+    sys.stdout.write(f"valid: {', '.join(sizes)} (scale {scale})\n")
 
 
 def _study_name(study: str) -> str:

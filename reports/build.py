@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 from ablations.notes import NOTE_TAG, study_note
+from ablations.record import Manifest
 from reports.caption import summary
+from reports.checklist import checklist, checklist_markdown
+from reports.claims_view import (
+    JudgedClaim,
+    claims_markdown,
+    outcome_sentence,
+)
 from reports.curve import figure_data
+from reports.curves import read_curves
 from reports.figure import draw_png, draw_svg
-from reports.formats import table_csv, to_markdown, trials_csv
+from reports.formats import (
+    table_csv,
+    to_markdown,
+    trials_csv,
+    trials_parquet,
+)
 from reports.latex import to_latex
-from reports.page import render_page
+from reports.ledger import build_ledger, ledger_json, ledger_markdown
+from reports.manifests import PlannedStudy, all_manifests, find_manifest
+from reports.page import Content, render_page
 from reports.paper import paper_numbers
+from reports.scorecard import scorecard_csv, scorecard_html, scorecard_markdown
 from reports.statistics import StudyResult, study_result
-from reports.store import find_manifest, open_store, read_environment, trial_frame
+from reports.store import open_store, trial_frame
 from reports.table import Table, build_table
+from reports.verdicts import Verdict, study_verdicts
 
 ARTIFACT_FOLDER = "report"
+Contents = dict[str, str | bytes]
 
 
 @dataclass(frozen=True)
@@ -27,17 +48,43 @@ class Report:
     Attributes:
         table: To print, see :func:`reports.console.console_view`.
         result: The numbers behind it.
+        verdicts: On the study's claims.
+        manifest: The planned study.
         folder: Where the files lie.
-        files: By name: ``table.md``, ``table.tex``, ``table.csv``, ``trials.csv``,
-            ``curve.svg``, ``curve.png``, ``report.html``.
+        files: By name: the table (``table.md``, ``.tex``, ``.csv``), the trials
+            (``trials.csv``, ``.parquet``), ``claims.csv``, the figure (``curve.svg``,
+            ``.png``), ``report.html``, ``ledger.json``, ``ledger.md``,
+            ``checklist.md``.
         run_id: The study's parent run.
     """
 
     table: Table
     result: StudyResult
+    verdicts: tuple[Verdict, ...]
+    manifest: Manifest
     folder: Path
     files: dict[str, Path]
     run_id: str
+
+    @property
+    def claims(self) -> list[JudgedClaim]:
+        """The verdicts with the place they belong to."""
+        return judged(self.manifest, self.verdicts)
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """All reports of a store, and their claims beside each other.
+
+    Attributes:
+        reports: Written, by study, modality and scale.
+        claims: Of all of them.
+        files: ``scorecard.md``, ``scorecard.csv``, ``scorecard.html``.
+    """
+
+    reports: tuple[Report, ...]
+    claims: tuple[JudgedClaim, ...]
+    files: dict[str, Path]
 
 
 def build_report(
@@ -66,39 +113,132 @@ def build_report(
         ConfigError: The store has no such run; says which ones it has.
     """
     client = open_store(tracking_uri)
-    manifest, run_id = find_manifest(client, study, modality, scale, request_id)
+    planned = find_manifest(client, study, modality, scale, request_id)
+    return _build(client, planned, folder, tracking_uri, attach=attach)
+
+
+def build_all(
+    *,
+    tracking_uri: str,
+    folder: Path,
+    modality: str | None = None,
+    scale: str | None = None,
+    attach: bool = True,
+    on_report: Callable[[Report], None] = lambda report: None,
+) -> Scorecard:
+    """Write the report of every study of the store, and the scorecard.
+
+    Args:
+        tracking_uri: Of an existing MLflow store.
+        folder: Gets one folder per report, and the scorecard.
+        modality: Only this one.
+        scale: Only this one.
+        attach: As for :func:`build_report`.
+        on_report: Called after each.
+
+    Raises:
+        ConfigError: The store has no study run.
+    """
+    client = open_store(tracking_uri)
+    reports = []
+    for planned in all_manifests(client, modality, scale):
+        place = folder / place_name(planned.manifest)
+        report = _build(client, planned, place, tracking_uri, attach=attach)
+        on_report(report)
+        reports.append(report)
+    claims = [claim for report in reports for claim in report.claims]
+    names = [report.folder.name for report in reports]
+    contents: Contents = {
+        "scorecard.md": scorecard_markdown(claims),
+        "scorecard.csv": scorecard_csv(claims),
+        "scorecard.html": scorecard_html(
+            claims, {name: f"{name}/report.html" for name in names}
+        ),
+    }
+    return Scorecard(tuple(reports), tuple(claims), _write(contents, folder))
+
+
+def place_name(manifest: Manifest) -> str:
+    """Folder of a report: ``layer_averaging-vision-laptop``."""
+    return f"{manifest.study['name']}-{manifest.modality}-{manifest.scale}"
+
+
+def judged(manifest: Manifest, verdicts: tuple[Verdict, ...]) -> list[JudgedClaim]:
+    """Verdicts with study, modality and scale."""
+    name = manifest.study["name"]
+    return [JudgedClaim(name, manifest.modality, manifest.scale, v) for v in verdicts]
+
+
+def _build(
+    client: MlflowClient,
+    planned: PlannedStudy,
+    folder: Path,
+    tracking_uri: str,
+    *,
+    attach: bool,
+) -> Report:
+    manifest = planned.manifest
     frame = trial_frame(client, manifest)
     result = study_result(frame, manifest)
-    table = build_table(result, manifest)
-    figure = figure_data(result, manifest)
-    page = render_page(
-        table=table,
+    content = Content(
+        table=build_table(result, manifest),
         result=result,
         manifest=manifest,
         frame=frame,
-        figure=figure,
-        environment=read_environment(client, frame),
+        figure=figure_data(result, manifest),
+        verdicts=study_verdicts(result, manifest),
+        curves=read_curves(client, frame, manifest),
+        ledger=build_ledger(client, frame, manifest),
         tracking_uri=tracking_uri,
+        experiment_id=planned.experiment_id,
     )
-    contents: dict[str, str | bytes] = {
-        "table.md": to_markdown(table),
-        "table.tex": to_latex(table),
-        "table.csv": table_csv(result, manifest),
-        "trials.csv": trials_csv(frame),
-        "curve.svg": draw_svg(figure),
-        "curve.png": draw_png(figure),
-        "report.html": page,
-    }
-    files = _write(contents, folder)
+    files = _write(_contents(content), folder)
+    verdicts = tuple(content.verdicts)
     if attach:
-        for path in files.values():
-            client.log_artifact(run_id, str(path), ARTIFACT_FOLDER)
-        outcome = summary(result, manifest, paper_numbers(manifest))
-        client.set_tag(run_id, NOTE_TAG, study_note(manifest.study, outcome))
-    return Report(table, result, folder, files, run_id)
+        _attach(client, planned, files, result, verdicts)
+    return Report(
+        content.table, result, verdicts, manifest, folder, files, planned.run_id
+    )
 
 
-def _write(contents: dict[str, str | bytes], folder: Path) -> dict[str, Path]:
+def _contents(content: Content) -> Contents:
+    manifest, result, ledger = content.manifest, content.result, content.ledger
+    verdicts = tuple(content.verdicts)
+    items = checklist(ledger, result, manifest, verdicts)
+    claims = claims_markdown(verdicts)
+    return {
+        "table.md": to_markdown(content.table) + (f"\n{claims}" if claims else ""),
+        "table.tex": to_latex(content.table),
+        "table.csv": table_csv(result, manifest),
+        "trials.csv": trials_csv(content.frame),
+        "trials.parquet": trials_parquet(content.frame),
+        "claims.csv": scorecard_csv(judged(manifest, verdicts)),
+        "curve.svg": draw_svg(content.figure),
+        "curve.png": draw_png(content.figure),
+        "ledger.json": ledger_json(ledger),
+        "ledger.md": ledger_markdown(ledger),
+        "checklist.md": checklist_markdown(items, place_name(manifest)),
+        "report.html": render_page(content),
+    }
+
+
+def _attach(
+    client: MlflowClient,
+    planned: PlannedStudy,
+    files: Mapping[str, Path],
+    result: StudyResult,
+    verdicts: tuple[Verdict, ...],
+) -> None:
+    """The files as artifacts, the outcome in the description."""
+    manifest = planned.manifest
+    for path in files.values():
+        client.log_artifact(planned.run_id, str(path), ARTIFACT_FOLDER)
+    sentences = summary(result, manifest, paper_numbers(manifest))
+    outcome = f"{sentences} {outcome_sentence(verdicts)}".strip()
+    client.set_tag(planned.run_id, NOTE_TAG, study_note(manifest.study, outcome))
+
+
+def _write(contents: Contents, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / name for name in contents}
     for name, content in contents.items():

@@ -1,14 +1,22 @@
-"""The sentences around a table: what the numbers are, and what they say, no verdict."""
+"""The sentences around a table: what the numbers are, and what they say.
+
+Verdicts on claims are not among them, see :mod:`reports.verdicts`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
-from ablations.record import Manifest
-from reports.paper import PaperNumbers, paper_place, scales_with_depth
-from reports.statistics import ArmResult, Estimate, StudyResult
-from reports.wording import plus_minus
+import numpy as np
+
+from ablations.record import Manifest, Status
+from reports.inference import MIN_PAIRS
+from reports.paper import PaperNumbers, paper_goodness, paper_place, scales_with_depth
+from reports.ranks import best_arm, rank_correlation
+from reports.statistics import RESAMPLING_SEED, ArmResult, Estimate, StudyResult
+from reports.wording import plus_minus, signed
 
 VARIED = "initial weights, data order, masks, augmentation and the labelled subset"
 
@@ -31,6 +39,8 @@ def caption(result: StudyResult, manifest: Manifest, paper: PaperNumbers | None)
             "seed by seed, ± its own 95 % t interval, not corrected for the number of "
             "arms"
         )
+    if result.baseline:
+        sentences += _about_tests(result)
     if any(arm.num_collapsed for arm in result.arms):
         sentences.append("Collapsed trials count with the value they reached")
     if paper:
@@ -50,6 +60,7 @@ def summary(result: StudyResult, manifest: Manifest, paper: PaperNumbers | None)
     if paper and paper.values:
         axis = manifest.study.get("axis")
         sentences.append(_paper_extreme(paper, axis["label"] if axis else None))
+        sentences += _agreement(result, manifest)
     return " ".join(sentences)
 
 
@@ -68,6 +79,25 @@ def _about_paper(manifest: Manifest, paper: PaperNumbers) -> list[str]:
     return sentences
 
 
+def _about_tests(result: StudyResult) -> list[str]:
+    compared = [arm for arm in result.arms if arm.p is not None and arm.difference]
+    if result.has_tests:
+        plural = "s" if len(compared) > 1 else ""
+        return [
+            "p (Holm): exact two-sided sign-flip test of the differences, "
+            f"Holm-adjusted over the {len(compared)} arm{plural} compared, reference "
+            "arms left out"
+        ]
+    pairs = max((arm.difference.n for arm in compared if arm.difference), default=0)
+    if pairs == 0:
+        return []
+    return [
+        f"No p is shown: with {pairs} pair{'s' if pairs > 1 else ''} the smallest "
+        f"two-sided sign-flip p is {2 / 2**pairs if pairs > 1 else 1:.3g}, and one "
+        f"below 0.05 needs {MIN_PAIRS}"
+    ]
+
+
 def _sample_size(result: StudyResult) -> str:
     counts = sorted({len(arm.values) for arm in result.arms})
     if len(counts) == 1:
@@ -80,8 +110,12 @@ def _progress(result: StudyResult) -> str:
     counts = Counter(statuses)
     if counts["finished"] == len(statuses):
         return f"All {len(statuses)} trials finished."
-    order = ("finished", "collapsed", "failed", "unfinished", "missing")
-    listed = [f"{counts[status]} {status}" for status in order if counts[status]]
+    order = [*get_args(Status), "unfinished", "missing"]
+    listed = [
+        f"{counts[status]} {status.replace('_', ' ')}"
+        for status in order
+        if counts[status]
+    ]
     return f"Of {len(statuses)} trials: {', '.join(listed)}."
 
 
@@ -124,3 +158,38 @@ def _paper_extreme(paper: PaperNumbers, axis_label: str | None) -> str:
         f"The paper's {word} value is {paper.text(paper.values[key])} at {label} "
         f"({paper.source} from {paper.where})."
     )
+
+
+def _agreement(result: StudyResult, manifest: Manifest) -> list[str]:
+    """How our order of the arms agrees with the paper's, and our best arm."""
+    goodness = {
+        arm.label: {seed: result.sign * v for seed, v in arm.values.items()}
+        for arm in result.arms
+        if not arm.is_reference and arm.values
+    }
+    paper = paper_goodness(manifest)
+    generator = np.random.default_rng(RESAMPLING_SEED)
+    found = rank_correlation(goodness, paper, generator)
+    sentences = []
+    if found is not None:
+        ends = "one seed gives no interval"
+        if found.interval is not None:
+            low, high = signed(found.interval.low), signed(found.interval.high)
+            ends = f"95 % interval [{low}, {high}] over resampled seeds"
+        seeds = "1 common seed" if found.n == 1 else f"{found.n} common seeds"
+        sentences.append(
+            f"Kendall's tau-b between our order and the paper's is {signed(found.tau)} "
+            f"({ends}; {found.num_arms} arms, {seeds})."
+        )
+    best = best_arm(goodness, paper)
+    if best is None:
+        return sentences
+    if best.ours == best.theirs:
+        return [*sentences, f"Both have their best arm at {best.ours}."]
+    places = "1 place" if best.distance == 1 else f"{best.distance} places"
+    close = {True: "not clear of 0", False: "clear of 0", None: "without an interval"}
+    return [
+        *sentences,
+        f"The paper's best of these arms, {best.theirs}, is {places} below the top "
+        f"here; the paired difference to {best.ours} is {close[best.is_close]}.",
+    ]

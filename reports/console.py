@@ -57,13 +57,20 @@ def _grid(table: Table, width: int) -> RichTable:
     )
     rows = [_short_texts(table, row) for row in table.rows]
     columns = [column for column in table.columns if column.key != "paper_arm"]
-    longest = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
-    fits = sum(longest) + GAP * (len(longest) - 1) <= width
-    for column, length in zip(columns, longest, strict=True):
+    titles = [SHORT_TITLES.get(column.key, column.title) for column in columns]
+    longest = [
+        max(map(len, (*title.split(), *texts)))
+        for title, texts in zip(titles, zip(*rows, strict=True), strict=True)
+    ]
+    natural = [max(pair) for pair in zip(longest, map(len, titles), strict=True)]
+    gaps = GAP * (len(titles) - 1)
+    fits, is_tight = sum(longest) + gaps <= width, sum(natural) + gaps > width
+    for column, title, length in zip(columns, titles, longest, strict=True):
         grid.add_column(
-            Text(SHORT_TITLES.get(column.key, column.title)),
+            Text(title),
             justify="right" if column.is_number else "left",
             min_width=length if fits else None,
+            max_width=length if fits and is_tight else None,  # titles wrap first
             overflow="fold",
         )
     for before, row, texts in zip([None, *table.rows], table.rows, rows, strict=False):

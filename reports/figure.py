@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from matplotlib import rc_context
@@ -96,7 +97,7 @@ def _draw_curve(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     axes.plot(positions, means, color=colour, marker=marker, markersize=5, zorder=3)
     for point in panel.points:
         _draw_interval(axes, point, colour, is_row=False)
-        _draw_seeds(axes, point, colour, is_row=False)
+    _draw_seeds(axes, panel.points, colour, is_row=False)
     axes.set_xticks(positions, [point.label for point in panel.points])
     axes.set_xlabel(panel.position_label)
     axes.set_ylabel(textwrap.fill(panel.value_label, LABEL_WIDTH))
@@ -113,7 +114,7 @@ def _draw_rows(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
         if point.mean is not None:
             axes.plot(point.mean, point.position, color=colour, marker=marker, zorder=3)
         _draw_interval(axes, point, colour, is_row=True)
-        _draw_seeds(axes, point, colour, is_row=True)
+    _draw_seeds(axes, panel.points, colour, is_row=True)
     positions = [point.position for point in panel.points]
     axes.set_yticks(positions, [point.label for point in panel.points])
     axes.set_xlabel(textwrap.fill(panel.value_label, LABEL_WIDTH + 10))
@@ -141,25 +142,31 @@ def _draw_interval(axes: Axes, point: Point, colour: str, *, is_row: bool) -> No
     )
 
 
-def _draw_seeds(axes: Axes, point: Point, colour: str, *, is_row: bool) -> None:
-    """Small dots beside the bar; a collapsed trial's is a cross."""
-    plain = list(point.seeds)
-    for value in point.collapsed:
-        plain.remove(value)
+def _draw_seeds(
+    axes: Axes, points: Sequence[Point], colour: str, *, is_row: bool
+) -> None:
+    """Small dots beside the bars; a collapsed trial's is a cross."""
+    plain: list[tuple[float, float]] = []
+    collapsed: list[tuple[float, float]] = []
+    for point in points:
+        alive = list(point.seeds)
+        for value in point.collapsed:
+            alive.remove(value)
+        plain += [(point.position, value) for value in alive]
+        collapsed += [(point.position, value) for value in point.collapsed]
     beside = (0.0, -7.0) if is_row else (7.0, 0.0)
-    for values, marker in ((plain, "o"), (point.collapsed, "x")):
-        for value in values:
-            where = (value, point.position) if is_row else (point.position, value)
+    whole = axes.get_figure(root=True)
+    for places, marker in ((plain, "o"), (collapsed, "x")):
+        if places:
+            across, along = zip(*places, strict=True)
             axes.scatter(
-                *where,
+                *((along, across) if is_row else (across, along)),
                 s=9.0 if marker == "o" else 26.0,
                 color=colour,
                 alpha=0.6,
                 marker=marker,
                 linewidths=0 if marker == "o" else 1.2,
-                transform=offset_copy(
-                    axes.transData, axes.get_figure(root=True), *beside, units="points"
-                ),
+                transform=offset_copy(axes.transData, whole, *beside, units="points"),
                 zorder=4,
             )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from ablations.record import Manifest
+from reports.inference import Interval
 from reports.paper import paper_numbers
 from reports.statistics import Estimate, StudyResult
 from reports.store import METRIC_PREFIXES
@@ -15,6 +18,7 @@ from reports.table import Row, Table
 from reports.wording import trouble
 
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
+NAN = math.nan
 TRIAL_COLUMNS = ["arm", "seed", "key", "status", "reason", "notes"]
 
 
@@ -44,7 +48,9 @@ def escape_markdown(text: str) -> str:
 def table_csv(result: StudyResult, manifest: Manifest) -> str:
     """One row per arm, every number unrounded in a column of its own.
 
-    Intervals are the 95 % Student-t intervals of the means; empty where there is none.
+    ``low`` and ``high`` end the 95 % Student-t intervals of the means,
+    ``bootstrap_low`` and ``bootstrap_high`` those by bootstrap, which are too short for
+    few seeds (:mod:`reports.inference`); empty where there is none.
     """
     paper = paper_numbers(manifest)
     planned = {arm.label: arm for arm in manifest.arms}
@@ -60,7 +66,10 @@ def table_csv(result: StudyResult, manifest: Manifest) -> str:
                 "num_seeds_planned": len(arm.seeds),
                 "num_collapsed": arm.num_collapsed,
                 **_estimate_columns("", arm.mean),
+                **_bootstrap_columns("", arm.bootstrap),
                 **_estimate_columns("difference_", arm.difference),
+                **_bootstrap_columns("difference_", arm.difference_bootstrap),
+                "difference_p_holm": arm.p,
                 **_estimate_columns("gain_", arm.gain),
                 "paper_metric": paper.metric if paper else None,
                 "paper_value": number.get("value"),
@@ -71,11 +80,23 @@ def table_csv(result: StudyResult, manifest: Manifest) -> str:
             }
         )
     # As objects: an axis of whole numbers stays one beside arms without a value.
-    return _csv(pd.DataFrame(rows, dtype=object))
+    return csv_text(pd.DataFrame(rows, dtype=object))
 
 
 def trials_csv(frame: pd.DataFrame) -> str:
-    """Tidy: one row per trial and metric; a trial without metrics has one row.
+    """:func:`tidy_trials` as text."""
+    return csv_text(tidy_trials(frame))
+
+
+def trials_parquet(frame: pd.DataFrame) -> bytes:
+    """:func:`tidy_trials` with its types; pyarrow comes with MLflow."""
+    buffer = io.BytesIO()
+    tidy_trials(frame).to_parquet(buffer, engine="pyarrow", index=False)
+    return buffer.getvalue()
+
+
+def tidy_trials(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per trial and metric; a trial without metrics has one row.
 
     Args:
         frame: As from :func:`reports.store.trial_frame`.
@@ -87,10 +108,15 @@ def trials_csv(frame: pd.DataFrame) -> str:
         end = {name: trial[name] for name in ("run_id", "experiment_id")}
         logged = [name for name in names if not pd.isna(trial[name])]
         rows += [
-            {**start, "metric": name, "value": trial[name] if name else None, **end}
+            {**start, "metric": name, "value": trial[name] if name else NAN, **end}
             for name in logged or [""]
         ]
-    return _csv(pd.DataFrame(rows))
+    return pd.DataFrame(rows).astype({"value": float})
+
+
+def rows_csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """Rows as CSV; without any, the head alone."""
+    return csv_text(pd.DataFrame(rows, columns=list(columns), dtype=object))
 
 
 def _markdown_cells(row: Row) -> list[str]:
@@ -109,6 +135,15 @@ def _estimate_columns(prefix: str, value: Estimate | None) -> Mapping[str, objec
     }
 
 
-def _csv(frame: pd.DataFrame) -> str:
+def _bootstrap_columns(prefix: str, value: Interval | None) -> Mapping[str, object]:
+    return {
+        f"{prefix}bootstrap_low": value.low if value else None,
+        f"{prefix}bootstrap_high": value.high if value else None,
+        f"{prefix}bootstrap_method": value.method if value else None,
+    }
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV, the same on every system."""
     text: str = frame.to_csv(index=False, lineterminator="\n")
     return text

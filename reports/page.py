@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ablations.record import Manifest
+from ablations.record import Manifest, ManifestArm
 from reports.caption import summary
+from reports.claims_view import HEAD as CLAIMS_HEAD
+from reports.claims_view import LEGEND, claim_cells
 from reports.curve import FigureData, Panel
+from reports.curves import METRICS, Curves
 from reports.figure import INK, OURS, PAPER, QUIET, Which, draw_svg
+from reports.ledger import Ledger, facts
+from reports.links import (
+    run_address,
+    study_filter,
+    study_fragment,
+    train_command,
+    web_address,
+)
 from reports.paper import paper_numbers
+from reports.sparklines import draw_curves, line_style
 from reports.statistics import StudyResult
 from reports.table import Table
+from reports.templating import render
+from reports.verdicts import Verdict
 
 PAGE_COLOURS = {
     "#ffffff": "none",
@@ -29,71 +42,83 @@ PAGE_COLOURS = {
     PAPER: "var(--theirs)",
 }
 """What the page's style sheet decides, for light and dark."""
-TRAINING_SECONDS = "cost/training_seconds"
+THRESHOLDS = {
+    "target/std": "min_target_std",
+    "prediction/std": "min_prediction_std",
+}
+"""Where a configuration's ``health`` keeps the least healthy value of a metric."""
 
 
-def render_page(
-    *,
-    table: Table,
-    result: StudyResult,
-    manifest: Manifest,
-    frame: pd.DataFrame,
-    figure: FigureData,
-    environment: Mapping[str, str],
-    tracking_uri: str,
-) -> str:
-    """The page; its text depends on the store's contents alone, not on the time.
+@dataclass(frozen=True)
+class Content:
+    """Everything a page shows.
 
-    Args:
+    Attributes:
         table: As printed.
         result: The numbers behind it.
         manifest: The planned study.
         frame: Its trials.
         figure: Drawn into the page, one drawing per panel, so that a phone stacks them.
-        environment: Where a trial ran; may be empty.
+        verdicts: On the study's claims.
+        curves: Over training.
+        ledger: Counts, costs, environments.
         tracking_uri: Links lead to it when it is a web address.
+        experiment_id: Of the study.
     """
+
+    table: Table
+    result: StudyResult
+    manifest: Manifest
+    frame: pd.DataFrame
+    figure: FigureData
+    verdicts: Sequence[Verdict]
+    curves: Curves
+    ledger: Ledger
+    tracking_uri: str
+    experiment_id: str
+
+
+def render_page(content: Content) -> str:
+    """The page; its text depends on the store's contents alone, not on the time."""
+    manifest, result = content.manifest, content.result
     paper = paper_numbers(manifest)
-    panels: list[tuple[Which, Panel]] = [("ours", figure.ours)]
-    if figure.paper:
-        panels.append(("paper", figure.paper))
-    templates = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = templates.get_template("report.html")
-    return (
-        template.render(
-            table=table,
-            study=manifest.study,
-            manifest=manifest,
-            metric=result.metric,
-            summary=summary(result, manifest, paper),
-            panels=[
-                (inline_svg(draw_svg(figure, name), name), panel.title)
-                for name, panel in panels
-            ],
-            paper=paper,
-            troubles=[
-                (arm.label, seed)
-                for arm in result.arms
-                for seed in arm.seeds
-                if seed.status != "finished" or seed.value is None
-            ],
-            is_curve=figure.is_curve,
-            trials=_trials(frame, result, tracking_uri),
-            differences=[
-                (path, as_text(ours), as_text(theirs))
-                for path, ours, theirs in manifest.paper_diff
-            ],
-            base=json.dumps(manifest.base, indent=2, ensure_ascii=False),
-            facts=_facts(manifest, frame),
-            environment=environment,
-        )
-        + "\n"
+    return render(
+        "report.html",
+        table=content.table,
+        anchors={arm.label: f"runs-{i}" for i, arm in enumerate(manifest.arms)},
+        study=manifest.study,
+        manifest=manifest,
+        metric=result.metric,
+        summary=summary(result, manifest, paper),
+        panels=_panels(content.figure),
+        paper=paper,
+        claims_head=CLAIMS_HEAD,
+        claims_legend=LEGEND,
+        claims=[(one.verdict, claim_cells(one)) for one in content.verdicts],
+        troubles=[
+            (arm.label, seed)
+            for arm in result.arms
+            for seed in arm.seeds
+            if seed.status != "finished" or seed.value is None
+        ],
+        is_curve=content.figure.is_curve,
+        training=_training(content),
+        curves=content.curves,
+        legend=[
+            (arm.label, line_style(i))
+            for i, arm in enumerate(manifest.arms)
+            if arm.label in {curve.arm for curve in content.curves.curves}
+        ],
+        arms=_arms(content),
+        num_trials=len(content.frame),
+        mlflow=_mlflow(content),
+        differences=[
+            (path, as_text(ours), as_text(theirs))
+            for path, ours, theirs in manifest.paper_diff
+        ],
+        base=json.dumps(manifest.base, indent=2, ensure_ascii=False),
+        facts=[*facts(content.ledger), *_more_facts(content)],
+        environments=content.ledger["environments"],
     )
 
 
@@ -115,57 +140,88 @@ def inline_svg(document: str, prefix: str) -> Markup:
     return Markup(svg)
 
 
-def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """Where MLflow shows a run; None for a store without a web address.
-
-    A user name and password in the address are left out.
-    """
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https") or not run_id:
-        return None
-    host = parts.netloc.rpartition("@")[2]
-    path = parts.path.rstrip("/") + "/"
-    place = f"/experiments/{experiment_id}/runs/{run_id}"
-    return urlunsplit((parts.scheme, host, path, "", place))
-
-
 def as_text(value: Any) -> str:
     """A setting as in YAML: ``true``, ``null``, ``0.001``, text without quotes."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _trials(
-    frame: pd.DataFrame, result: StudyResult, tracking_uri: str
-) -> list[dict[str, Any]]:
-    values = {
-        (arm.label, seed.seed): seed.value for arm in result.arms for seed in arm.seeds
-    }
-    rows: list[dict[str, Any]] = []
-    for trial in frame.to_dict("records"):
-        row = {str(name): value for name, value in trial.items()}
-        row["value"] = values[row["arm"], row["seed"]]
-        row["address"] = run_address(tracking_uri, row["experiment_id"], row["run_id"])
-        rows.append(row)
-    return rows
-
-
-def _facts(manifest: Manifest, frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """What a reader needs to trust or repeat the numbers."""
-    facts = [
-        ("Encoder", f"{manifest.depth} blocks, {manifest.num_parameters:,} parameters"),
-        ("Data digest", manifest.data_digest),
+def _panels(figure: FigureData) -> list[tuple[Markup, str]]:
+    panels: list[tuple[Which, Panel]] = [("ours", figure.ours)]
+    if figure.paper:
+        panels.append(("paper", figure.paper))
+    return [
+        (inline_svg(draw_svg(figure, name), name), panel.title)
+        for name, panel in panels
     ]
-    if manifest.assignments:
-        facts.append(("Set by hand", ", ".join(manifest.assignments)))
-    if TRAINING_SECONDS in frame and frame[TRAINING_SECONDS].notna().any():
-        seconds = frame[TRAINING_SECONDS]
-        facts.append(
-            (
-                "Training time",
-                f"{seconds.sum():,.0f} s over {seconds.notna().sum()} trials",
-            )
-        )
-    if (ended := int(frame["ended"].max())) > 0:
+
+
+def _training(content: Content) -> list[tuple[str, Markup]]:
+    """A drawing per metric that somebody logged."""
+    health = content.manifest.base.get("health", {})
+    arms = [arm.label for arm in content.manifest.arms]
+    return [
+        (metric, draw_curves(found, arms, health.get(THRESHOLDS.get(metric))))
+        for metric in METRICS
+        if (found := content.curves.of(metric))
+    ]
+
+
+def _arms(content: Content) -> list[dict[str, Any]]:
+    """Every arm with its overrides and trials."""
+    values = {
+        (arm.label, seed.seed): seed.value
+        for arm in content.result.arms
+        for seed in arm.seeds
+    }
+    rows = dict(list(content.frame.groupby("arm", sort=False)))
+    return [
+        {
+            "label": arm.label,
+            "overrides": [(path, as_text(v)) for path, v in arm.settings.items()],
+            "trials": [
+                _trial({str(k): v for k, v in row.items()}, arm, content, values)
+                for row in rows[arm.label].to_dict("records")
+            ]
+            if arm.label in rows
+            else [],
+        }
+        for arm in content.manifest.arms
+    ]
+
+
+def _trial(
+    row: dict[str, Any],
+    arm: ManifestArm,
+    content: Content,
+    values: dict[tuple[str, int], float | None],
+) -> dict[str, Any]:
+    return {
+        **row,
+        "value": values[row["arm"], row["seed"]],
+        "address": run_address(
+            content.tracking_uri, row["experiment_id"], row["run_id"]
+        ),
+        "command": train_command(content.manifest, arm, row["seed"]),
+    }
+
+
+def _mlflow(content: Content) -> dict[str, str | None]:
+    """Where the study's runs are in MLflow's own pages."""
+    name = content.manifest.study["name"]
+    logged = content.frame.loc[content.frame["experiment_id"] != "", "experiment_id"]
+    fragment = study_fragment(name, set(logged) or {content.experiment_id})
+    return {
+        "address": web_address(content.tracking_uri, fragment),
+        "fragment": f"#{fragment}",
+        "filter": study_filter(name),
+    }
+
+
+def _more_facts(content: Content) -> list[tuple[str, str]]:
+    found = []
+    if content.manifest.assignments:
+        found.append(("Set by hand", ", ".join(content.manifest.assignments)))
+    if (ended := int(content.frame["ended"].max())) > 0:
         when = datetime.fromtimestamp(ended / 1_000, UTC)
-        facts.append(("Last trial ended", f"{when:%Y-%m-%d %H:%M} UTC"))
-    return facts
+        found.append(("Last trial ended", f"{when:%Y-%m-%d %H:%M} UTC"))
+    return found

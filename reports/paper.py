@@ -81,6 +81,19 @@ def paper_numbers(manifest: Manifest) -> PaperNumbers | None:
     )
 
 
+def paper_goodness(manifest: Manifest) -> dict[str, float]:
+    """The paper's number beside each of our own arms that has one, higher is better."""
+    paper = paper_numbers(manifest)
+    if paper is None:
+        return {}
+    sign = 1.0 if paper.higher_is_better else -1.0
+    return {
+        arm.label: sign * float(arm.paper["value"])
+        for arm in manifest.arms
+        if arm.paper is not None and not arm.is_reference
+    }
+
+
 def paper_place(manifest: Manifest) -> str:
     """``Figure 2 of arXiv 2202.03555v3``; empty for a study of one's own."""
     paper = manifest.study.get("paper")
@@ -90,7 +103,7 @@ def paper_place(manifest: Manifest) -> str:
 def scales_with_depth(manifest: Manifest) -> bool:
     """Whether the axis is given as shares of the encoder's depth."""
     axis = manifest.study.get("axis")
-    return axis is not None and isinstance(axis["values"], dict)
+    return axis is not None and "fraction_of_depth" in axis["values"]
 
 
 def most_decimals(numbers: Iterable[float]) -> int:

@@ -9,19 +9,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from dataclasses import dataclass, replace
+from statistics import fmean
 
+import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
 
-from ablations.metrics import METRICS, Metric
-from ablations.record import Manifest
+from ablations.metrics import Metric, manifest_metric
+from ablations.record import DONE, Manifest
+from reports.inference import (
+    CONFIDENCE,
+    MIN_PAIRS,
+    Interval,
+    bootstrap_interval,
+    half_width,
+    holm,
+    paired_differences,
+    sign_flip_p,
+)
 
-CONFIDENCE = 0.95
 UNTRAINED = "untrained"
-COUNTED = ("finished", "collapsed")
+COUNTED = DONE
 """A collapsed trial is a result: leaving it out would flatter the arm."""
+RESAMPLING_SEED = 20_220_207
+"""Of every resampling, so that a report depends on the store alone."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,10 @@ class ArmResult:
         difference: To the baseline arm over the common seeds; None for the baseline
             itself and where there is no common seed.
         gain: To the untrained arm, likewise.
+        bootstrap: Interval of the mean, beside the t interval.
+        difference_bootstrap: Interval of the difference, likewise.
+        p: Exact sign-flip p of the difference, Holm-adjusted over the study's own arms;
+            None where nothing is compared or the arm is a reference.
     """
 
     label: str
@@ -86,6 +101,9 @@ class ArmResult:
     mean: Estimate | None
     difference: Estimate | None
     gain: Estimate | None
+    bootstrap: Interval | None = None
+    difference_bootstrap: Interval | None = None
+    p: float | None = None
 
     @property
     def values(self) -> dict[int, float]:
@@ -95,7 +113,11 @@ class ArmResult:
     @property
     def num_collapsed(self) -> int:
         """Seeds that collapsed."""
-        return sum(seed.status == "collapsed" for seed in self.seeds)
+        return self.num("collapsed")
+
+    def num(self, *statuses: str) -> int:
+        """Seeds of these statuses."""
+        return sum(seed.status in statuses for seed in self.seeds)
 
 
 @dataclass(frozen=True)
@@ -115,6 +137,23 @@ class StudyResult:
     untrained: str | None
     arms: tuple[ArmResult, ...]
 
+    @property
+    def has_tests(self) -> bool:
+        """Whether an arm has pairs enough for a p below 0.05 to exist."""
+        return any(
+            arm.p is not None and arm.difference and arm.difference.n >= MIN_PAIRS
+            for arm in self.arms
+        )
+
+    @property
+    def sign(self) -> float:
+        """Times a difference: positive is better."""
+        return 1.0 if self.metric.higher_is_better else -1.0
+
+    def arm(self, label: str) -> ArmResult | None:
+        """The arm of this name."""
+        return next((arm for arm in self.arms if arm.label == label), None)
+
 
 def study_result(frame: pd.DataFrame, manifest: Manifest) -> StudyResult:
     """Every statistic of a study.
@@ -123,9 +162,10 @@ def study_result(frame: pd.DataFrame, manifest: Manifest) -> StudyResult:
         frame: As from :func:`reports.store.trial_frame`.
         manifest: The planned study.
     """
-    metric = METRICS[manifest.modality][manifest.metric]
+    metric = manifest_metric(manifest)
+    rows = dict(list(frame.groupby("arm", sort=False)))
     seeds = {
-        arm.label: seed_results(frame[frame["arm"] == arm.label], metric)
+        arm.label: seed_results(rows.get(arm.label, frame.head(0)), metric)
         for arm in manifest.arms
     }
     baseline = manifest.study.get("baseline")
@@ -149,7 +189,33 @@ def study_result(frame: pd.DataFrame, manifest: Manifest) -> StudyResult:
         )
         for arm in manifest.arms
     )
-    return StudyResult(metric, baseline, untrained, arms)
+    baseline_values = _values(seeds[baseline]) if baseline else {}
+    return StudyResult(metric, baseline, untrained, _tested(arms, baseline_values))
+
+
+def _tested(
+    arms: tuple[ArmResult, ...], baseline: Mapping[int, float]
+) -> tuple[ArmResult, ...]:
+    """The arms with bootstrap intervals and adjusted p."""
+    done = []
+    p_values: dict[str, float] = {}
+    for number, arm in enumerate(arms):
+        generator = np.random.default_rng([RESAMPLING_SEED, number])
+        differences = (
+            paired_differences(arm.values, baseline) if arm.difference else np.empty(0)
+        )
+        p = sign_flip_p(differences, generator)
+        if p is not None and not arm.is_reference:
+            p_values[arm.label] = p
+        done.append(
+            replace(
+                arm,
+                bootstrap=bootstrap_interval(list(arm.values.values()), generator),
+                difference_bootstrap=bootstrap_interval(differences, generator),
+            )
+        )
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    return tuple(replace(arm, p=adjusted.get(arm.label)) for arm in done)
 
 
 def seed_results(rows: pd.DataFrame, metric: Metric) -> tuple[SeedResult, ...]:
@@ -174,18 +240,14 @@ def estimate(values: Iterable[float]) -> Estimate | None:
     if n == 0:
         return None
     mean = fmean(numbers)
-    if n == 1:
-        return Estimate(mean, None, 1)
-    quantile = float(student_t.ppf(0.5 + CONFIDENCE / 2, n - 1))
-    return Estimate(mean, quantile * stdev(numbers) / math.sqrt(n), n)
+    return Estimate(mean, half_width(numbers, CONFIDENCE) if n > 1 else None, n)
 
 
 def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float]
 ) -> Estimate | None:
     """Mean of ``values - baseline`` over the seeds both have; None without any."""
-    common = sorted(values.keys() & baseline.keys())
-    return estimate(values[seed] - baseline[seed] for seed in common)
+    return estimate(paired_differences(values, baseline).tolist())
 
 
 def _values(seeds: Iterable[SeedResult]) -> dict[int, float]:

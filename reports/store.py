@@ -6,10 +6,13 @@ artifact of a trial is opened for a table.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +22,18 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from ablations.record import (
+    DONE,
     KEY_TAG,
-    MANIFEST_ARTIFACT,
-    MODALITY_TAG,
     NOTES_TAG,
     OPENED_TAG,
     REASON_TAG,
     RECORD_ARTIFACT,
-    REQUEST_TAG,
-    ROLE_TAG,
-    SCALE_TAG,
     STATUS_TAG,
     Manifest,
     Record,
     is_done,
     study_tag,
 )
-from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
 
 PAGE_SIZE = 1_000
@@ -44,8 +42,37 @@ PAGE_SIZE = 1_000
 METRIC_PREFIXES = ("eval/", "cost/")
 """Final metrics; the others are curves over training."""
 
-Location = tuple[str, str, str]
-"""Study, modality, scale."""
+SOURCE_TAGS = {
+    "commit": "mlflow.source.git.commit",
+    "dirty": "d2v.git.dirty",
+    "command": "mlflow.source.name",
+}
+"""Where a trial comes from: column and tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """What a report needs of a run: not its settings, of which there are dozens.
+
+    Attributes:
+        run_id: The run.
+        experiment_id: Its experiment.
+        status: MLflow's own.
+        started: Milliseconds since 1970.
+        ended: Likewise; 0 when unknown.
+        tags: All of them.
+        metrics: Last values.
+        data_digest: Of its data set; empty when unknown.
+    """
+
+    run_id: str
+    experiment_id: str
+    status: str
+    started: int
+    ended: int
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    data_digest: str
 
 
 def open_store(tracking_uri: str) -> MlflowClient:
@@ -69,41 +96,6 @@ def open_store(tracking_uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=tracking_uri)
 
 
-def find_manifest(
-    client: MlflowClient,
-    study: str,
-    modality: str,
-    scale: str,
-    request_id: str | None = None,
-) -> tuple[Manifest, str]:
-    """The plan of a study and the id of its parent run.
-
-    Where several requests answer to the same study, modality and scale (they differ in
-    ``--set``), the one run last is taken, or the one with ``request_id``.
-
-    Raises:
-        ConfigError: The store has no such study run; says which ones it has.
-    """
-    names = _experiment_names(client)
-    parents: dict[Location, list[Run]] = {}
-    for run in _search(client, names, f"tags.`{ROLE_TAG}` = 'study'"):
-        tags = run.data.tags
-        if request_id not in (None, tags.get(REQUEST_TAG)):
-            continue
-        place = (
-            names[run.info.experiment_id],
-            tags.get(MODALITY_TAG, ""),
-            tags.get(SCALE_TAG, ""),
-        )
-        parents.setdefault(place, []).append(run)
-    wanted = (study, modality, scale)
-    for run in sorted(parents.get(wanted, []), key=_age, reverse=True):
-        text = _read_artifact(client, run.info.run_id, MANIFEST_ARTIFACT)
-        if text is not None:
-            return Manifest.model_validate_json(text), run.info.run_id
-    raise ConfigError([_unknown_study(wanted, parents)])
-
-
 def trial_frame(client: MlflowClient, manifest: Manifest) -> pd.DataFrame:
     """One row per planned cell, whether or not its trial exists.
 
@@ -112,23 +104,26 @@ def trial_frame(client: MlflowClient, manifest: Manifest) -> pd.DataFrame:
         manifest: The planned study; its cells are the rows, in order.
 
     Returns:
-        Columns ``arm``, ``seed``, ``key``, ``status`` (``finished``, ``collapsed``,
-        ``failed``, ``unfinished`` or ``missing``), ``reason``, ``notes``, ``run_id``,
-        ``experiment_id``, ``ended`` (milliseconds since 1970, 0 when unknown), then one
-        column per logged ``eval/`` and ``cost/`` metric, NaN where there is none.
+        Columns ``arm``, ``seed``, ``key``, ``num_runs`` (of that key, failed tries
+        among them), ``status`` (as in :data:`ablations.record.Status`, ``unfinished``
+        or ``missing``), ``reason``, ``notes``, ``run_id``, ``experiment_id``, ``ended``
+        (milliseconds since 1970, 0 when unknown), ``commit``, ``dirty``, ``command``,
+        ``data_digest``, then one column per logged ``eval/`` and ``cost/`` metric, NaN
+        where there is none.
     """
-    names = _experiment_names(client)
     tag = study_tag(manifest.study["name"])
-    runs = best_runs(_search(client, names, f"tags.`{tag}` LIKE '%'"))
+    logged = list(search(client, experiment_names(client), f"tags.`{tag}` LIKE '%'"))
+    runs, attempts = best_runs(logged), Counter(run.tags.get(KEY_TAG) for run in logged)
     found = [runs.get(cell.key) for cell in manifest.cells]
     metrics = sorted(
-        {name for run in found if run for name in run.data.metrics if _is_final(name)}
+        {name for run in found if run for name in run.metrics if _is_final(name)}
     )
     rows = [
         {
             "arm": cell.arm,
             "seed": cell.seed,
             "key": cell.key,
+            "num_runs": attempts[cell.key],
             **_trial_row(run, metrics),
         }
         for cell, run in zip(manifest.cells, found, strict=True)
@@ -136,67 +131,76 @@ def trial_frame(client: MlflowClient, manifest: Manifest) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def best_runs(runs: Iterable[Run]) -> dict[str, Run]:
+def best_runs(runs: Iterable[StoredRun]) -> dict[str, StoredRun]:
     """One run per trial key: a done one before any other, then the latest."""
-    best: dict[str, Run] = {}
+    best: dict[str, StoredRun] = {}
     for run in runs:
-        key = run.data.tags.get(KEY_TAG)
+        key = run.tags.get(KEY_TAG)
         if key is not None and (key not in best or _rank(run) > _rank(best[key])):
             best[key] = run
     return best
 
 
+def read_record(client: MlflowClient, run_id: str) -> Record | None:
+    """The record of a trial, if it has one."""
+    text = read_artifact(client, run_id, RECORD_ARTIFACT)
+    return None if text is None else Record.model_validate_json(text)
+
+
 def read_environment(client: MlflowClient, frame: pd.DataFrame) -> Mapping[str, str]:
     """Versions and device as the study's first done trial recorded them, else empty."""
-    done = frame[frame["status"].isin(["finished", "collapsed"])]
-    for run_id in done["run_id"].head(1):
-        text = _read_artifact(client, run_id, RECORD_ARTIFACT)
-        if text is not None:
-            return Record.model_validate_json(text).environment
+    for run_id in frame[frame["status"].isin(DONE)]["run_id"].head(1):
+        record = read_record(client, run_id)
+        if record is not None:
+            return record.environment
     return {}
 
 
-def _trial_row(run: Run | None, metrics: Iterable[str]) -> dict[str, Any]:
+def _trial_row(run: StoredRun | None, metrics: Iterable[str]) -> dict[str, Any]:
     if run is None:
-        status, reason, logged = "missing", "not run yet", {}
-        place: dict[str, Any] = {"run_id": "", "experiment_id": "", "ended": 0}
-        notes = ""
-    else:
-        status, reason = _status(run)
-        logged, notes = run.data.metrics, run.data.tags.get(NOTES_TAG, "")
-        place = {
-            "run_id": run.info.run_id,
-            "experiment_id": run.info.experiment_id,
-            "ended": run.info.end_time or 0,
-        }
-    numbers = {name: logged.get(name, float("nan")) for name in metrics}
-    return {"status": status, "reason": reason, "notes": notes, **place, **numbers}
+        row: dict[str, Any] = {"status": "missing", "reason": "not run yet"}
+        row |= {"notes": "", "run_id": "", "experiment_id": "", "ended": 0}
+        row |= dict.fromkeys((*SOURCE_TAGS, "data_digest"), "")
+        return row | dict.fromkeys(metrics, float("nan"))
+    status, reason = _status(run)
+    return {
+        "status": status,
+        "reason": reason,
+        "notes": run.tags.get(NOTES_TAG, ""),
+        "run_id": run.run_id,
+        "experiment_id": run.experiment_id,
+        "ended": run.ended,
+        **{name: run.tags.get(tag, "") for name, tag in SOURCE_TAGS.items()},
+        "data_digest": run.data_digest,
+        **{name: run.metrics.get(name, float("nan")) for name in metrics},
+    }
 
 
-def _status(run: Run) -> tuple[str, str]:
+def _status(run: StoredRun) -> tuple[str, str]:
     """How a trial stands; a run without a record is neither done nor failed."""
-    status = run.data.tags.get(STATUS_TAG)
+    status = run.tags.get(STATUS_TAG)
     if status is not None:
-        return status, run.data.tags.get(REASON_TAG, "")
-    if run.info.status in ("RUNNING", "SCHEDULED"):
+        return status, run.tags.get(REASON_TAG, "")
+    if run.status in ("RUNNING", "SCHEDULED"):
         return "unfinished", "started, no result yet (running or interrupted)"
-    return "unfinished", f"ended as {run.info.status} without a record"
+    return "unfinished", f"ended as {run.status} without a record"
 
 
-def _rank(run: Run) -> tuple[bool, int, str]:
-    return (is_done(run.data.tags), *_age(run))
+def _rank(run: StoredRun) -> tuple[bool, int, str]:
+    return (is_done(run.tags), *age(run))
 
 
-def _age(run: Run) -> tuple[int, str]:
-    opened = run.data.tags.get(OPENED_TAG)
-    return (int(opened or run.info.start_time or 0), run.info.run_id)
+def age(run: StoredRun) -> tuple[int, str]:
+    """Sorts runs, the last one last."""
+    return (int(run.tags.get(OPENED_TAG) or run.started), run.run_id)
 
 
 def _is_final(metric: str) -> bool:
     return metric.startswith(METRIC_PREFIXES)
 
 
-def _experiment_names(client: MlflowClient) -> dict[str, str]:
+def experiment_names(client: MlflowClient) -> dict[str, str]:
+    """Every experiment's name by its id."""
     names: dict[str, str] = {}
     token: str | None = None
     while True:
@@ -207,22 +211,56 @@ def _experiment_names(client: MlflowClient) -> dict[str, str]:
             return names
 
 
-def _search(
+def search(
     client: MlflowClient, experiments: Iterable[str], condition: str
-) -> Iterator[Run]:
+) -> Iterator[StoredRun]:
+    """The runs that meet a condition, page by page."""
     token: str | None = None
     ids = list(experiments)
     while ids:
-        page = client.search_runs(
-            ids, condition, max_results=PAGE_SIZE, page_token=token
-        )
-        yield from page
-        token = page.token
+        with _late_garbage_collection():
+            page = client.search_runs(
+                ids, condition, max_results=PAGE_SIZE, page_token=token
+            )
+            token = page.token
+            runs = [_slim(run) for run in page]
+            del page
+        yield from runs
         if not token:
             return
 
 
-def _read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
+def _slim(run: Run) -> StoredRun:
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return StoredRun(
+        run_id=run.info.run_id,
+        experiment_id=run.info.experiment_id,
+        status=run.info.status,
+        started=run.info.start_time or 0,
+        ended=run.info.end_time or 0,
+        tags=run.data.tags,
+        metrics=run.data.metrics,
+        data_digest=inputs[0].dataset.digest if inputs else "",
+    )
+
+
+@contextmanager
+def _late_garbage_collection() -> Iterator[None]:
+    """Collect after a page, not while it is made: halves the time of a search.
+
+    SQLAlchemy makes a hundred objects for every run, all of them alive to the end.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+            gc.collect()
+
+
+def read_artifact(client: MlflowClient, run_id: str, name: str) -> str | None:
     """The text of an artifact, or None where the run has none of that name."""
     with tempfile.TemporaryDirectory() as folder, _no_progress_bar():
         try:
@@ -245,21 +283,3 @@ def _no_progress_bar() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
-
-
-def _unknown_study(wanted: Location, known: Iterable[Location]) -> Problem:
-    described = f"{wanted[0]!r} ({wanted[1]}, {wanted[2]})"
-    places = sorted(known)
-    if not places:
-        return Problem("", f"this tracking store has no study run; wanted {described}")
-    if wanted in places:
-        return Problem(
-            "",
-            f"the run of {described} has no {MANIFEST_ARTIFACT}; run the study again",
-        )
-    names = {name for name, _, _ in places}
-    hint = "" if wanted[0] in names else nearest(names, wanted[0])
-    listed = ", ".join(f"{name} ({kind}, {scale})" for name, kind, scale in places)
-    return Problem(
-        "", f"this tracking store has no run of {described}; it has {listed}{hint}"
-    )

@@ -14,11 +14,18 @@ from ablations.record import Manifest, ManifestArm
 from reports.caption import caption
 from reports.paper import PaperNumbers, paper_numbers, paper_place
 from reports.statistics import ArmResult, Estimate, StudyResult
-from reports.wording import plus_minus, trouble
+from reports.wording import p_text, plus_minus, trouble
 
 NOT_REPORTED = "not reported"
 NOTHING = "–"
-ColumnKey = Literal["arm", "n", "value", "difference", "gain", "paper", "paper_arm"]
+NO_RESULT = (
+    *("failed", "diverged", "out_of_memory", "timed_out"),
+    *("unfinished", "missing"),
+)
+"""Statuses without a value, the one that says most first."""
+ColumnKey = Literal[
+    "arm", "n", "value", "difference", "p", "gain", "paper", "paper_arm"
+]
 SUPERSCRIPTS = dict(zip("0123456789dr", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵈʳ", strict=True))
 
 
@@ -178,6 +185,8 @@ def _columns(
     ]
     if result.baseline:
         columns.append(Column("difference", f"difference to {result.baseline}", True))
+        if result.has_tests:
+            columns.append(Column("p", "p (Holm)", True))
     if result.untrained:
         columns.append(Column("gain", f"gain over {result.untrained}", True))
     if paper:
@@ -205,6 +214,8 @@ def _cell(
         return _value_cell(arm, notes)
     if key == "paper_arm":
         return Cell(planned.paper["at"] if planned.paper else NOTHING)
+    if key == "p":
+        return _p_cell(arm)
     if key == "paper":
         return _paper_cell(arm, planned, paper, notes)
     other = result.baseline if key == "difference" else result.untrained
@@ -225,6 +236,10 @@ def _value_cell(arm: ArmResult, notes: _Notes) -> Cell:
     if arm.mean is None:
         return Cell(_no_result([seed.status for seed in arm.seeds]))
     return _estimate_cell(arm.mean, plus_minus(arm.mean), "one seed", notes)
+
+
+def _p_cell(arm: ArmResult) -> Cell:
+    return Cell(NOTHING if arm.p is None else p_text(arm.p), arm.p)
 
 
 def _change_cell(
@@ -248,9 +263,9 @@ def _estimate_cell(estimate: Estimate, text: str, one_seed: str, notes: _Notes) 
 
 
 def _no_result(statuses: Sequence[str]) -> str:
-    for status in ("failed", "unfinished", "missing"):
+    for status in NO_RESULT:
         if status in statuses:
-            return status
+            return status.replace("_", " ")
     return "no value"
 
 

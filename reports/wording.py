@@ -22,6 +22,16 @@ def plus_minus(estimate: Estimate, *, signed: bool = False) -> str:
     return f"{text} ± {estimate.half_width:.{DECIMALS}f}"
 
 
+def signed(value: float) -> str:
+    """``+1.20``, with a real minus."""
+    return f"{value:+z.{DECIMALS}f}".replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    """Three decimals, ``<0.001`` below."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def trouble(seeds: Iterable[SeedResult]) -> str:
     """What is not simply finished, in words; empty when everything is.
 
@@ -45,7 +55,7 @@ def _why(seed: SeedResult) -> str:
         return "" if seed.value is not None else f"finished: {reason}"
     if seed.status == "missing":
         return reason
-    why = seed.status
+    why = seed.status.replace("_", " ")
     if reason:  # "collapsed at step 500: ..." says so itself
         why = reason if reason.startswith(why) else f"{why}: {reason}"
     if seed.status == "collapsed" and seed.value is not None:

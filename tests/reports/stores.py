@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from ablations.record import (
     KEY_TAG,
@@ -82,8 +83,12 @@ class Store:
         experiment: str | None = None,
         run_status: str = "FINISHED",
         environment: Mapping[str, str] | None = None,
+        curves: Mapping[str, list[float]] | None = None,
     ) -> str:
-        """Log one trial; ``value`` None logs no metric, ``status`` None no record."""
+        """Log one trial; ``value`` None logs no metric, ``status`` None no record.
+
+        Curves have a value every 10 updates.
+        """
         self.clock += 1_000
         name = manifest.study["name"]
         key = next(c.key for c in manifest.cells if (c.arm, c.seed) == (arm, seed))
@@ -92,6 +97,8 @@ class Store:
             KEY_TAG: key,
             SEED_TAG: str(seed),
             study_tag(name): arm,
+            "mlflow.source.git.commit": "c0ffee",
+            "d2v.git.dirty": "false",
         }
         if status is not None:
             tags |= {STATUS_TAG: status, REASON_TAG: reason}
@@ -103,6 +110,12 @@ class Store:
         if value is not None:
             self.client.log_metric(run_id, ACCURACY, value)
             self.client.log_metric(run_id, "cost/training_seconds", 12.5)
+        points = [
+            Metric(metric, value, self.clock, 10 * place)
+            for metric, values in (curves or {}).items()
+            for place, value in enumerate(values, start=1)
+        ]
+        self.client.log_batch(run_id, metrics=points)
         if environment is not None:
             record = Record(
                 key=key,

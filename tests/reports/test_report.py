@@ -11,7 +11,7 @@ from d2v_core.errors import ConfigError
 from reports.build import Report, build_report
 from reports.curve import figure_data
 from reports.figure import draw_png, draw_svg
-from reports.page import run_address
+from reports.links import run_address
 from reports.statistics import study_result
 from reports.store import trial_frame
 from tests.browser import chromium
@@ -19,20 +19,44 @@ from tests.reports.stores import Store, make_manifest, make_named_manifest
 
 NASTY = "<script>alert(1)</script> & $x_1$ \"quoted\" 'single'"
 FILES = [
-    *("table.md", "table.tex", "table.csv", "trials.csv"),
-    *("curve.svg", "curve.png", "report.html"),
+    *("table.md", "table.tex", "table.csv", "trials.csv", "trials.parquet"),
+    *("claims.csv", "curve.svg", "curve.png"),
+    *("ledger.json", "ledger.md", "checklist.md", "report.html"),
 ]
 
 
 def fill(store: Store, manifest: Manifest) -> str:
+    """Seed 1 of K=2 is missing, seed 0 of K=4 collapsed; the others have curves."""
     run_id = store.study(manifest)
     for number, cell in enumerate(manifest.cells):
         if cell.arm == "K=2" and cell.seed == 1:
             continue
-        value = 60.0 + number % 5
-        environment = {"torch": "2.15.0", "device": "cpu"}
-        store.trial(manifest, cell.arm, cell.seed, value, environment=environment)
+        collapsed = (cell.arm, cell.seed) == ("K=4", 0)
+        losses = [1.0, 0.5 + 0.01 * number, 0.4]
+        store.trial(
+            manifest,
+            cell.arm,
+            cell.seed,
+            60.0 + number % 5,
+            status="collapsed" if collapsed else "finished",
+            reason="collapsed at step 20: target/std 0.001 is below 0.01"
+            if collapsed
+            else "",
+            environment={"torch": "2.15.0", "device": "cpu"},
+            curves={} if cell.arm == "untrained" else {"train/loss": losses},
+        )
     return run_id
+
+
+CLAIMS = [
+    {
+        "id": "many-beat-one",
+        "says": f"Three layers beat one. {NASTY}",
+        "where": "§5.4",
+        "test": {"kind": "better", "arm": "K=3", "than": "K=1"},
+    },
+    {"id": "like-paper", "says": "As printed.", "test": {"kind": "like_paper"}},
+]
 
 
 def build(store: Store, name: str, folder: Path, *, attach: bool = False) -> Report:
@@ -48,7 +72,10 @@ def build(store: Store, name: str, folder: Path, *, attach: bool = False) -> Rep
 
 @pytest.fixture(scope="module")
 def report(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    fill(store, make_manifest("reported", hypothesis=NASTY, title=NASTY))
+    fill(
+        store,
+        make_manifest("reported", hypothesis=NASTY, title=NASTY, claims=CLAIMS),
+    )
     return build(store, "reported", tmp_path_factory.mktemp("report"), attach=True)
 
 
@@ -127,10 +154,17 @@ def test_page_has_every_section(page: Page):
         "1/2 seeds",
         "not run yet",
         "95 % Student-t interval",
+        "K=4 collapsed in 1 of 2 seeds.",
+        "seed 0 collapsed at step 20",
+        "d2v train vision-laptop --seed 1 --set target.top_k=3",
+        "tags.`d2v.study.reported` LIKE '%'",
+        "12 planned, 11 runs: 10 finished, 1 collapsed, 1 missing",
+        "c0ffee (11 trials)",
         "What differs from the paper's recipe",
         "training.batch_size",
         "2048",
-        "All 12 trials",
+        "12 trials by arm",
+        "d2v ui",
         "reported-K=1-0",
         "d2v run reported --scale laptop",
         "d2v report reported --modality vision --scale laptop",
@@ -198,7 +232,8 @@ def test_a_study_that_has_not_started_still_has_a_report(store: Store, tmp_path:
     report = build(store, "fresh", tmp_path)
     text = report.files["report.html"].read_text(encoding="utf-8")
     assert "Of 12 trials: 12 missing." in text
-    assert "Not recorded." in text
+    assert "Environment: not recorded." in text
+    assert "No curve was logged." in text
 
 
 @pytest.mark.browser
@@ -214,10 +249,22 @@ def test_page_in_a_browser(report: Report, width: int):
         page.on("request", lambda request: requests.append(request.url))
         page.goto(report.files["report.html"].as_uri())
         scroll_width = page.evaluate("document.documentElement.scrollWidth")
-        page.click("text=All 12 trials")
+        command = page.locator("#runs-2 code", has_text="--seed 0")
+        assert not command.is_visible()
+        page.click("table.results tr:has-text('K=3') td.number a >> nth=0")
+        command.wait_for(state="visible")
+        assert command.inner_text() == (
+            "d2v train vision-laptop --seed 0 --set target.top_k=3"
+        )
+        for summary in page.locator("summary").all():
+            if not summary.evaluate("node => node.parentElement.open"):
+                summary.click()
         opened_width = page.evaluate("document.documentElement.scrollWidth")
         links = page.locator("td a, th a").count()
+        page.emulate_media(media="print")
+        printed = page.locator("#runs-0 code").first.is_visible()
     assert complaints == []
     assert requests == [report.files["report.html"].as_uri()]
     assert (scroll_width, opened_width) == (width, width)
     assert links > 0
+    assert printed

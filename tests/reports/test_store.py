@@ -7,7 +7,8 @@ import pytest
 from ablations.record import MANIFEST_ARTIFACT, REQUEST_TAG
 from d2v_core.errors import ConfigError
 from reports import store as store_module
-from reports.store import find_manifest, open_store, trial_frame
+from reports.manifests import find_manifest
+from reports.store import open_store, trial_frame
 from tests.reports.stores import ACCURACY, Store, make_manifest
 
 
@@ -16,7 +17,9 @@ def test_manifest_comes_back_as_written_and_the_latest_wins(store: Store):
     new = make_manifest("twice", seeds=2)
     store.study(old)
     run_id = store.study(new)
-    assert find_manifest(store.client, "twice", "vision", "laptop") == (new, run_id)
+    found = find_manifest(store.client, "twice", "vision", "laptop")
+    assert (found.manifest, found.run_id) == (new, run_id)
+    assert found.experiment_id == store.experiment("twice")
 
 
 def test_a_request_can_be_named_where_several_differ(store: Store):
@@ -25,8 +28,9 @@ def test_a_request_can_be_named_where_several_differ(store: Store):
     run_id = store.study(first, **{REQUEST_TAG: "first"})
     store.study(second, **{REQUEST_TAG: "second"})
     place = ("requests", "vision", "laptop")
-    assert find_manifest(store.client, *place, "first") == (first, run_id)
-    assert find_manifest(store.client, *place)[0] == second
+    found = find_manifest(store.client, *place, "first")
+    assert (found.manifest, found.run_id) == (first, run_id)
+    assert find_manifest(store.client, *place).manifest == second
 
 
 def test_a_parent_without_its_manifest_is_passed_over(store: Store):
@@ -42,8 +46,8 @@ def test_a_parent_without_its_manifest_is_passed_over(store: Store):
             "d2v.scale": "laptop",
         },
     )
-    found, found_id = find_manifest(store.client, "interrupted", "vision", "laptop")
-    assert (found, found_id) == (manifest, run_id)
+    found = find_manifest(store.client, "interrupted", "vision", "laptop")
+    assert (found.manifest, found.run_id) == (manifest, run_id)
 
 
 def test_every_cell_has_a_row_whatever_became_of_it(store: Store):

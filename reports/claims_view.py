@@ -1,0 +1,129 @@
+"""Claims with their verdicts, laid out for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.formats import escape_markdown
+from reports.verdicts import Verdict
+from reports.wording import p_text, signed
+
+COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
+HEAD = (
+    *("claim", "verdict", "effect and interval", "n", "p", "seeds needed"),
+    "evidence",
+)
+CLAIM_COLUMNS = (
+    *("study", "modality", "scale", "claim", "says", "where", "verdict", "measure"),
+    *("effect", "low", "high", "n", "p", "seeds_needed", "reason"),
+)
+"""Of :func:`claim_row`."""
+LEGEND = (
+    "Effects count so that positive is better, or speaks for the claim. The interval "
+    "is the one the verdict rests on, named in the evidence. Seeds needed: in all, if "
+    "effect and spread stay as measured, which is an even chance and no promise."
+)
+
+
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A verdict with the study it belongs to.
+
+    Attributes:
+        study: Its name.
+        modality: Of the run.
+        scale: Of the run.
+        verdict: What the numbers say.
+    """
+
+    study: str
+    modality: str
+    scale: str
+    verdict: Verdict
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Study, modality, scale."""
+        return (self.study, self.modality, self.scale)
+
+
+def effect_text(verdict: Verdict) -> str:
+    """``+1.03 [+0.85, +1.22]``; a dash where nothing could be measured."""
+    if verdict.effect is None:
+        return "–"
+    if verdict.low is None or verdict.high is None:
+        return signed(verdict.effect)
+    ends = f"[{signed(verdict.low)}, {signed(verdict.high)}]"
+    return f"{signed(verdict.effect)} {ends}"
+
+
+def seeds_text(verdict: Verdict) -> str:
+    """How many seeds would settle it; a dash where that is no question."""
+    return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
+
+
+def claim_cells(verdict: Verdict) -> tuple[str, ...]:
+    """The cells under :data:`HEAD`."""
+    where = f" ({verdict.where})" if verdict.where else ""
+    return (
+        f"{verdict.says}{where}",
+        verdict.verdict,
+        effect_text(verdict),
+        str(verdict.n),
+        "–" if verdict.p is None else p_text(verdict.p),
+        seeds_text(verdict),
+        f"{verdict.measure}: {verdict.reason}",
+    )
+
+
+def claims_markdown(verdicts: Sequence[Verdict]) -> str:
+    """A section; empty without claims."""
+    if not verdicts:
+        return ""
+    rows = [HEAD, tuple("---" for _ in HEAD), *map(claim_cells, verdicts)]
+    lines = [
+        "| "
+        + " | ".join(row if i == 1 else [escape_markdown(cell) for cell in row])
+        + " |"
+        for i, row in enumerate(rows)
+    ]
+    return "\n\n".join(("#### Claims", "\n".join(lines), LEGEND)) + "\n"
+
+
+def claim_row(judged: JudgedClaim) -> dict[str, object]:
+    """For programs: every number unrounded in a column of its own."""
+    verdict = judged.verdict
+    places = {"study": judged.study, "modality": judged.modality, "scale": judged.scale}
+    return places | {name: getattr(verdict, name) for name in CLAIM_COLUMNS[3:]}
+
+
+def claims_console(verdicts: Sequence[Verdict]) -> RichTable:
+    """For a terminal: what is claimed, the verdict, and why."""
+    grid = RichTable(
+        *("claim", "verdict", "effect and interval", "n", "p", "seeds needed"),
+        title="Claims",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for verdict in verdicts:
+        says, outcome, *numbers, reason = map(Text, claim_cells(verdict))
+        outcome.stylize(COLOURS[verdict.verdict])
+        reason.stylize("dim")
+        grid.add_row(Text("\n").join([says, reason]), outcome, *numbers)
+    return grid
+
+
+def outcome_sentence(verdicts: Sequence[Verdict]) -> str:
+    """For MLflow's description: every claim with its verdict; empty without claims."""
+    return " ".join(
+        f"[{v.verdict}] {v.says.rstrip('.')}: {effect_text(v)}, n = {v.n}."
+        for v in verdicts
+    )

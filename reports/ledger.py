@@ -1,0 +1,214 @@
+"""The run ledger: what was run, how it ended, what it cost, with which code and data.
+
+Counts come from the tags of every run. Environments come from records, one artifact
+each, so only the first finished trials of every arm are opened; the ledger says how
+many of how many.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from ablations.record import DONE, Manifest, Status
+from reports.formats import escape_markdown
+from reports.store import read_record
+
+Ledger = dict[str, Any]
+"""Plain data, as in ``ledger.json``."""
+TRAINING, EVALUATION, FLOPS = (
+    *("cost/training_seconds", "cost/evaluation_seconds"),
+    "cost/flops",
+)
+MAX_RECORDS = 40
+STATUSES = (*get_args(Status), "unfinished", "missing")
+
+
+def build_ledger(
+    client: MlflowClient, frame: pd.DataFrame, manifest: Manifest
+) -> Ledger:
+    """The ledger of a study.
+
+    Args:
+        client: Of the store.
+        frame: As from :func:`reports.store.trial_frame`.
+        manifest: The planned study.
+    """
+    counts = Counter(frame["status"])
+    environments, num_read = _environments(client, frame)
+    return {
+        "study": manifest.study["name"],
+        "modality": manifest.modality,
+        "scale": manifest.scale,
+        "settings_by_hand": manifest.assignments,
+        "arms": len(manifest.arms),
+        "seeds": sorted({cell.seed for cell in manifest.cells}),
+        "trials": {
+            "planned": len(frame),
+            "runs": int(frame["num_runs"].sum()),
+            **{status: counts[status] for status in STATUSES},
+        },
+        "cost": {
+            "training_seconds": _amount(frame, TRAINING),
+            "evaluation_seconds": _amount(frame, EVALUATION),
+            "flops": _amount(frame, FLOPS),
+        },
+        "encoder": {
+            "depth": manifest.depth,
+            "parameters": manifest.num_parameters,
+        },
+        "data": {
+            "planned_digest": manifest.data_digest,
+            "trials_by_digest": _count(frame["data_digest"]),
+        },
+        "code": [
+            {"commit": commit, "uncommitted_changes": dirty == "true", "trials": count}
+            for (commit, dirty), count in Counter(
+                zip(frame["commit"], frame["dirty"], strict=True)
+            ).items()
+            if commit
+        ],
+        "commands": [manifest.command, *_others(frame["command"], manifest.command)],
+        "environments": environments,
+        "records_read": num_read,
+        "by_trial": [_trial(row) for row in frame.to_dict("records")],
+    }
+
+
+def ledger_json(ledger: Ledger) -> str:
+    """With every trial."""
+    return json.dumps(ledger, indent=1, ensure_ascii=False) + "\n"
+
+
+def ledger_markdown(ledger: Ledger) -> str:
+    """For people: everything but the list of trials."""
+    lines = [f"- **{name}**: {escape_markdown(text)}" for name, text in facts(ledger)]
+    title = f"{ledger['study']}, {ledger['modality']}, scale {ledger['scale']}"
+    parts = [f"# Run ledger: {escape_markdown(title)}", "\n".join(lines)]
+    for environment in ledger["environments"]:
+        own = dict(environment)
+        count = own.pop("trials")
+        listed = "\n".join(f"- {k}: {escape_markdown(v)}" for k, v in own.items())
+        parts += [f"## Environment of {count} of the records read", listed]
+    return "\n\n".join(parts) + "\n"
+
+
+def facts(ledger: Ledger) -> list[tuple[str, str]]:
+    """What a reviewer asks for, in words."""
+    cost, encoder, data = ledger["cost"], ledger["encoder"], ledger["data"]
+    digests = [f"{name} ({n} trials)" for name, n in data["trials_by_digest"].items()]
+    rows = [
+        ("Trials", trials_text(ledger["trials"])),
+        ("Arms and seeds", f"{ledger['arms']} arms; seeds {seeds_text(ledger)}"),
+        ("Training time", amount_text(cost["training_seconds"], "s")),
+        ("Evaluation time", amount_text(cost["evaluation_seconds"], "s")),
+        ("FLOPs", amount_text(cost["flops"], "FLOPs")),
+        (
+            "Encoder",
+            f"{encoder['depth']} blocks, {encoder['parameters']:,} parameters",
+        ),
+        ("Data digest", f"planned {data['planned_digest']}; {'; '.join(digests)}"),
+        ("Code", code_text(ledger["code"])),
+        ("Commands", "; ".join(ledger["commands"])),
+        (
+            "Environment",
+            f"{len(ledger['environments'])} different in {ledger['records_read']} "
+            "records read",
+        ),
+    ]
+    return [(name, text.strip("; ")) for name, text in rows]
+
+
+def trials_text(trials: Mapping[str, int]) -> str:
+    """``12 planned in 13 runs: 10 finished, 1 failed, 1 missing``."""
+    listed = ", ".join(
+        f"{trials[status]} {status.replace('_', ' ')}"
+        for status in STATUSES
+        if trials[status]
+    )
+    return f"{trials['planned']} planned, {trials['runs']} runs: {listed or 'none'}"
+
+
+def seeds_text(ledger: Ledger) -> str:
+    """Seeds, a row of them as a range."""
+    seeds = ledger["seeds"]
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def amount_text(amount: Mapping[str, float] | None, unit: str) -> str:
+    """Total, and from trial to trial."""
+    if amount is None:
+        return "not recorded"
+    return (
+        f"{amount['total']:,.4g} {unit} over {amount['trials']} trials; per trial mean "
+        f"{amount['mean']:,.4g}, least {amount['min']:,.4g}, most {amount['max']:,.4g}"
+    )
+
+
+def code_text(versions: Iterable[Mapping[str, Any]]) -> str:
+    """Commits with the number of trials, and whether files differed from them."""
+    return "; ".join(
+        f"{version['commit']}"
+        f"{' with uncommitted changes' * version['uncommitted_changes']} "
+        f"({version['trials']} trials)"
+        for version in versions
+    )
+
+
+def _environments(
+    client: MlflowClient, frame: pd.DataFrame
+) -> tuple[list[dict[str, Any]], int]:
+    """Different environments with the number of trials, and the records read."""
+    done = frame[frame["status"].isin(DONE)]
+    ordered = done.assign(turn=done.groupby("arm").cumcount()).sort_values(
+        "turn", kind="stable"
+    )
+    found: dict[str, dict[str, Any]] = {}
+    num_read = 0
+    for run_id in ordered["run_id"].head(MAX_RECORDS):
+        record = read_record(client, str(run_id))
+        if record is None:
+            continue
+        num_read += 1
+        text = json.dumps(record.environment, sort_keys=True)
+        entry = found.setdefault(text, {"trials": 0, **record.environment})
+        entry["trials"] += 1
+    return list(found.values()), num_read
+
+
+def _amount(frame: pd.DataFrame, column: str) -> dict[str, Any] | None:
+    if column not in frame or not frame[column].notna().any():
+        return None
+    numbers = frame[column].dropna()
+    return {
+        "total": float(numbers.sum()),
+        "trials": len(numbers),
+        "mean": float(numbers.mean()),
+        "min": float(numbers.min()),
+        "max": float(numbers.max()),
+    }
+
+
+def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
+    names = ("arm", "seed", "key", "status", "run_id", "num_runs")
+    trial: dict[str, Any] = {name: row[name] for name in names}
+    for column in (TRAINING, EVALUATION, FLOPS):
+        value = row.get(column, math.nan)
+        trial[column] = None if math.isnan(value) else value
+    return trial
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(value for value in values if value).items()))
+
+
+def _others(commands: Iterable[str], known: str) -> list[str]:
+    return sorted({command for command in commands if command and command != known})

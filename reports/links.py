@@ -1,0 +1,88 @@
+"""From a number to its runs: MLflow pages, and the command that trains it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ablations.record import Manifest, ManifestArm, study_tag
+
+
+def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
+    """Where MLflow shows a run; None for a store without a web address.
+
+    A user name and password in the address are left out.
+    """
+    if not run_id:
+        return None
+    return web_address(tracking_uri, f"/experiments/{experiment_id}/runs/{run_id}")
+
+
+def web_address(tracking_uri: str, fragment: str) -> str | None:
+    """A page of a served store; None for a store without a web address."""
+    parts = urlsplit(tracking_uri)
+    if parts.scheme not in ("http", "https"):
+        return None
+    host = parts.netloc.rpartition("@")[2]
+    path = parts.path.rstrip("/") + "/"
+    return urlunsplit((parts.scheme, host, path, "", fragment))
+
+
+def study_fragment(study: str, experiment_ids: Iterable[str]) -> str:
+    """The page of a study's trials in MLflow, after the ``#``.
+
+    Trials that another study logged first lie in its experiment; then the page of
+    several experiments is meant.
+    """
+    query = f"searchFilter={quote(study_filter(study), safe='')}"
+    ids = sorted(set(experiment_ids))
+    if len(ids) == 1:
+        return f"/experiments/{ids[0]}/runs?{query}"
+    listed = quote(json.dumps(ids, separators=(",", ":")), safe="")
+    return f"/compare-experiments/s?experiments={listed}&{query}"
+
+
+def study_filter(study: str) -> str:
+    """MLflow's search for the trials a study uses, whoever logged them."""
+    return f"tags.`{study_tag(study)}` LIKE '%'"
+
+
+def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
+    """Trains one trial again, in one process and without a store.
+
+    The study's settings, then ``--set``, then the arm's, as the plan merges them.
+    """
+    settings: dict[str, Any] = dict(manifest.study.get("set") or {})
+    for assignment in manifest.assignments:
+        path, _, text = assignment.partition("=")
+        settings[path.strip()] = YAML(typ="safe", pure=True).load(text)
+    settings |= arm.settings
+    words = ["d2v", "train", f"{manifest.modality}-{manifest.scale}"]
+    words += ["--seed", str(seed)]
+    if root := _data_root(manifest.base):
+        words += ["--data-root", root]
+    for path, value in settings.items():
+        words += ["--set", f"{path}={as_yaml(value)}"]
+    return shlex.join(words)
+
+
+def as_yaml(value: Any) -> str:
+    """A setting that YAML reads back as itself, text without quotes where it may."""
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    try:
+        same = YAML(typ="safe", pure=True).load(value) == value
+    except YAMLError:
+        same = False
+    return value if same else json.dumps(value, ensure_ascii=False)
+
+
+def _data_root(base: Mapping[str, Any]) -> str | None:
+    root = base.get("data", {}).get("root")
+    return str(root) if root else None
