@@ -59,7 +59,8 @@ class Trend(Section):
     """The metric gets better (or worse) along the arms, in their order in the study.
 
     Supported when the interval of Kendall's tau-b between order and value (seeds
-    resampled together) lies above 0, or below 0 for ``falls``.
+    resampled together) lies above 0, or below 0 for ``falls``, and is clear of chance:
+    p below 0.05 when arms are permuted within seeds. Needs at least 3 arms.
     """
 
     kind: Literal["trend"] = "trend"
@@ -70,7 +71,7 @@ class Trend(Section):
 
 
 class LikePaper(Section):
-    """Our arms rank like the paper's numbers: Kendall's tau-b with interval above 0."""
+    """Our arms rank like the paper's numbers: Kendall's tau-b, judged as a trend."""
 
     kind: Literal["like_paper"] = "like_paper"
 

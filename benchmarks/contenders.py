@@ -71,6 +71,15 @@ def our_step(
     return step
 
 
+def where_installed(build: Callable[[], Step]) -> dict[str, Step]:
+    """Hugging Face's step by name; nothing, and a line, without transformers."""
+    try:
+        return {"Hugging Face by hand": build()}
+    except ImportError:
+        print("transformers is not installed: its row is missing\n")
+        return {}
+
+
 def other_steps(
     trial: TrialConfig, inputs: Inputs, kinds: Sequence[str]
 ) -> dict[str, Step]:

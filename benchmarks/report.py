@@ -37,6 +37,8 @@ from d2v_core.config import VisionTrial, leaves
 STUDY = "synthetic"
 CURVES = ("train/loss", "target/std", "prediction/std", "target/effective_rank")
 POINTS = 5
+PLANNED = 60
+"""Trials of the plan that is looked up."""
 """Of each curve; real trials log 20 and more, but then writing takes the time."""
 STARTED = 1_790_000_000_000
 
@@ -179,11 +181,14 @@ def _write_trial(
 
 
 def look_up(uri: str) -> int:
-    """Trials the store has, as ``d2v plan`` asks for them."""
+    """Trials of a plan of 60 that the store has, as ``d2v plan`` asks for them."""
     from sweeps.stores import choose_stores
     from sweeps.tracker import Tracker
 
-    return len(Tracker(choose_stores(None, uri), "benchmark").trials())
+    tracker = Tracker(choose_stores(None, uri), "benchmark")
+    tracker.finished_like("vision", "laptop")
+    planned = synthetic_manifest(100).cells[:PLANNED]
+    return len(tracker.trials(cell.key for cell in planned))
 
 
 def build(uri: str) -> int:

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.contenders import FLOOR, Step, floor_step, our_step, step_by_hand
+from benchmarks.contenders import (
+    FLOOR,
+    Step,
+    floor_step,
+    our_step,
+    step_by_hand,
+    where_installed,
+)
 from d2v_core.build import build_encoder, build_learner
 from d2v_core.config import parse_trial
 from d2v_core.config import speech as config
@@ -39,16 +46,12 @@ def batch(size: str) -> Padded:
 
 def contenders(trial: SpeechTrial, waves: Padded) -> dict[str, Step]:
     """All steps by name, the floor first; Hugging Face's where it is installed."""
-    steps = {
+    return {
         FLOOR: plain_step(trial, waves),
         "d2v, torchaudio's convolutions": d2v_step(trial, waves, torchaudio=True),
         "d2v": d2v_step(trial, waves),
+        **where_installed(lambda: hugging_face_step(trial, waves)),
     }
-    try:
-        steps["Hugging Face by hand"] = hugging_face_step(trial, waves)
-    except ImportError:
-        print("transformers is not installed: its row is missing\n")
-    return steps
 
 
 def build_trial(size: str, layer_norm: str) -> SpeechTrial:

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.contenders import FLOOR, Step, floor_step, our_step, step_by_hand
+from benchmarks.contenders import (
+    FLOOR,
+    Step,
+    floor_step,
+    our_step,
+    step_by_hand,
+    where_installed,
+)
 from d2v_core.build import build_encoder, build_learner
 from d2v_core.config import parse_trial
 from d2v_core.config.text import TextTrial
@@ -39,16 +46,12 @@ def batch(size: str) -> TokenRows:
 
 def contenders(trial: TextTrial, rows: TokenRows) -> dict[str, Step]:
     """All steps by name, the floor first; Hugging Face's where it is installed."""
-    steps = {
+    return {
         FLOOR: plain_step(trial, rows),
         "d2v, last block in full": d2v_step(trial, rows, in_full=True),
         "d2v": d2v_step(trial, rows),
+        **where_installed(lambda: hugging_face_step(trial, rows)),
     }
-    try:
-        steps["Hugging Face by hand"] = hugging_face_step(trial, rows)
-    except ImportError:
-        print("transformers is not installed: its row is missing\n")
-    return steps
 
 
 def build_trial(size: str, layer_norm: str) -> TextTrial:

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.contenders import FLOOR, Step, floor_step, our_step, step_by_hand
+from benchmarks.contenders import (
+    FLOOR,
+    Step,
+    floor_step,
+    our_step,
+    step_by_hand,
+    where_installed,
+)
 from d2v_core.build import build_encoder, build_learner
 from d2v_core.config import VisionTrial, parse_trial
 from d2v_core.learners import Data2Vec
@@ -43,16 +50,12 @@ def batch(size: str) -> Tensor:
 
 def contenders(trial: VisionTrial, images: Tensor) -> dict[str, Step]:
     """All steps by name, the floor first; Hugging Face's where it is installed."""
-    steps = {
+    return {
         FLOOR: plain_step(trial, images),
         "d2v, last block in full": d2v_step(trial, images, in_full=True),
         "d2v": d2v_step(trial, images),
+        **where_installed(lambda: hugging_face_step(trial, images)),
     }
-    try:
-        steps["Hugging Face by hand"] = hugging_face_step(trial, images)
-    except ImportError:
-        print("transformers is not installed: its row is missing\n")
-    return steps
 
 
 def build_trial(size: str, layer_norm: str) -> VisionTrial:

@@ -169,18 +169,12 @@ def judged(manifest: Manifest, verdicts: tuple[Verdict, ...]) -> list[JudgedClai
     return [JudgedClaim(name, manifest.modality, manifest.scale, v) for v in verdicts]
 
 
-def _build(
-    client: MlflowClient,
-    planned: PlannedStudy,
-    folder: Path,
-    tracking_uri: str,
-    *,
-    attach: bool,
-) -> Report:
+def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Content:
+    """Read the store and compute everything a report shows; writes nothing."""
     manifest = planned.manifest
     frame = trial_frame(client, manifest)
     result = study_result(frame, manifest)
-    content = Content(
+    return Content(
         table=build_table(result, manifest),
         result=result,
         manifest=manifest,
@@ -192,18 +186,34 @@ def _build(
         tracking_uri=tracking_uri,
         experiment_id=planned.experiment_id,
     )
+
+
+def _build(
+    client: MlflowClient,
+    planned: PlannedStudy,
+    folder: Path,
+    tracking_uri: str,
+    *,
+    attach: bool,
+) -> Report:
+    content = gather(client, planned, tracking_uri)
     files = _write(_contents(content), folder)
-    verdicts = tuple(content.verdicts)
     if attach:
-        _attach(client, planned, files, result, verdicts)
+        _attach(client, planned, files, content)
     return Report(
-        content.table, result, verdicts, manifest, folder, files, planned.run_id
+        table=content.table,
+        result=content.result,
+        verdicts=content.verdicts,
+        manifest=content.manifest,
+        folder=folder,
+        files=files,
+        run_id=planned.run_id,
     )
 
 
 def _contents(content: Content) -> Contents:
     manifest, result, ledger = content.manifest, content.result, content.ledger
-    verdicts = tuple(content.verdicts)
+    verdicts = content.verdicts
     items = checklist(ledger, result, manifest, verdicts)
     claims = claims_markdown(verdicts)
     return {
@@ -226,15 +236,14 @@ def _attach(
     client: MlflowClient,
     planned: PlannedStudy,
     files: Mapping[str, Path],
-    result: StudyResult,
-    verdicts: tuple[Verdict, ...],
+    content: Content,
 ) -> None:
     """The files as artifacts, the outcome in the description."""
-    manifest = planned.manifest
+    manifest = content.manifest
     for path in files.values():
         client.log_artifact(planned.run_id, str(path), ARTIFACT_FOLDER)
-    sentences = summary(result, manifest, paper_numbers(manifest))
-    outcome = f"{sentences} {outcome_sentence(verdicts)}".strip()
+    sentences = summary(content.result, manifest, paper_numbers(manifest))
+    outcome = f"{sentences} {outcome_sentence(content.verdicts)}".strip()
     client.set_tag(planned.run_id, NOTE_TAG, study_note(manifest.study, outcome))
 
 

@@ -84,8 +84,10 @@ def _what_was_tried(
             is_met=tried == trials["planned"],
         ),
         Item(
-            "Were the claims stated before the results?",
-            f"{len(verdicts)} claims with their rules stand in the study's plan."
+            "Which claims are tested, by rules stated where?",
+            f"{len(verdicts)} ({', '.join(one.claim for one in verdicts)}), with their "
+            "rules in the study's plan, study.json on its MLflow run; the store keeps "
+            "the plan of the last run, so it cannot show that they came first."
             if verdicts
             else "The study makes no claims.",
             is_met=bool(verdicts),
@@ -123,7 +125,7 @@ def _how_it_is_measured(ledger: Ledger, result: StudyResult) -> list[Item]:
 def _with_what(ledger: Ledger, manifest: Manifest) -> list[Item]:
     cost, data, code = ledger["cost"], ledger["data"], ledger["code"]
     clean = bool(code) and not any(v["uncommitted_changes"] for v in code)
-    same_data = list(data["trials_by_digest"]) in ([], [data["planned_digest"]])
+    same_data = list(data["trials_by_digest"]) == [data["planned_digest"]]
     environments = ledger["environments"]
     where = "; ".join(
         f"{e.get('processor', 'processor unknown')}, Python {e.get('python', '?')}, "
@@ -152,8 +154,10 @@ def _with_what(ledger: Ledger, manifest: Manifest) -> list[Item]:
         ),
         Item(
             "Which data and splits?",
-            f"Digest {data['planned_digest']}, over every example and split; trials "
-            f"logged {', '.join(data['trials_by_digest']) or 'none'}.",
+            f"Planned digest {data['planned_digest']} (of contents; of a set too large "
+            "to read, of names and sizes); trials logged "
+            f"{', '.join(data['trials_by_digest']) or 'none'}. How it is split is in "
+            "each run's config.json.",
             is_met=same_data,
         ),
         Item(

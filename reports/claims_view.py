@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -102,23 +102,17 @@ def claim_row(judged: JudgedClaim) -> dict[str, object]:
     return places | {name: getattr(verdict, name) for name in CLAIM_COLUMNS[3:]}
 
 
-def claims_console(verdicts: Sequence[Verdict]) -> RichTable:
-    """For a terminal: what is claimed, the verdict, and why."""
-    grid = RichTable(
-        *("claim", "verdict", "effect and interval", "n", "p", "seeds needed"),
-        title="Claims",
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-    )
+def claims_console(verdicts: Sequence[Verdict]) -> Group:
+    """For a terminal: the verdict beside what is claimed, numbers and reason below."""
+    grid = RichTable.grid(padding=(0, 2))
     for verdict in verdicts:
-        says, outcome, *numbers, reason = map(Text, claim_cells(verdict))
-        outcome.stylize(COLOURS[verdict.verdict])
-        reason.stylize("dim")
-        grid.add_row(Text("\n").join([says, reason]), outcome, *numbers)
-    return grid
+        says, outcome, effect, n, p, seeds, reason = claim_cells(verdict)
+        numbers = [effect, f"n = {n}"]
+        numbers += [f"p = {p}"] if verdict.p is not None else []
+        numbers += [f"seeds needed: {seeds}"] if verdict.seeds_needed else []
+        lines = [Text(says), Text(", ".join(numbers)), Text(reason, style="dim")]
+        grid.add_row(Text(outcome, COLOURS[verdict.verdict]), Text("\n").join(lines))
+    return Group(Text("Claims", style="bold"), grid)
 
 
 def outcome_sentence(verdicts: Sequence[Verdict]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -71,7 +70,7 @@ class Content:
     manifest: Manifest
     frame: pd.DataFrame
     figure: FigureData
-    verdicts: Sequence[Verdict]
+    verdicts: tuple[Verdict, ...]
     curves: Curves
     ledger: Ledger
     tracking_uri: str

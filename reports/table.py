@@ -188,7 +188,9 @@ def _columns(
         if result.has_tests:
             columns.append(Column("p", "p (Holm)", True))
     if result.untrained:
-        columns.append(Column("gain", f"gain over {result.untrained}", True))
+        better = result.metric.higher_is_better
+        word = "gain over" if better else "difference to"
+        columns.append(Column("gain", f"{word} {result.untrained}", True))
     if paper:
         columns.append(Column("paper", f"paper: {paper.metric}", True))
         if manifest.study.get("axis"):

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -111,7 +112,7 @@ class Books:
             return []
         ours = {key for key in waiting if self._locks.take(key)}
         # After taking: others may have ended some.
-        stored = self._writer.ask(self.tracker.trials)
+        stored = self._writer.ask(partial(self.tracker.trials, waiting))
         claimed = []
         for key in waiting:
             known = stored.get(key)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ablations.record import KIND_TAG, MODALITY_TAG, SCALE_TAG
+from ablations.arms import Request
+from ablations.record import KIND_TAG
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.costs import TrialCost, estimate_cost
 from d2v_core.events import Progress
@@ -136,10 +137,7 @@ def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
     multiplied, if that takes no more than a moment and the data is there.
     """
     unique = unique_trials(plans)
-    stored = {} if stores.is_new else Tracker(stores, "d2v plan").trials()
-    cached = frozenset(k for k in unique if k in stored and stored[k].done)
-    request = plans[0].expanded.request
-    known = finished_seconds(stored, request.modality, request.scale)
+    cached, known = _look_up(unique, plans[0].expanded.request, stores)
     missing = {key: cell for key, cell in unique.items() if key not in cached}
     counted = {key: estimate_cost(cell.trial) for key, cell in missing.items()}
     costs = {key: cost for key, cost in counted.items() if cost is not None}
@@ -184,21 +182,27 @@ def _basis(piloted: bool, num_missing: int, num_timed: int) -> str:
     return "finished trials in the store"
 
 
-def finished_seconds(
-    stored: Mapping[str, StoredTrial], modality: str, scale: str
-) -> dict[str, float]:
+def _look_up(
+    keys: Iterable[str], request: Request, stores: Stores
+) -> tuple[frozenset[str], dict[str, float]]:
+    """Which of the trials the store has, and what finished ones like them cost."""
+    if stores.is_new:
+        return frozenset(), {}
+    tracker = Tracker(stores, "d2v plan")
+    stored = tracker.trials(keys)
+    finished = tracker.finished_like(request.modality, request.scale)
+    return frozenset(k for k in stored if stored[k].done), finished_seconds(finished)
+
+
+def finished_seconds(finished: Iterable[StoredTrial]) -> dict[str, float]:
     """Mean seconds of finished trials of a scale, by objective and length."""
     seen: dict[str, list[float]] = {}
-    for trial in stored.values():
-        tags = trial.tags
-        same = (tags.get(MODALITY_TAG), tags.get(SCALE_TAG)) == (modality, scale)
-        if not (trial.done and same and KIND_TAG in tags):
-            continue
+    for trial in finished:
         cost = [
             trial.metrics.get(f"cost/{part}_seconds", 0.0)
             for part in ("training", "evaluation")
         ]
-        seen.setdefault(tags[KIND_TAG], []).append(sum(cost))
+        seen.setdefault(trial.tags.get(KIND_TAG, ""), []).append(sum(cost))
     return {kind: sum(costs) / len(costs) for kind, costs in seen.items()}
 
 

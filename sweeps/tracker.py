@@ -51,6 +51,8 @@ from sweeps.stores import Stores
 PAGE = 1_000
 METRICS_PER_BATCH = 1_000
 PARAMS_PER_BATCH = 100
+LATEST = 200
+"""Finished trials that prices are taken from."""
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -99,21 +101,31 @@ class Tracker:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.client = MlflowClient(tracking_uri=stores.tracking_uri)
 
-    def trials(self) -> dict[str, StoredTrial]:
-        """Every trial in the store by key; of several, a done one, else the newest."""
-        return self._by_key(f"tags.`{names.ROLE_TAG}` = 'trial'")
+    def trials(self, keys: Iterable[str]) -> dict[str, StoredTrial]:
+        """The trials among these keys that the store has, one search for each.
 
-    def _by_key(self, condition: str) -> dict[str, StoredTrial]:
-        found: dict[str, StoredTrial] = {}
-        for run in self._search(condition):
-            data = run.data
-            stored = StoredTrial(
-                run.info.run_id, data.tags, data.metrics, bool(data.params)
-            )
-            key = stored.tags.get(names.KEY_TAG, "")
-            if key not in found or (stored.done and not found[key].done):
-                found[key] = stored
-        return found
+        A search takes about 10 ms whatever the size of the store; reading a store of
+        10,000 trials as a whole takes half a minute (``benchmarks/report.py``).
+        """
+        experiments = self._experiments()
+        found = {key: self.find_trial(key, experiments) for key in keys}
+        return {key: trial for key, trial in found.items() if trial is not None}
+
+    def find_trial(
+        self, key: str, experiments: Sequence[str] | None = None
+    ) -> StoredTrial | None:
+        """The trial with this key; of several runs, a done one, else the newest."""
+        runs = self._search(f"tags.`{names.KEY_TAG}` = '{key}'", experiments)
+        trials = [_stored(run) for run in runs]
+        return next((t for t in trials if t.done), trials[0] if trials else None)
+
+    def finished_like(self, modality: str, scale: str) -> list[StoredTrial]:
+        """The latest done trials of a modality and scale, at most a page."""
+        tags = {names.MODALITY_TAG: modality, names.SCALE_TAG: scale}
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        conditions.append(f"tags.`{names.STATUS_TAG}` = 'finished'")
+        runs = self._search(" AND ".join(conditions), at_most=LATEST)
+        return [_stored(run) for run in runs]
 
     def open_study(self, plan: StudyPlan, manifest: Manifest) -> str:
         """The parent run of a study request, new or continued; its id."""
@@ -150,10 +162,6 @@ class Tracker:
     def close_study(self, run_id: str, status: str) -> None:
         """End a study's run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.client.set_terminated(run_id, status=status)
-
-    def find_trial(self, key: str) -> StoredTrial | None:
-        """The trial with this key; of several runs, a done one, else the newest."""
-        return self._by_key(f"tags.`{names.KEY_TAG}` = '{key}'").get(key)
 
     def begin_trial(self, cell: PlannedCell, plan: StudyPlan, parent: str) -> str:
         """The run of a trial that is about to train; continues an unfinished one."""
@@ -246,12 +254,18 @@ class Tracker:
         )
         return created
 
+    def _experiments(self) -> list[str]:
+        return [e.experiment_id for e in self.client.search_experiments()]
+
     def _search(
-        self, condition: str, experiments: Sequence[str] | None = None
+        self,
+        condition: str,
+        experiments: Sequence[str] | None = None,
+        at_most: int | None = None,
     ) -> list[Run]:
         """Active runs, newest first."""
         if experiments is None:
-            experiments = [e.experiment_id for e in self.client.search_experiments()]
+            experiments = self._experiments()
         runs: list[Run] = []
         token = None
         while True:
@@ -259,13 +273,13 @@ class Tracker:
                 list(experiments),
                 filter_string=condition,
                 run_view_type=ViewType.ACTIVE_ONLY,
-                max_results=PAGE,
+                max_results=at_most or PAGE,
                 order_by=["attributes.start_time DESC"],
                 page_token=token,
             )
             runs.extend(page)
             token = page.token
-            if not token:
+            if not token or at_most:
                 return runs
 
     def _log_params(self, run_id: str, settings: Mapping[str, Any]) -> None:
@@ -283,6 +297,11 @@ class Tracker:
         )
         tag = InputTag(key="mlflow.data.context", value="training and evaluation")
         self.client.log_inputs(run_id, [DatasetInput(dataset, tags=[tag])])
+
+
+def _stored(run: Run) -> StoredTrial:
+    data = run.data
+    return StoredTrial(run.info.run_id, data.tags, data.metrics, bool(data.params))
 
 
 def spool_of(stores: Stores, key: str) -> Spool:

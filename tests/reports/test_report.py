@@ -8,10 +8,11 @@ import pytest
 
 from ablations.record import Manifest
 from d2v_core.errors import ConfigError
-from reports.build import Report, build_report
+from reports.build import Report, build_report, gather
 from reports.curve import figure_data
 from reports.figure import draw_png, draw_svg
-from reports.links import run_address
+from reports.manifests import find_manifest
+from reports.page import render_page
 from reports.statistics import study_result
 from reports.store import trial_frame
 from tests.browser import chromium
@@ -174,11 +175,16 @@ def test_page_has_every_section(page: Page):
         assert part in page.text, part
 
 
-def test_runs_are_linked_only_where_the_store_has_a_web_address():
-    address = run_address("http://me:secret@host:5000/mlflow/", "7", "abc")
-    assert address == "http://host:5000/mlflow/#/experiments/7/runs/abc"
-    assert run_address("sqlite:///mlflow.db", "7", "abc") is None
-    assert run_address("http://host", "", "") is None
+def test_a_served_store_is_linked_study_and_runs(store: Store, report: Report):
+    planned = find_manifest(store.client, "reported", "vision", "laptop")
+    content = gather(store.client, planned, "http://me:secret@host:5000")
+    page = Page(render_page(content))
+    web = [address for address in page.addresses if not address.startswith("#")]
+    experiment = f"http://host:5000/#/experiments/{planned.experiment_id}/runs"
+    assert web[0].startswith(f"{experiment}?searchFilter=tags.")
+    assert len(web) == 1 + 11
+    assert all(address.startswith(f"{experiment}/") for address in web[1:])
+    assert "secret" not in page.text + "".join(page.addresses)
 
 
 def test_fractions_of_the_depth_share_an_axis_with_the_paper(store: Store):
