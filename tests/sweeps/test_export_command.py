@@ -223,3 +223,43 @@ def test_what_does_not_fit_the_checkpoint_or_the_format_is_named(
     taken = export(run, "--set=vision.timm_model=vit_medium_patch16_gap_240", to="timm")
     assert taken.code == 2
     assert "--out: must be a folder, 'out' is a file" in taken.err
+
+
+OTHERS = {
+    "text": ("--set=text.width=16",),
+    "speech": (
+        "--set=speech.front_end.kind=wav2vec2",
+        "--set=speech.front_end.channels=16",
+        "--set=speech.width=16",
+        "--set=evaluation.ctc_probe.num_steps=2",
+        "--set=evaluation.ctc_probe.learning_rates=[0.1]",
+    ),
+}
+
+
+@pytest.mark.parametrize("modality", OTHERS)
+def test_the_other_modalities_are_opened_by_hugging_face_too(
+    modality: str, tmp_path: Path, run: Command
+) -> None:
+    recipe = f"{modality}-smoke"
+    settings = ("--set=training.num_steps=2", *OTHERS[modality])
+    done = run("train", recipe, "--checkpoint=c.pt", *settings)
+    assert done.code == 0, done.err
+    done = run(
+        "export", "c.pt", f"--recipe={recipe}", *settings, "--to=hf", "--out=out"
+    )
+    assert done.code == 0, done.err
+    model = AutoModel.from_pretrained(tmp_path / "out")
+    assert model.config.model_type == {"speech": "data2vec-audio"}.get(
+        modality, "data2vec-text"
+    )
+    assert model.config.hidden_size == 16
+
+
+def test_a_front_end_hugging_face_does_not_have_is_refused(run: Command) -> None:
+    settings = ("--set=training.num_steps=1", *OTHERS["speech"][3:])
+    assert run("train", "speech-smoke", "--checkpoint=c.pt", *settings).code == 0
+    options = ("--recipe=speech-smoke", *settings, "--to=hf", "--out=out")
+    done = run("export", "c.pt", *options)
+    assert done.code == 2
+    assert "its front end is log mel, it must be wav2vec2" in done.err
