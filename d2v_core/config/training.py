@@ -93,9 +93,10 @@ class ExecutionConfig(Section):
     """Updates between two progress events."""
     checkpoint_every_seconds: float = execution_field(10.0, gt=0.0)
     """Wall-clock seconds between two checkpoints."""
-    silence_seconds: float | None = execution_field(3_600.0, gt=0.0)
-    """A trial of a sweep that reports nothing for so long (training progress, a phase
-    of the evaluation) counts as hanging and is ended; null: never."""
+    silence_seconds: float | None = execution_field(None, gt=0.0)
+    """A trial of a sweep that reports nothing for so long counts as hanging and is
+    ended; null: never. The evaluation reports nothing until it is over, so it must fit
+    in, fine-tuning included."""
     prefetch: int | None = execution_field(None, ge=0)
     """Batches that a background thread makes ahead; null: 2 on a GPU, 0 on the CPU,
     where it would take the time it saves. Does not change any batch."""
