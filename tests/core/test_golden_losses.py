@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from d2v_core.build import build_learner
-from d2v_core.checkpoint import TrainingState
-from d2v_core.training import build_learning_rate, build_optimizer, train
+from tests.core.golden import five_losses
 from tests.core.small import fill_with_ramp, small_trial
 
 GOLDEN = {
@@ -43,20 +42,5 @@ def test_losses_of_five_updates_are_the_golden_ones(name):
     fill_with_ramp(learner.module)
     if name != "supervised":
         fill_with_ramp(learner.network("teacher"))
-    optimizer = build_optimizer(learner.module, trial.optimizer)
-    events = train(
-        TrainingState(learner=learner, optimizer=optimizer),
-        batches=batch,
-        num_steps=5,
-        learning_rate_at=build_learning_rate(trial.optimizer, 5),
-        max_grad_norm=3.0,
-        seed=0,
-        log_every=1,
-        check_every=1,
-        checkpoint_every_seconds=1e9,
-        thresholds={},
-        check_after=0,
-        stop_on_collapse=True,
-    )
-    losses = [event.metrics["train/loss"] for event in events]
+    losses = five_losses(trial, learner, batch)
     assert losses == pytest.approx(GOLDEN[name], rel=1e-5)

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from d2v_core.build import build_learner
-from d2v_core.checkpoint import TrainingState
 from d2v_core.encoders.inputs import Padded
 from d2v_core.errors import DataError
-from d2v_core.training import build_learning_rate, build_optimizer, train
+from tests.core.golden import five_losses
 from tests.core.small import fill_with_noise, fill_with_ramp
 from tests.core.small_speech import LOG_MEL, noise, small_speech_trial
 
@@ -207,20 +206,6 @@ def test_losses_of_five_updates_are_the_golden_ones(name):
     learner = build_learner(trial, num_classes=0)
     fill(learner.module)
     fill(learner.network("teacher"))
-    optimizer = build_optimizer(learner.module, trial.optimizer)
-    events = train(
-        TrainingState(learner=learner, optimizer=optimizer),
-        batches=golden_batch((3_200, 2_600) if change else (800, 640)),
-        num_steps=5,
-        learning_rate_at=build_learning_rate(trial.optimizer, 5),
-        max_grad_norm=3.0,
-        seed=0,
-        log_every=1,
-        check_every=1,
-        checkpoint_every_seconds=1e9,
-        thresholds={},
-        check_after=0,
-        stop_on_collapse=True,
-    )
-    losses = [event.metrics["train/loss"] for event in events]
+    batches = golden_batch((3_200, 2_600) if change else (800, 640))
+    losses = five_losses(trial, learner, batches)
     assert losses == pytest.approx(GOLDEN[name], rel=2e-5)

@@ -8,15 +8,14 @@ import pytest
 import torch
 
 from d2v_core.build import build_learner
-from d2v_core.checkpoint import TrainingState
 from d2v_core.data.text import TextBatches, load_text, text_digest
 from d2v_core.encoders.token_inputs import EOS, pad_rows
 from d2v_core.errors import ConfigError, DataError
 from d2v_core.events import CheckpointDue, Finished, Progress, Trained
 from d2v_core.modalities import modality_of
-from d2v_core.training import build_learning_rate, build_optimizer, train
 from d2v_core.trial import run_trial
 from tests.core.data.text_files import write_generic, write_table
+from tests.core.golden import five_losses
 from tests.core.small import fill_with_ramp
 from tests.core.small_text import (
     EVERYTHING_RANDOM,
@@ -59,22 +58,7 @@ def test_losses_of_five_updates_are_the_golden_ones(name):
     fill_with_ramp(learner.module)
     if name != "supervised":
         fill_with_ramp(learner.network("teacher"))
-    optimizer = build_optimizer(learner.module, trial.optimizer)
-    events = train(
-        TrainingState(learner=learner, optimizer=optimizer),
-        batches=batch,
-        num_steps=5,
-        learning_rate_at=build_learning_rate(trial.optimizer, 5),
-        max_grad_norm=3.0,
-        seed=0,
-        log_every=1,
-        check_every=1,
-        checkpoint_every_seconds=1e9,
-        thresholds={},
-        check_after=0,
-        stop_on_collapse=True,
-    )
-    losses = [event.metrics["train/loss"] for event in events]
+    losses = five_losses(trial, learner, batch)
     assert losses == pytest.approx(GOLDEN[name], rel=1e-5)
 
 
