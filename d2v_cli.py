@@ -35,7 +35,9 @@ Scale = Annotated[
         "minute on one GPU; paper: as published."
     ),
 ]
-Modality = Annotated[str, typer.Option(help="What the encoder sees: vision.")]
+Modality = Annotated[
+    str, typer.Option(help="What the encoder sees: vision, speech or text.")
+]
 Seeds = Annotated[
     str | None,
     typer.Option(help="How many seeds (5) or which (0,1,7); default: the study's."),
@@ -427,6 +429,7 @@ def _print_json(data: Any) -> None:
 def main() -> None:
     """Entry point: users' mistakes are one clear message and exit code 2."""
     from d2v_core.errors import ConfigError, DataError, DivergedError
+    from sweeps.writer import StoreWriteError
 
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
@@ -436,8 +439,10 @@ def main() -> None:
             str(error), style="red", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(2)
-    except DivergedError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False)
+    except (DivergedError, StoreWriteError) as error:
+        Console(stderr=True).print(
+            str(error), style="red", markup=False, soft_wrap=True
+        )
         sys.exit(1)
 
 
