@@ -1,0 +1,97 @@
+"""Options that several verbs share, and what they make together."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+Studies = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="STUDY...", help="Shipped study names, or YAML files of yours."
+    ),
+]
+Scale = Annotated[
+    str,
+    typer.Option(
+        help="smoke: seconds per trial; laptop: minutes on one core; gpu: about a "
+        "minute on one GPU; paper: as published."
+    ),
+]
+Modality = Annotated[
+    str, typer.Option(help="What the encoder sees: vision, speech or text.")
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="How many seeds (5) or which (0,1,7); default: the study's."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change a setting: target.top_k=4."
+    ),
+]
+DataRoot = Annotated[
+    str | None,
+    typer.Option(envvar="D2V_DATA", help="Folder of the real data."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI",
+        help="MLflow store; default: SQLite in the storage folder.",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of checkpoints, reports and the store; default: d2v-runs here."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(envvar="RAY_ADDRESS", help="Ray cluster; default: this machine."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def make_request(
+    scale: str,
+    modality: str,
+    seeds: str | None,
+    assignments: list[str] | None,
+    data_root: str | None,
+) -> Any:
+    """What a study is expanded for; see :class:`ablations.arms.Request`."""
+    from ablations.arms import Request
+
+    return Request(
+        modality=modality,
+        scale=scale,
+        assignments=tuple(assignments or ()),
+        seeds=parse_seeds(seeds) if seeds is not None else None,
+        data_root=data_root,
+    )
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """``"5"`` is seeds 0 to 4, ``"0,3"`` is these two, ``"7,"`` is seed 7 alone."""
+    from d2v_core.errors import ConfigError, Problem
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    valid = bool(parts) and all(part.isdigit() for part in parts)
+    seeds = tuple(map(int, parts)) if valid else ()
+    if valid and "," not in text:
+        seeds = tuple(range(seeds[0]))
+    if not seeds or len(set(seeds)) < len(seeds):
+        rule = "must be a count of at least 1 (5) or a list of different seeds (0,1,7)"
+        raise ConfigError([Problem("--seeds", f"{rule}, got {text!r}")])
+    return seeds
+
+
+def print_json(data: Any) -> None:
+    """For ``--json``."""
+    sys.stdout.write(json.dumps(data, indent=1) + "\n")

@@ -1,0 +1,136 @@
+"""``d2v report`` and ``ui``: what the store says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from d2v_cli import options as o
+
+
+def report(
+    context: typer.Context,
+    study: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY...]", help="Studies of the store, by name."),
+    ] = None,
+    scale: o.Scale = "smoke",
+    modality: o.Modality = "vision",
+    set_: o.Set = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every study of the store, and a scorecard of all claims; --scale "
+            "and --modality, if given, choose among them.",
+        ),
+    ] = False,
+    tracking_uri: o.TrackingUri = None,
+    storage: o.Storage = None,
+) -> None:
+    """Rebuild the tables and the HTML page from the tracking store alone.
+
+    Of several runs of a study that differ in --set, the last one is shown; give the
+    same --set for another.
+    """
+    from d2v_core.errors import ConfigError, Problem
+    from sweeps.stores import check_stores, choose_stores
+
+    if everything == bool(study) or (everything and set_):
+        rule = "give studies, with or without --set, or --all alone"
+        raise ConfigError([Problem("d2v report", rule)])
+    stores = choose_stores(storage, tracking_uri)
+    check_stores(stores)
+    if everything:
+        asked = context.get_parameter_source
+        _report_all(
+            stores,
+            Console(),
+            modality if _is_given(asked("modality")) else None,
+            scale if _is_given(asked("scale")) else None,
+        )
+        return
+    request = o.make_request(scale, modality, None, set_, None)
+    for name in study or []:
+        show_study(_study_name(name), request, stores, Console(), last=not set_)
+
+
+def ui(
+    tracking_uri: o.TrackingUri = None,
+    storage: o.Storage = None,
+    port: Annotated[
+        int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)
+    ] = 5000,
+) -> None:
+    """Serve the tracking store with MLflow's own UI on 127.0.0.1."""
+    from sweeps.server import serve_ui
+    from sweeps.stores import check_stores, choose_stores
+
+    stores = choose_stores(storage, tracking_uri)
+    check_stores(stores)
+    serve_ui(stores, port, Console())
+
+
+def show_study(
+    study: str, request: Any, stores: Any, console: Console, *, last: bool = False
+) -> None:
+    """Build, print and place the report of a request, or of the last one there is."""
+    from reports.build import build_report
+    from sweeps.planning import request_id
+
+    wanted = request_id(study, request)
+    parts = [study, request.modality, request.scale]
+    if request.assignments:
+        parts.append(wanted[:8])
+    built = build_report(
+        tracking_uri=stores.tracking_uri,
+        study=study,
+        modality=request.modality,
+        scale=request.scale,
+        folder=stores.storage / "reports" / "-".join(parts),
+        request_id=None if last else wanted,
+    )
+    _show_report(built, console)
+
+
+def _report_all(
+    stores: Any, console: Console, modality: str | None, scale: str | None
+) -> None:
+    """Every report of the store, then the claims of all of them."""
+    from reports.build import build_all
+    from reports.scorecard import scorecard_console
+
+    scorecard = build_all(
+        tracking_uri=stores.tracking_uri,
+        folder=stores.storage / "reports",
+        modality=modality,
+        scale=scale,
+        on_report=lambda report: _show_report(report, console),
+    )
+    console.print(scorecard_console(scorecard.claims))
+    page = scorecard.files["scorecard.html"]
+    console.print(f"scorecard: {page}", soft_wrap=True, markup=False)
+
+
+def _show_report(report: Any, console: Console) -> None:
+    from reports.claims_view import claims_console
+    from reports.console import console_view
+
+    console.print(console_view(report.table))
+    if report.verdicts:
+        console.print(claims_console(report.verdicts))
+    page = report.files["report.html"]
+    console.print(f"report: {page}", soft_wrap=True, markup=False)
+
+
+def _is_given(source: Any) -> bool:
+    return source is not None and source.name != "DEFAULT"
+
+
+def _study_name(study: str) -> str:
+    """The name in the store: of a YAML file, the one written inside."""
+    from ablations.library import load_study
+
+    return load_study(study).name if study.endswith((".yaml", ".yml")) else study
