@@ -37,11 +37,14 @@ from d2v_core.losses import (
     smooth_l1_loss,
 )
 from d2v_core.modalities import modality_of
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.randomness import global_torch_seed
 from d2v_core.schedules import cosine_tau, linear_tau, resolve_duration
 
 
-def build_learner(trial: TrialConfig, *, num_classes: int) -> Learner:
+def build_learner(
+    trial: TrialConfig, *, num_classes: int, workers: Workers = ALONE
+) -> Learner:
     """The objective with freshly initialised networks.
 
     Encoder weights depend on the seed alone, so that all arms start alike.
@@ -49,6 +52,7 @@ def build_learner(trial: TrialConfig, *, num_classes: int) -> Learner:
     Args:
         trial: The configuration.
         num_classes: Labels of the data, for a supervised arm; 0: it has none.
+        workers: Those that train it together.
 
     Raises:
         ConfigError: The encoder lacks what the configuration asks for (K blocks, a part
@@ -67,11 +71,12 @@ def build_learner(trial: TrialConfig, *, num_classes: int) -> Learner:
                 encoder=encoder,
                 num_classes=num_classes,
                 criterion=modality.criterion(trial, trial.objective),
+                workers=workers,
             )
         return Data2Vec(
             encoder=encoder,
             head=regression_head(encoder.dim, trial.head.depth),
-            draw_mask=modality.draw_mask(trial, encoder),
+            draw_mask=modality.draw_mask(trial, encoder, workers),
             tau=build_tau(trial),
             loss=build_loss(trial, encoder.dim),
             feature=trial.target.feature,
@@ -82,6 +87,7 @@ def build_learner(trial: TrialConfig, *, num_classes: int) -> Learner:
             shared=encoder.part_names(trial.teacher.shares),
             shares_features="feature_encoder" in trial.teacher.shares,
             restrict=encoder.restriction(trial.teacher.context),
+            workers=workers,
         )
 
 

@@ -7,9 +7,7 @@ update (:mod:`d2v_core.randomness`). Read back with ``weights_only=True``.
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +17,7 @@ from typing import Any
 import torch
 
 from d2v_core.errors import ConfigError, Problem
+from d2v_core.files import replacing
 from d2v_core.health import Collapse
 from d2v_core.learners import Learner
 
@@ -66,16 +65,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "optimizer": state.optimizer.state_dict(),
         "preprocessing": dict(state.preprocessing),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+    with replacing(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:

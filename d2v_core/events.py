@@ -61,6 +61,32 @@ class CheckpointDue:
 
 
 @dataclass(frozen=True)
+class ProbeDue:
+    """An update after which the encoder is to be evaluated has been made.
+
+    Attributes:
+        step: Updates done.
+    """
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The encoder was evaluated in the middle of its training.
+
+    Attributes:
+        step: Updates done.
+        share: Of all updates, as asked for in ``execution.probe_at``.
+        metrics: Those of the validation split (``eval/linear_validation_accuracy``).
+    """
+
+    step: int
+    share: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Collapsed:
     """Targets or predictions fell below their threshold.
 
@@ -107,4 +133,4 @@ class Finished:
     notes: tuple[str, ...] = ()
 
 
-Event = Started | Progress | CheckpointDue | Collapsed | Trained | Finished
+Event = Started | Progress | Probed | CheckpointDue | Collapsed | Trained | Finished

@@ -21,6 +21,7 @@ from d2v_core.encoders.encoder import Encoder, Feature, Restriction
 from d2v_core.encoders.inputs import Inputs, mean_over_real
 from d2v_core.health import effective_rank, gain_over_constant, mean_std
 from d2v_core.losses import RegressionLoss
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.targets import Normalisation, average_top_k_layers
 from d2v_core.teacher import EmaTeacher
 
@@ -49,8 +50,8 @@ DrawMask = Callable[[Inputs, int], Masked]
 Criterion = Callable[
     [nn.Module, Tensor, Tensor | None, Any], tuple[Tensor, dict[str, Tensor]]
 ]
-"""From classifier, tokens (batch, tokens, dim), which are real, and labels to the loss
-and to metrics."""
+"""From classifier, tokens (batch, tokens, dim), which are real, and labels to the loss,
+a mean over samples, and to metrics as numerator and denominator, (2,)."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,14 @@ class StepResult:
         measure: Metrics that are looked at to see a collapse, and logged.
         describe: Costlier metrics that are logged only; to be called before the
             optimiser changes the weights.
+        num_terms: Terms of which the loss is the mean, where batches of the same size
+            have more or fewer.
     """
 
     loss: Float[Tensor, ""]
     measure: Measure
     describe: Measure = dict
+    num_terms: int = 1
 
 
 @runtime_checkable
@@ -119,6 +123,7 @@ class Data2Vec:
         shares_features: Whether the teacher takes the whole feature encoder, so that
             its features are computed only once.
         restrict: Limits the teacher's attention while targets are made.
+        workers: Those that have the other rows of a batch.
     """
 
     def __init__(
@@ -137,6 +142,7 @@ class Data2Vec:
         shared: frozenset[str] = frozenset(),
         shares_features: bool = False,
         restrict: Restriction = nullcontext,
+        workers: Workers = ALONE,
     ) -> None:
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self.student, self.teacher = encoder, EmaTeacher(encoder)
@@ -147,10 +153,11 @@ class Data2Vec:
             layer_norm=layer_norm,
             final_norm=final_norm,
             num_groups=num_groups,
+            total=workers.total if workers.count > 1 else None,
         )
         self._tokenwise = {layer_norm, final_norm} <= {"none", "layer"}
         self._shared, self._shares_features = shared, shares_features
-        self._restrict = restrict
+        self._restrict, self._workers = restrict, workers
 
     def to(self, device: torch.device) -> None:
         """Move student, head and teacher."""
@@ -173,6 +180,7 @@ class Data2Vec:
             loss=self._loss(predictions, targets),
             measure=lambda: self._measure(step, predictions.detach(), targets),
             describe=lambda: self._describe(inputs, predictions.detach(), targets),
+            num_terms=len(positions),
         )
 
     @torch.no_grad()
@@ -216,9 +224,10 @@ class Data2Vec:
     def _measure(
         self, step: int, predictions: Tensor, targets: Tensor
     ) -> dict[str, float]:
+        gather = self._workers.gather
         return {
-            "target/std": mean_std(targets),
-            "prediction/std": mean_std(predictions),
+            "target/std": mean_std(gather(targets)),
+            "prediction/std": mean_std(gather(predictions)),
             "teacher/tau": self._tau(step),
         }
 
@@ -226,13 +235,15 @@ class Data2Vec:
     def _describe(
         self, inputs: Inputs, predictions: Tensor, targets: Tensor
     ) -> dict[str, float]:
+        gather = self._workers.gather
+        targets = gather(targets)
         described = {
             "target/effective_rank": effective_rank(targets),
-            "prediction/gain": gain_over_constant(predictions, targets),
+            "prediction/gain": gain_over_constant(gather(predictions), targets),
         }
         local = self.student.local_features(inputs)
         if local is not None:
-            described["student/local_effective_rank"] = effective_rank(local)
+            described["student/local_effective_rank"] = effective_rank(gather(local))
         return described
 
 
@@ -268,15 +279,21 @@ class Supervised(SingleNetwork):
         encoder: The encoder.
         num_classes: Number of labels.
         criterion: Loss of the classifier on the encoder's tokens.
+        workers: Those that have the other rows of a batch.
     """
 
     def __init__(
-        self, *, encoder: Encoder, num_classes: int, criterion: Criterion
+        self,
+        *,
+        encoder: Encoder,
+        num_classes: int,
+        criterion: Criterion,
+        workers: Workers = ALONE,
     ) -> None:
         classifier = nn.Linear(encoder.dim, num_classes)
         self.encoder = encoder
         self.module = nn.ModuleDict({"encoder": encoder, "classifier": classifier})
-        self._criterion = criterion
+        self._criterion, self._workers = criterion, workers
 
     def step(self, inputs: Inputs, labels: Any, step: int) -> StepResult:
         """The criterion on the unmasked input."""
@@ -284,8 +301,12 @@ class Supervised(SingleNetwork):
         loss, found = self._criterion(self.module["classifier"], tokens, real, labels)
         return StepResult(
             loss=loss,
-            measure=lambda: {name: float(value) for name, value in found.items()},
+            measure=lambda: {name: self._ratio(parts) for name, parts in found.items()},
         )
+
+    def _ratio(self, parts: Tensor) -> float:
+        numerator, denominator = self._workers.total(parts.clone()).tolist()
+        return float(numerator / max(denominator, 1.0))
 
 
 def pooled_cross_entropy(label_smoothing: float) -> Criterion:
@@ -296,8 +317,9 @@ def pooled_cross_entropy(label_smoothing: float) -> Criterion:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         logits = classifier(mean_over_real(tokens, real))
         loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        correct = logits.detach().argmax(1) == labels
-        return loss, {"train/accuracy": correct.float().mean()}
+        correct = (logits.detach().argmax(1) == labels).float()
+        count = torch.ones_like(correct)
+        return loss, {"train/accuracy": torch.stack((correct, count)).sum(dim=1)}
 
     return criterion
 

@@ -10,7 +10,8 @@ statistic; in fairseq's it does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, assert_never
 
 import torch
@@ -19,6 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Normalisation = Literal["none", "instance", "layer", "batch", "group"]
+Total = Callable[[Tensor], Tensor]
+"""Sums a statistic over the parts of a batch that lie elsewhere."""
 
 EPSILON = 1e-5
 """PyTorch's default, which both references use in the target norms."""
@@ -31,6 +34,7 @@ def average_top_k_layers(
     final_norm: Normalisation,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
+    total: Total | None = None,
 ) -> Float[Tensor, "batch tokens dim"]:
     """The target of every position; what stands at padding means nothing.
 
@@ -40,12 +44,13 @@ def average_top_k_layers(
         final_norm: Applied once after averaging.
         num_groups: Groups of channels where a norm is ``group``.
         real: True at tokens that are not padding; None: all of them.
+        total: For ``batch``, when these are a part of the batch; None: all of it.
     """
-    total = torch.zeros_like(layers[0], dtype=torch.float32)
+    normed = partial(normalise, num_groups=num_groups, real=real, total=total)
+    summed = torch.zeros_like(layers[0], dtype=torch.float32)
     for layer in layers:
-        total += normalise(layer.float(), layer_norm, num_groups=num_groups, real=real)
-    mean = total / len(layers)
-    return normalise(mean, final_norm, num_groups=num_groups, real=real)
+        summed += normed(layer.float(), layer_norm)
+    return normed(summed / len(layers), final_norm)
 
 
 def normalise(
@@ -54,6 +59,7 @@ def normalise(
     *,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
+    total: Total | None = None,
 ) -> Float[Tensor, "batch tokens dim"]:
     """Zero mean and unit (biased) variance over the axes that ``kind`` names.
 
@@ -69,7 +75,7 @@ def normalise(
         case "instance":
             return _standardise(features, axes=(1,), real=real)
         case "batch":
-            return _standardise(features, axes=(0, 1), real=real)
+            return _standardise(features, axes=(0, 1), real=real, total=total)
         case "group":
             grouped = features.reshape(*features.shape[:2], num_groups, -1)
             return _standardise(grouped, axes=(1, 3), real=real).flatten(2)
@@ -81,15 +87,22 @@ def _standardise(
     features: Float[Tensor, "batch tokens *channels"],
     axes: tuple[int, ...],
     real: Bool[Tensor, "batch tokens"] | None,
+    total: Total | None = None,
 ) -> Float[Tensor, "batch tokens *channels"]:
     # Two passes: on channels-last activations faster than torch.var_mean, and exact.
-    if real is None:
+    if real is None and total is None:
         centred = features - features.mean(dim=axes, keepdim=True)
         variance = centred.square().mean(dim=axes, keepdim=True)
         return centred * torch.rsqrt(variance + EPSILON)
+    if real is None:
+        real = features.new_ones(features.shape[:2], dtype=torch.bool)
     kept = real.view(*real.shape, *[1] * (features.ndim - 2))
-    count = kept.expand_as(features).sum(dim=axes, keepdim=True)
-    total = features.masked_fill(~kept, 0.0).sum(dim=axes, keepdim=True)
-    centred = (features - total / count).masked_fill(~kept, 0.0)
-    variance = centred.square().sum(dim=axes, keepdim=True) / count
+
+    def summed(values: Tensor) -> Tensor:
+        local = values.expand_as(features).masked_fill(~kept, 0).sum(axes, keepdim=True)
+        return local if total is None else total(local)
+
+    count = summed(kept)
+    centred = (features - summed(features) / count).masked_fill(~kept, 0.0)
+    variance = summed(centred.square()) / count
     return centred * torch.rsqrt(variance + EPSILON)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from d2v_core.checkpoint import TrainingState
 from d2v_core.config.training import OptimizerConfig, Precision
 from d2v_core.errors import DivergedError
-from d2v_core.events import CheckpointDue, Collapsed, Progress
+from d2v_core.events import CheckpointDue, Collapsed, ProbeDue, Progress
 from d2v_core.health import find_collapse
-from d2v_core.learners import Measure
+from d2v_core.learners import Measure, StepResult
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.prefetch import Batches as Batches
 from d2v_core.prefetch import Feed
 from d2v_core.randomness import global_torch_seed
@@ -41,8 +42,10 @@ def train(
     stop_on_collapse: bool,
     precision: Precision = "float32",
     prefetch: int = 0,
+    probe_after: Collection[int] = (),
     stop_wanted: Callable[[], bool] = bool,
-) -> Iterator[Progress | CheckpointDue | Collapsed]:
+    workers: Workers = ALONE,
+) -> Iterator[Progress | ProbeDue | CheckpointDue | Collapsed]:
     """Train from ``state.step`` to ``num_steps``, changing ``state`` in place.
 
     Args:
@@ -61,25 +64,28 @@ def train(
         stop_on_collapse: Whether a collapse ends the training.
         precision: Of the networks' matrix products.
         prefetch: Batches made ahead by a background thread; 0: none.
+        probe_after: Updates followed by a :class:`ProbeDue`, before any other event.
         stop_wanted: Asked after progress events; training then ends with a checkpoint.
+            Of several workers the first one's counts.
+        workers: Those that train together; ``batches`` gives this one's rows.
 
     Raises:
         DivergedError: Loss or gradient norm is not finite.
+        PeerLostError: Another worker is gone.
     """
     learner, parameters = state.learner, list(state.learner.module.parameters())
-    device = parameters[0].device
     learner.module.train()
-    window = Window(device)
+    window = Window(state.device)
     last_save = started = time.perf_counter()
     steps = range(state.step + 1, num_steps + 1)
-    with Feed(batches, steps, device=device, ahead=prefetch) as feed:
+    with Feed(batches, steps, device=state.device, ahead=prefetch) as feed:
         for step, inputs, labels in feed:
             set_learning_rate(state.optimizer, learning_rate_at(step))
-            with global_torch_seed(seed, "dropout", step):
-                with mixed_precision(device, precision):
+            with global_torch_seed(seed, workers.stream("dropout"), step):
+                with mixed_precision(state.device, precision):
                     result = learner.step(inputs, labels, step)
                 torch.autograd.backward(result.loss)
-            window.add(step, result.loss.detach(), clip(parameters, max_grad_norm))
+            window.add(step, *pooled(parameters, result, max_grad_norm, workers))
             logged = is_due(step, log_every, num_steps)
             checked = step >= check_after and is_due(step, check_every, num_steps)
             measures = window.healthy(result.measure) if logged or checked else {}
@@ -89,20 +95,28 @@ def train(
             described = {**result.describe(), **window.means()} if logged else {}
             apply_gradients(state, step)
             state.step, state.collapse = step, state.collapse or newly
+            if step in probe_after:
+                started = yield from probing(state, window, started)
             if not logged:
                 continue
             now = time.perf_counter()
             state.seconds += now - started
             state.data_seconds += feed.take_seconds_waited()
-            described["optimizer/learning_rate"] = learning_rate_at(step)
             yield Progress(
-                step, {**measures, **described}, state.seconds, state.data_seconds
+                step,
+                {
+                    **measures,
+                    **described,
+                    "optimizer/learning_rate": learning_rate_at(step),
+                },
+                state.seconds,
+                state.data_seconds,
             )
             if newly is not None:
                 yield Collapsed(newly)
             if stop_on_collapse and state.collapse is not None:
                 return
-            stops = stop_wanted()
+            stops = bool(workers.from_first(stop_wanted()))
             due = stops or now - last_save >= checkpoint_every_seconds
             if due and step < num_steps:
                 last_save = now
@@ -112,9 +126,29 @@ def train(
             started = time.perf_counter()
 
 
-def clip(parameters: list[nn.Parameter], max_norm: float | None) -> Tensor:
-    """Scale gradients to a global norm at most; the norm they had."""
-    return nn.utils.clip_grad_norm_(parameters, max_norm or float("inf"))
+def probing(
+    state: TrainingState, window: Window, started: float
+) -> Generator[ProbeDue, None, float]:
+    """Let somebody evaluate, off the clock; when the clock goes on.
+
+    Raises:
+        DivergedError: There is nothing to evaluate.
+    """
+    window.healthy(dict)
+    state.seconds += time.perf_counter() - started
+    yield ProbeDue(state.step)
+    return time.perf_counter()
+
+
+def pooled(
+    parameters: list[nn.Parameter],
+    result: StepResult,
+    max_norm: float | None,
+    workers: Workers,
+) -> tuple[Tensor, Tensor]:
+    """Pool the workers' gradients, clip them; the batch's loss, the norm they had."""
+    loss = workers.combine(parameters, result.loss.detach(), result.num_terms)
+    return loss, nn.utils.clip_grad_norm_(parameters, max_norm or float("inf"))
 
 
 def apply_gradients(state: TrainingState, step: int) -> None:

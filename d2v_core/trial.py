@@ -14,17 +14,22 @@ from d2v_core.checkpoint import TrainingState, load_checkpoint
 from d2v_core.compilation import compile_blocks
 from d2v_core.config.objective import Data2VecObjective, UntrainedObjective
 from d2v_core.config.trial import TrialConfig
+from d2v_core.encoders.encoder import Encoder
+from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.events import (
     CheckpointDue,
     Collapsed,
     Event,
     Finished,
+    Probed,
+    ProbeDue,
     Progress,
     Started,
     Trained,
 )
 from d2v_core.modalities import modality_of
 from d2v_core.modalities.modality import Dataset
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.schedules import resolve_duration
 from d2v_core.training import build_learning_rate, build_optimizer, train
 
@@ -35,6 +40,7 @@ def run_trial(
     checkpoint: Path | None = None,
     dataset: Dataset | None = None,
     stop_wanted: Callable[[], bool] = bool,
+    workers: Workers = ALONE,
 ) -> Iterator[Event]:
     """Train and evaluate; the last event is :class:`Finished`, unless it is stopped.
 
@@ -43,16 +49,19 @@ def run_trial(
         checkpoint: A checkpoint to resume from, when the file exists.
         dataset: The trial's data when it is already loaded.
         stop_wanted: Asked after progress events; the last event is then a checkpoint.
+        workers: Those that train it together: each runs this, the first evaluates. The
+            others end with :class:`Trained`.
 
     Raises:
         DataError: The data is missing or broken.
         DivergedError: Training left the finite numbers.
+        PeerLostError: Another worker is gone.
     """
     torch.set_num_threads(trial.execution.num_threads)
     device = pick_device(trial.execution.device)
     modality = modality_of(trial)
     dataset = dataset or modality.load_data(trial)
-    learner = build_learner(trial, num_classes=len(dataset.classes))
+    learner = build_learner(trial, num_classes=len(dataset.classes), workers=workers)
     learner.to(device)
     if trial.execution.compile:
         compile_blocks(learner.network("student"))
@@ -65,6 +74,7 @@ def run_trial(
     )
     if checkpoint is not None and checkpoint.exists():
         load_checkpoint(checkpoint, state)
+    workers.check_step(state.step)
     num_steps = num_updates(trial)
     yield Started(
         step=state.step,
@@ -72,14 +82,26 @@ def run_trial(
         num_parameters=sum(p.numel() for p in encoder.parameters()),
     )
     if state.collapse is None or trial.health.on_collapse == "continue":
-        yield from _training(trial, state, dataset, stop_wanted)
+        for event in _training(trial, state, dataset, stop_wanted, workers):
+            if not isinstance(event, ProbeDue):
+                yield event
+                continue
+            if workers.rank:
+                continue  # waits for the first at the next update
+            probed = evaluate(trial, encoder, dataset).metrics
+            yield Probed(
+                step=event.step,
+                share=probe_steps(trial)[event.step],
+                metrics={k: v for k, v in probed.items() if "_validation_" in k},
+            )
     stops_early = state.collapse is not None and trial.health.on_collapse == "stop"
     if state.step < num_steps and not stops_early:
         return
     yield Trained(state)
+    if workers.rank:
+        return
     started = time.perf_counter()
-    with threadpool_limits(trial.execution.num_threads):  # scikit-learn's
-        evaluation = modality.evaluate(trial, encoder, dataset)
+    evaluation = evaluate(trial, encoder, dataset)
     seconds = time.perf_counter() - started
     yield Finished(
         status="collapsed" if state.collapse else "finished",
@@ -106,6 +128,19 @@ def num_updates(trial: TrialConfig) -> int:
     return trial.training.num_steps
 
 
+def evaluate(trial: TrialConfig, encoder: Encoder, dataset: Dataset) -> Evaluation:
+    """The trial's protocol on an encoder; scikit-learn keeps to the trial's threads."""
+    with threadpool_limits(trial.execution.num_threads):
+        return modality_of(trial).evaluate(trial, encoder, dataset)
+
+
+def probe_steps(trial: TrialConfig) -> dict[int, float]:
+    """The updates after which the encoder is probed, and the shares they stand for."""
+    num_steps = num_updates(trial)
+    steps = {round(share * num_steps): share for share in trial.execution.probe_at}
+    return {step: share for step, share in steps.items() if 0 < step < num_steps}
+
+
 def pick_device(device: str) -> torch.device:
     """``auto`` is the GPU this process sees, else the CPU."""
     if device == "auto":
@@ -125,12 +160,13 @@ def _training(
     state: TrainingState,
     dataset: Dataset,
     stop_wanted: Callable[[], bool],
-) -> Iterator[Progress | CheckpointDue | Collapsed]:
+    workers: Workers,
+) -> Iterator[Progress | ProbeDue | CheckpointDue | Collapsed]:
     num_steps, health = num_updates(trial), trial.health
     watched = isinstance(trial.objective, Data2VecObjective)
     return train(
         state,
-        batches=modality_of(trial).batches(trial, dataset),
+        batches=modality_of(trial).batches(trial, dataset, workers),
         num_steps=num_steps,
         learning_rate_at=build_learning_rate(trial.optimizer, num_steps),
         max_grad_norm=trial.optimizer.max_grad_norm,
@@ -148,5 +184,7 @@ def _training(
         stop_on_collapse=health.on_collapse == "stop",
         precision=trial.training.precision,
         prefetch=num_ahead(trial.execution.prefetch, state.device),
+        probe_after=probe_steps(trial),
         stop_wanted=stop_wanted,
+        workers=workers,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -88,7 +88,12 @@ class ExecutionConfig(Section):
     num_threads: int = execution_field(1, ge=1)
     """CPU threads of a trial; also what Ray reserves for it."""
     num_gpus: float = execution_field(0.0, ge=0.0)
-    """Share of a GPU that Ray reserves for a trial."""
+    """Share of a GPU that Ray reserves for a trial, or for each of its workers."""
+    num_workers: int = execution_field(1, ge=1)
+    """Processes that train one trial together, data parallel, through Ray Train. Each
+    has ``num_threads`` threads, ``num_gpus`` GPUs and its share of every batch, whose
+    size it must divide. The same numbers up to rounding as one process gives, but
+    dropout, stochastic depth and layer drop draw other values in each."""
     log_every: int = execution_field(25, ge=1)
     """Updates between two progress events."""
     checkpoint_every_seconds: float = execution_field(10.0, gt=0.0)
@@ -97,6 +102,12 @@ class ExecutionConfig(Section):
     """A trial of a sweep that reports nothing for so long counts as hanging and is
     ended; null: never. The evaluation reports nothing until it is over, so it must fit
     in, fine-tuning included."""
+    probe_at: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = execution_field(
+        (), strict=False
+    )
+    """Shares of the training after which the encoder is evaluated, for its validation
+    metrics alone; each costs what the final evaluation does. Training is the same
+    without. A search stops trials by it."""
     prefetch: int | None = execution_field(None, ge=0)
     """Batches that a background thread makes ahead; null: 2 on a GPU, 0 on the CPU,
     where it would take the time it saves. Does not change any batch."""

@@ -91,6 +91,7 @@ class TrialConfig(Section):
             *_check_groups(self),
             *_check_schedule(self),
             *_check_teacher(self),
+            *_check_workers(self),
         ]
 
     @model_validator(mode="after")
@@ -162,6 +163,18 @@ def _check_schedule(trial: TrialConfig) -> list[Problem]:
     if optimizer.final_learning_rate == 0.0:
         rule = "must be above 0 for decay tri_stage, which shrinks by a factor, got 0.0"
         problems.append(Problem("optimizer.final_learning_rate", rule))
+    return problems
+
+
+def _check_workers(trial: TrialConfig) -> list[Problem]:
+    execution, problems = trial.execution, []
+    num_workers, batch_size = execution.num_workers, trial.training.batch_size
+    if batch_size % num_workers:
+        rule = f"must divide training.batch_size ({batch_size}), got {num_workers}"
+        problems.append(Problem("execution.num_workers", rule))
+    if num_workers > 1 and execution.num_gpus not in (0.0, 1.0):
+        rule = "must be 0 or 1 with several workers, each needs a GPU of its own, got"
+        problems.append(Problem("execution.num_gpus", f"{rule} {execution.num_gpus}"))
     return problems
 
 

@@ -21,8 +21,9 @@ import soundfile
 import torch
 from torchaudio.transforms import Resample
 
-from d2v_core.data.cache import cache_folder, write_atomically
+from d2v_core.data.cache import cache_folder
 from d2v_core.data.utterances import ArrayAudio, AudioFile, AudioReader, Waveform
+from d2v_core.files import write_atomically
 from d2v_core.frames import SAMPLE_RATE_HZ
 
 MAX_CACHED_BYTES = 4 * 2**30

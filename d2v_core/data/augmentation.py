@@ -1,4 +1,7 @@
-"""Random changes of a batch of images; every draw comes from a given generator."""
+"""Random changes of a batch of images; every draw comes from a given generator.
+
+Each of several workers draws for the whole batch and changes its own images.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from d2v_core.data.images import Box
+from d2v_core.parallel import ALONE, Workers
 
 Images = UInt8[Tensor, "batch channels height width"]
 RandomChange = Callable[[Images, np.random.Generator], Images]
@@ -20,12 +24,14 @@ def random_shift(
     images: UInt8[Tensor, "batch channels height width"],
     max_shift: int,
     generator: np.random.Generator,
+    workers: Workers = ALONE,
 ) -> UInt8[Tensor, "batch channels height width"]:
     """Move each image by up to ``max_shift`` whole pixels; edge pixels are repeated."""
     batch, _, height, width = images.shape
+    size = workers.whole(batch)
     shift = torch.from_numpy(
-        generator.integers(-max_shift, max_shift + 1, size=(2, batch, 1))
-    )
+        generator.integers(-max_shift, max_shift + 1, size=(2, size, 1))
+    )[:, workers.rows(size)]
     rows = (torch.arange(height) + shift[0]).clamp(0, height - 1)
     columns = (torch.arange(width) + shift[1]).clamp(0, width - 1)
     samples = torch.arange(batch)[:, None, None]
@@ -36,9 +42,11 @@ def random_shift(
 def random_flip(
     images: UInt8[Tensor, "batch channels height width"],
     generator: np.random.Generator,
+    workers: Workers = ALONE,
 ) -> UInt8[Tensor, "batch channels height width"]:
     """Mirror each image left to right with probability one half."""
-    chosen = torch.from_numpy(generator.random(len(images)) < 0.5)
+    size = workers.whole(len(images))
+    chosen = torch.from_numpy(generator.random(size) < 0.5)[workers.rows(size)]
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
@@ -69,13 +77,16 @@ def jitter_colors(
     images: UInt8[Tensor, "batch channels height width"],
     strength: float,
     generator: np.random.Generator,
+    workers: Workers = ALONE,
 ) -> UInt8[Tensor, "batch channels height width"]:
     """Scale brightness, contrast and saturation by factors in 1 +- ``strength``.
 
     In this fixed order (torchvision's ``ColorJitter`` shuffles it).
     """
-    factors = generator.uniform(1 - strength, 1 + strength, size=(3, len(images)))
-    brightness, contrast, saturation = torch.from_numpy(factors).float()
+    size = workers.whole(len(images))
+    factors = generator.uniform(1 - strength, 1 + strength, size=(3, size))
+    mine = factors[:, workers.rows(size)]
+    brightness, contrast, saturation = torch.from_numpy(mine).float()
     pixels = images.float() * brightness.view(-1, 1, 1, 1)
     level = _grey(pixels).mean(dim=(1, 2, 3), keepdim=True)
     pixels = torch.lerp(level, pixels, contrast.view(-1, 1, 1, 1))

@@ -17,6 +17,7 @@ from d2v_core.data.augmentation import (
     random_shift,
 )
 from d2v_core.data.images import ImageDataset
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.randomness import numpy_generator
 
 
@@ -29,29 +30,33 @@ class ImageBatches:
         batch_size: Images per update.
         seed: Of order and augmentation.
         augmentation: Random changes.
+        workers: Those that read the other images of a batch.
     """
 
     dataset: ImageDataset
     batch_size: int
     seed: int
     augmentation: AugmentationConfig
+    workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Normalised images and labels of update ``step`` (from 1)."""
         indices = self.indices(step)
+        mine = self.workers.rows(len(indices))
         generator = numpy_generator(self.seed, "augmentation", step)
-        change, train = self.augmentation, self.dataset.train
+        change, train, workers = self.augmentation, self.dataset.train, self.workers
         boxes = None
         if change.kind == "resized_crop":
-            boxes = random_boxes(len(indices), change.min_scale, generator)
-        images = train.images.read(indices, boxes)
+            boxes = random_boxes(len(indices), change.min_scale, generator)[mine]
+        images = train.images.read(indices[mine], boxes)
         if change.kind == "shift":
-            images = random_shift(images, change.max_shift, generator)
+            images = random_shift(images, change.max_shift, generator, workers)
         if change.horizontal_flip:
-            images = random_flip(images, generator)
+            images = random_flip(images, generator, workers)
         if change.color_jitter:
-            images = jitter_colors(images, change.color_jitter, generator)
-        return self.dataset.normalise(images), torch.from_numpy(train.labels[indices])
+            images = jitter_colors(images, change.color_jitter, generator, workers)
+        labels = torch.from_numpy(train.labels[indices[mine]])
+        return self.dataset.normalise(images), labels
 
     def indices(self, step: int) -> np.ndarray:
         """Positions in the training split of update ``step`` (from 1)."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from d2v_core.config.vision import OnError
-from d2v_core.data.cache import write_atomically
 from d2v_core.errors import DataError
+from d2v_core.files import write_atomically
 
 SHOWN = 10
 """Files that an error names."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+from d2v_core.files import write_atomically
 
 FULL_HASH_BYTES = 2 * 2**30
 """Up to this size in total, a digest covers the content of every file; above it, names
@@ -68,19 +67,3 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     except OSError:
         return -1, 0
     return stat.st_size, stat.st_mtime_ns
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
-
-
-def save_array_atomically(path: Path, array: np.ndarray) -> None:
-    """Write a whole ``.npy`` file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        np.save(file, array)
-    os.replace(file.name, path)

@@ -21,7 +21,7 @@ from d2v_core.data.broken_images import (
     save_broken,
     settle_broken,
 )
-from d2v_core.data.cache import cache_folder, files_digest, save_array_atomically
+from d2v_core.data.cache import cache_folder, files_digest
 from d2v_core.data.images import (
     ArrayImages,
     FileImages,
@@ -32,6 +32,7 @@ from d2v_core.data.images import (
 )
 from d2v_core.data.splits import hold_out
 from d2v_core.errors import DataError
+from d2v_core.files import save_array_atomically
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 MAX_CACHED_BYTES = 4 * 2**30

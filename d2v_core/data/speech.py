@@ -10,7 +10,7 @@ import torch
 
 from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
 from d2v_core.data.batches import shuffled
-from d2v_core.data.cache import cache_folder, save_array_atomically
+from d2v_core.data.cache import cache_folder
 from d2v_core.data.speech_files import list_splits, listings_digest, load_files
 from d2v_core.data.spoken_digits import Recordings, record, spoken_digits_digest
 from d2v_core.data.utterances import (
@@ -23,7 +23,9 @@ from d2v_core.data.utterances import (
     pick,
 )
 from d2v_core.encoders.inputs import Padded
+from d2v_core.files import save_array_atomically
 from d2v_core.frames import SAMPLE_RATE_HZ
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.randomness import numpy_generator
 
 POOL = 8
@@ -110,6 +112,7 @@ class SpeechBatches:
         cropped: Pre-training: utterances of ``dataset.pretrain`` cropped at random to
             the shortest of the batch, as fairseq does, without labels. Otherwise whole
             utterances of ``dataset.train``, padded to the longest, with transcripts.
+        workers: Those that read the other utterances of a batch.
     """
 
     dataset: SpeechDataset
@@ -117,19 +120,23 @@ class SpeechBatches:
     seed: int
     waveform: WaveformConfig
     cropped: bool = True
+    workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[Padded, Padded]:
         """Waveforms and the characters of their transcripts of update ``step``."""
         split = self.dataset.pretrain if self.cropped else self.dataset.train
         indices = self.indices(step)
-        waves = [prepared(split.audio.read(int(i)), self.waveform) for i in indices]
+        mine = indices[self.workers.rows(len(indices))]
+        waves = [prepared(split.audio.read(int(i)), self.waveform) for i in mine]
         if not self.cropped:
             assert split.texts is not None, "build_learner refuses data without labels"
-            return pad_waves(waves), encode(pick(split.texts, indices), self.dataset)
+            return pad_waves(waves), encode(pick(split.texts, mine), self.dataset)
         longest = round(self.waveform.max_seconds * SAMPLE_RATE_HZ)
-        size = min(longest, *(len(wave) for wave in waves))
-        generator = numpy_generator(self.seed, "crop", step)
-        crops = [random_crop(wave, size, generator) for wave in waves]
+        lengths = split.audio.lengths[indices]
+        size = min(longest, int(lengths.min()))
+        starts = crop_starts(lengths, size, numpy_generator(self.seed, "crop", step))
+        places = starts[self.workers.rows(len(starts))]
+        crops = [w[at : at + size] for w, at in zip(waves, places, strict=True)]
         empty = torch.zeros(len(crops), 0, dtype=torch.int64)
         return pad_waves(crops), Padded(empty, (0,) * len(crops))
 
@@ -184,10 +191,11 @@ def prepared(wave: Waveform, waveform: WaveformConfig) -> Waveform:
     return scaled
 
 
-def random_crop(wave: Waveform, size: int, generator: np.random.Generator) -> Waveform:
-    """``size`` samples from anywhere."""
-    start = int(generator.integers(len(wave) - size + 1))
-    return wave[start : start + size]
+def crop_starts(
+    lengths: np.ndarray, size: int, generator: np.random.Generator
+) -> list[int]:
+    """Where ``size`` samples of each utterance begin: anywhere they fit."""
+    return [int(generator.integers(length - size + 1)) for length in lengths]
 
 
 def pad_waves(waves: list[Waveform]) -> Padded:

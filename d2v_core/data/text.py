@@ -23,6 +23,7 @@ from d2v_core.data.token_rows import RowStore, store_rows
 from d2v_core.data.tokenizer import TextTokenizer, trained_tokenizer
 from d2v_core.encoders.token_inputs import TokenRows, pad_rows
 from d2v_core.errors import DataError
+from d2v_core.parallel import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,14 @@ class TextBatches:
         batch_size: Rows per update.
         seed: Of the order.
         labelled: Read only rows with a class, and give their classes.
+        workers: Those that have the other rows of a batch.
     """
 
     dataset: TextDataset
     batch_size: int
     seed: int
     labelled: bool = False
+    workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[TokenRows, Tensor]:
         """Rows and classes (zeros, unless ``labelled``) of an update (from 1)."""
@@ -150,7 +153,9 @@ class TextBatches:
         labels = np.zeros(len(indices), dtype=np.int64)
         if self.labelled:
             labels = self.dataset.labels[indices]
-        return pad_rows(self.dataset.rows.read(indices)), torch.from_numpy(labels)
+        mine = self.workers.rows(len(indices))
+        rows = pad_rows(self.dataset.rows.read(indices)).part(mine)
+        return rows, torch.from_numpy(labels[mine])
 
     def indices(self, step: int) -> np.ndarray:
         """Rows of an update (from 1)."""

@@ -17,8 +17,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from tokenizers.trainers import BpeTrainer
 
-from d2v_core.data.cache import cache_folder, write_atomically
+from d2v_core.data.cache import cache_folder
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, UNK
+from d2v_core.files import write_atomically
 
 VERSION = 1
 """Part of the names of cached files; raise it when training changes."""

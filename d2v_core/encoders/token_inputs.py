@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,11 +22,16 @@ class TokenRows(Padded):
     """Rows of token ids, padded with :data:`PAD`.
 
     Attributes:
-        fixed: True at special tokens and padding, which are never masked. On the CPU,
-            whatever the ids are on: masks are decided there.
+        fixed: True at special tokens and padding, which are never masked; of the whole
+            batch, also where these rows are a part of it. On the CPU, whatever the ids
+            are on: masks are decided there.
     """
 
     fixed: Bool[np.ndarray, "batch tokens"]
+
+    def part(self, rows: slice) -> TokenRows:
+        """Some rows, as long as before."""
+        return replace(self, values=self.values[rows], lengths=self.lengths[rows])
 
 
 def pad_rows(rows: Sequence[np.ndarray]) -> TokenRows:

@@ -58,7 +58,8 @@ def ctc_criterion() -> Criterion:
         classifier: nn.Module, tokens: Tensor, real: Tensor | None, labels: Padded
     ) -> tuple[Tensor, dict[str, Tensor]]:
         loss = ctc_loss(classifier(tokens), num_real(tokens, real), labels)
-        characters = sum(labels.lengths) / len(labels)
-        return loss, {"train/loss_per_character": loss.detach() / max(characters, 1.0)}
+        characters = sum(labels.lengths)
+        parts = torch.stack((len(labels) * loss.detach(), loss.new_tensor(characters)))
+        return loss, {"train/loss_per_character": parts}
 
     return criterion

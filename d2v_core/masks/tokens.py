@@ -21,6 +21,7 @@ from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.token_inputs import PAD, SPECIAL_TOKENS, TokenRows
 from d2v_core.learners import Masked
 from d2v_core.masks.spans import span_masks
+from d2v_core.parallel import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class TokenMask:
     mask: Bool[np.ndarray, "batch tokens"]
     selected: Bool[np.ndarray, "batch tokens"]
     random: Int[np.ndarray, "batch tokens"] | None = None
+
+    def part(self, rows: slice) -> TokenMask:
+        """Of some rows."""
+        random = None if self.random is None else self.random[rows]
+        return TokenMask(self.mask[rows], self.selected[rows], random)
 
 
 TokenMasks = Callable[[np.ndarray, np.random.Generator], TokenMask]
@@ -117,6 +123,7 @@ def masked_rows_of(
     *,
     generator_of: Callable[[int], np.random.Generator],
     teacher_sees_all: bool = True,
+    workers: Workers = ALONE,
 ) -> Callable[[Inputs, int], Masked]:
     """What student and teacher read in an update.
 
@@ -127,11 +134,13 @@ def masked_rows_of(
             reads padding everywhere but at selected positions, whose places are
             counted anew, as the released code does (``mask_tokens_dataset.py``
             178-185; fairseq #4881).
+        workers: Those that have the other rows of a batch.
     """
 
     def draw(rows: Inputs, step: int) -> Masked:
         assert isinstance(rows, TokenRows)
         drawn = masks(rows.fixed, generator_of(step))
+        drawn = drawn.part(workers.rows(len(rows.fixed)))
         student = teacher = rows
         if drawn.random is not None:
             ids = torch.from_numpy(drawn.random).to(rows.device, non_blocking=True)

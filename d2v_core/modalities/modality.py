@@ -13,6 +13,7 @@ from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.learners import Criterion, DrawMask, pooled_cross_entropy
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.prefetch import Batches
 
 
@@ -77,12 +78,14 @@ class Modality(ABC, Generic[Trial, Network, Data]):
         return []
 
     @abstractmethod
-    def draw_mask(self, trial: Trial, encoder: Network) -> DrawMask:
-        """What is masked, from the trial's seed."""
+    def draw_mask(
+        self, trial: Trial, encoder: Network, workers: Workers = ALONE
+    ) -> DrawMask:
+        """What is masked in this worker's rows, from the trial's seed."""
 
     @abstractmethod
-    def batches(self, trial: Trial, dataset: Data) -> Batches:
-        """Training batches as a function of the update."""
+    def batches(self, trial: Trial, dataset: Data, workers: Workers = ALONE) -> Batches:
+        """This worker's rows of the training batches as a function of the update."""
 
     def example(self, trial: Trial, num_samples: int) -> Inputs | None:
         """Inputs shaped like a training batch's, made up without data, on the CPU.

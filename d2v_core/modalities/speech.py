@@ -28,6 +28,7 @@ from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.learners import Criterion, DrawMask, Masked
 from d2v_core.masks.spans import span_masks
 from d2v_core.modalities.modality import Modality
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.prefetch import Batches
 from d2v_core.randomness import numpy_generator
 
@@ -58,7 +59,9 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
         """Front end, convolutional positions and Transformer."""
         return build_speech_encoder(trial.speech)
 
-    def draw_mask(self, trial: SpeechTrial, encoder: SpeechEncoder) -> DrawMask:
+    def draw_mask(
+        self, trial: SpeechTrial, encoder: SpeechEncoder, workers: Workers = ALONE
+    ) -> DrawMask:
         """Spans of frames; student and teacher read the same waveforms."""
         mask = trial.mask
 
@@ -70,19 +73,24 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
                     f"an utterance must have {LEAST_FRAMES} frames to be masked, got "
                     f"{min(frames)}; raise waveform.min_seconds or leave it out"
                 )
+            # Pre-training's rows are equally long, those of other workers too.
+            assert workers.count == 1 or len(set(frames)) == 1
             drawn = span_masks(
-                frames,
+                frames * workers.count,
                 numpy_generator(trial.seed, "mask", step),
                 probability=mask.probability,
                 span=mask.span,
                 whole_spans=True,
                 same_count=mask.same_count,
             )
-            return Masked(mask=torch.from_numpy(drawn), student=inputs, teacher=inputs)
+            mine = torch.from_numpy(drawn[workers.rows(len(drawn))])
+            return Masked(mask=mine, student=inputs, teacher=inputs)
 
         return draw
 
-    def batches(self, trial: SpeechTrial, dataset: SpeechDataset) -> Batches:
+    def batches(
+        self, trial: SpeechTrial, dataset: SpeechDataset, workers: Workers = ALONE
+    ) -> Batches:
         """Crops of utterances; a supervised arm reads whole ones with transcripts."""
         return SpeechBatches(
             dataset=dataset,
@@ -90,6 +98,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             seed=trial.seed,
             waveform=trial.waveform,
             cropped=isinstance(trial.objective, Data2VecObjective),
+            workers=workers,
         )
 
     def criterion(

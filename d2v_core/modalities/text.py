@@ -19,6 +19,7 @@ from d2v_core.evaluation.text import evaluate_texts
 from d2v_core.learners import DrawMask
 from d2v_core.masks.tokens import BertMasks, SpanMasks, TokenMasks, masked_rows_of
 from d2v_core.modalities.modality import Modality
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.prefetch import Batches
 from d2v_core.randomness import numpy_generator
 
@@ -62,21 +63,27 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
             layerdrop=text.layerdrop,
         )
 
-    def draw_mask(self, trial: TextTrial, encoder: TextEncoder) -> DrawMask:
+    def draw_mask(
+        self, trial: TextTrial, encoder: TextEncoder, workers: Workers = ALONE
+    ) -> DrawMask:
         """BERT's masks or spans."""
         return masked_rows_of(
             build_token_masks(trial),
             generator_of=partial(numpy_generator, trial.seed, "mask"),
             teacher_sees_all=trial.teacher.input == "whole",
+            workers=workers,
         )
 
-    def batches(self, trial: TextTrial, dataset: TextDataset) -> Batches:
+    def batches(
+        self, trial: TextTrial, dataset: TextDataset, workers: Workers = ALONE
+    ) -> Batches:
         """Rows padded to the longest; a supervised arm reads labelled ones only."""
         return TextBatches(
             dataset=dataset,
             batch_size=trial.training.batch_size,
             seed=trial.seed,
             labelled=isinstance(trial.objective, SupervisedObjective),
+            workers=workers,
         )
 
     def example(self, trial: TextTrial, num_samples: int) -> Inputs:

@@ -26,6 +26,7 @@ from d2v_core.evaluation.vision import evaluate_images
 from d2v_core.learners import DrawMask, Masked
 from d2v_core.masks.patches import BlockMasks, MaskSampler, RandomMasks
 from d2v_core.modalities.modality import Modality
+from d2v_core.parallel import ALONE, Workers
 from d2v_core.prefetch import Batches
 from d2v_core.randomness import numpy_generator
 
@@ -81,24 +82,30 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         rule = f"class_token needs a model that has one, {name!r} has none"
         return [Problem("evaluation.pooling", rule)]
 
-    def draw_mask(self, trial: VisionTrial, encoder: VisionEncoder) -> DrawMask:
+    def draw_mask(
+        self, trial: VisionTrial, encoder: VisionEncoder, workers: Workers = ALONE
+    ) -> DrawMask:
         """Blocks or random patches; student and teacher read the same image."""
         sample = build_mask_sampler(trial, encoder.grid)
 
         def draw(images: Inputs, step: int) -> Masked:
-            mask = sample(len(images), numpy_generator(trial.seed, "mask", step))
-            flat = torch.from_numpy(mask).flatten(1)
+            size = workers.whole(len(images))
+            mask = sample(size, numpy_generator(trial.seed, "mask", step))
+            flat = torch.from_numpy(mask[workers.rows(size)]).flatten(1)
             return Masked(mask=flat, student=images, teacher=images)
 
         return draw
 
-    def batches(self, trial: VisionTrial, dataset: ImageDataset) -> Batches:
+    def batches(
+        self, trial: VisionTrial, dataset: ImageDataset, workers: Workers = ALONE
+    ) -> Batches:
         """Normalised, augmented images with class indices."""
         return ImageBatches(
             dataset=dataset,
             batch_size=trial.training.batch_size,
             seed=trial.seed,
             augmentation=trial.augmentation,
+            workers=workers,
         )
 
     def example(self, trial: VisionTrial, num_samples: int) -> Inputs:
