@@ -1,17 +1,19 @@
-"""Shipped recipes and studies, and users' own study files."""
+"""Shipped recipes, studies and search spaces, and users' own files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablations.search_space import SearchSpace
 from ablations.study import Study
 from ablations.yaml_source import YamlSource, read_yaml
-from d2v_core.config.parsing import one_of, parse_section
+from d2v_core.config.parsing import Model, one_of, parse_section
 from d2v_core.errors import ConfigError, Problem
 
 RECIPES = Path(__file__).parent / "recipes"
 STUDIES = Path(__file__).parent / "studies"
+SPACES = Path(__file__).parent / "spaces"
 
 
 def recipe_names() -> list[str]:
@@ -58,10 +60,37 @@ def read_study(name: str) -> StudyFile:
             file, line and column.
     """
     source = _read(name, STUDIES, "study")
+    return StudyFile(_parse(Study, source, "study"), source)
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """A search space and where everything in it stands."""
+
+    space: SearchSpace
+    source: YamlSource
+
+
+def space_names() -> list[str]:
+    """Names of the shipped search spaces."""
+    return sorted(path.stem for path in SPACES.glob("*.yaml"))
+
+
+def read_space(name: str) -> SpaceFile:
+    """A shipped search space by name, or a file by path, with its places.
+
+    Raises:
+        ConfigError: As :func:`read_study`.
+    """
+    source = _read(name, SPACES, "search space")
+    return SpaceFile(_parse(SearchSpace, source, "search space"), source)
+
+
+def _parse(model: type[Model], source: YamlSource, kind: str) -> Model:
     if not isinstance(source.data, dict):
-        raise source.located([Problem("", "a study must be a mapping")])
+        raise source.located([Problem("", f"a {kind} must be a mapping")])
     try:
-        return StudyFile(parse_section(Study, source.data), source)
+        return parse_section(model, source.data)
     except ConfigError as error:
         raise source.located(error.problems) from None
 

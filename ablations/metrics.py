@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,12 +20,15 @@ class Metric:
         title: For captions and axes, with the unit.
         higher_is_better: Direction.
         needs: Setting that must not be null for there to be such a number; empty: none.
+        validation: Name of the same number on the validation split; empty: there is
+            none.
     """
 
     name: str
     title: str
     higher_is_better: bool
     needs: str = ""
+    validation: str = ""
 
     @property
     def logged_as(self) -> str:
@@ -33,15 +36,31 @@ class Metric:
         return self.name if "/" in self.name else f"eval/{self.name}"
 
 
-LINEAR = Metric("linear_accuracy", "linear probe accuracy (%)", True)
+LINEAR = Metric(
+    "linear_accuracy",
+    "linear probe accuracy (%)",
+    True,
+    validation="linear_validation_accuracy",
+)
+MEAN_LINEAR = replace(LINEAR, validation="")
+"""Of several tasks, each with a validation split of its own."""
 KNN = Metric("knn_accuracy", "k-NN accuracy (%)", True)
 FINE_TUNED = Metric(
-    "fine_tuned_accuracy", "fine-tuned accuracy (%)", True, "evaluation.fine_tuning"
+    "fine_tuned_accuracy",
+    "fine-tuned accuracy (%)",
+    True,
+    needs="evaluation.fine_tuning",
+    validation="fine_tuned_validation_accuracy",
 )
 
-WORD_ERRORS = Metric("word_error_rate", "word error rate (%)", False)
+WORD_ERRORS = Metric(
+    "word_error_rate",
+    "word error rate (%)",
+    False,
+    validation="word_validation_error_rate",
+)
 CHARACTER_ERRORS = Metric("character_error_rate", "character error rate (%)", False)
-GLUE = Metric("glue_score", "GLUE score (%)", True)
+GLUE = Metric("glue_score", "GLUE score (%)", True, validation="glue_validation_score")
 
 
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
@@ -51,7 +70,7 @@ def _by_name(*metrics: Metric) -> dict[str, Metric]:
 METRICS: dict[str, dict[str, Metric]] = {
     "vision": _by_name(LINEAR, KNN, FINE_TUNED),
     "speech": _by_name(WORD_ERRORS, CHARACTER_ERRORS, LINEAR, KNN),
-    "text": _by_name(GLUE, LINEAR),
+    "text": _by_name(GLUE, MEAN_LINEAR),
 }
 
 

@@ -42,6 +42,8 @@ OPENED_TAG = "d2v.opened"
 """On a parent run: unix milliseconds of the last ``d2v run`` of its request."""
 REQUEST_TAG = "d2v.request"
 """On a parent run: which request (study, modality, scale, settings) it answers."""
+FLOPS_METRIC = "cost/flops"
+"""Operations of a trial's updates, counted beforehand; evaluation comes on top."""
 
 
 class Record(Section):
@@ -66,7 +68,7 @@ class Record(Section):
     num_parameters: int
     """Of the evaluated encoder."""
     metrics: dict[str, float]
-    """Final metrics, ``eval/...`` and ``cost/...``; empty unless done."""
+    """Final metrics: ``eval/...`` only when done, and ``cost/...``."""
     choices: dict[str, float] = {}
     """What the evaluation selected on the validation split."""
     notes: tuple[str, ...] = ()
@@ -135,6 +137,9 @@ class Manifest(Section):
     """Rows."""
     cells: list[ManifestCell]
     """Every arm with every seed."""
+    removed: list[ManifestCell] = []
+    """Cells of earlier runs of this request that its table no longer has; their trials
+    stay in the store."""
     data_digest: str
     """Of the data."""
     command: str

@@ -37,9 +37,9 @@ from d2v_core.config import VisionTrial, leaves
 STUDY = "synthetic"
 CURVES = ("train/loss", "target/std", "prediction/std", "target/effective_rank")
 POINTS = 5
+"""Of each curve; real trials log 20 and more, but then writing takes the time."""
 PLANNED = 60
 """Trials of the plan that is looked up."""
-"""Of each curve; real trials log 20 and more, but then writing takes the time."""
 STARTED = 1_790_000_000_000
 
 
@@ -166,6 +166,7 @@ def _write_trial(
         "eval/knn_accuracy": 50.0 + 0.1 * arm + noise[1],
         "cost/training_seconds": 100.0 + noise[2],
         "cost/evaluation_seconds": 5.0,
+        names.FLOPS_METRIC: 1e12,
     }
     metrics = [Metric(name, value, when, 100) for name, value in final.items()]
     metrics += [

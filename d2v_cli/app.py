@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from d2v_cli import planning, reporting, running
+from d2v_cli import planning, reporting, running, searching
 
 app = typer.Typer(
     name="d2v",
@@ -27,6 +27,7 @@ for verb in (
     running.run,
     running.train,
     running.export,
+    searching.search,
     reporting.report,
     reporting.ui,
 ):

@@ -64,7 +64,8 @@ def plan(
     as_json: o.AsJson = False,
 ) -> None:
     """Show what a run would train, what is cached, and how long it would take."""
-    from sweeps.forecast import forecast, show_forecast
+    from sweeps.forecast import forecast
+    from sweeps.forecast_view import show_forecast
     from sweeps.planning import plan_study
     from sweeps.stores import check_stores, choose_stores
 

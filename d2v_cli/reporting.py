@@ -44,13 +44,7 @@ def report(
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
     if everything:
-        asked = context.get_parameter_source
-        _report_all(
-            stores,
-            Console(),
-            modality if _is_given(asked("modality")) else None,
-            scale if _is_given(asked("scale")) else None,
-        )
+        _report_all(stores, Console(), *_chosen(context, modality, scale))
         return
     request = o.make_request(scale, modality, None, set_, None)
     for name in study or []:
@@ -58,19 +52,56 @@ def report(
 
 
 def ui(
+    context: typer.Context,
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="A study of the store, by name."),
+    ] = None,
+    scale: o.Scale = "smoke",
+    modality: o.Modality = "vision",
+    open_: Annotated[
+        bool, typer.Option("--open", help="Open the links in the browser too.")
+    ] = False,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
     port: Annotated[
         int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)
     ] = 5000,
 ) -> None:
-    """Serve the tracking store with MLflow's own UI on 127.0.0.1."""
-    from sweeps.server import serve_ui
+    """Serve the tracking store with MLflow's own UI on 127.0.0.1.
+
+    Prints a link for every study, or for the one given: its trials by arm, with the
+    metric that counts. --scale and --modality, if given, choose among them.
+    """
+    from reports.links import web_address
+    from reports.mlflow_view import study_views
+    from reports.store import open_store
+    from sweeps.server import check_ui, is_served, open_soon, serve_ui, ui_address
     from sweeps.stores import check_stores, choose_stores
 
-    stores = choose_stores(storage, tracking_uri)
+    console, stores = Console(), choose_stores(storage, tracking_uri)
     check_stores(stores)
-    serve_ui(stores, port, Console())
+    check_ui(stores, port)
+    client, server = open_store(stores.tracking_uri), ui_address(stores, port)
+    views = study_views(
+        client,
+        _study_name(study) if study else None,
+        *_chosen(context, modality, scale),
+    )
+    links = {}
+    for view in views:
+        view.publish(client)
+        links[view.label] = web_address(server, view.fragment)
+    if not study:
+        everything = "/experiments?workflowType=machine_learning"
+        links["all experiments"] = web_address(server, everything)
+    for label, link in links.items():
+        console.print(f"{label}: {link}", soft_wrap=True, markup=False)
+    if open_:
+        open_soon([link for link in links.values() if link])
+    if not is_served(stores):
+        console.print("(Ctrl-C ends the server)", style="dim")
+        serve_ui(stores, port)
 
 
 def show_study(
@@ -125,8 +156,19 @@ def _show_report(report: Any, console: Console) -> None:
     console.print(f"report: {page}", soft_wrap=True, markup=False)
 
 
-def _is_given(source: Any) -> bool:
-    return source is not None and source.name != "DEFAULT"
+def _chosen(
+    context: typer.Context, modality: str, scale: str
+) -> tuple[str | None, str | None]:
+    """Modality and scale; None where the option was not given."""
+
+    def given(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not None and source.name != "DEFAULT"
+
+    return (
+        modality if given("modality") else None,
+        scale if given("scale") else None,
+    )
 
 
 def _study_name(study: str) -> str:

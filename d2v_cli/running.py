@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -23,18 +23,30 @@ def run(
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
     address: o.Address = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Launch no seed that would not be done in this time: 2h, 90m.",
+        ),
+    ] = None,
+    bars: Annotated[
+        bool, typer.Option("--bars", help="A progress bar for each running trial.")
+    ] = False,
 ) -> None:
     """Train every trial the store lacks, then print the table and write the report.
 
     Trials that are already in the store are found by key and not trained again; a
     stopped run continues where it was.
     """
+    from sweeps.budget import parse_budget
     from sweeps.planning import plan_study, seed_warning
     from sweeps.run import run_studies
     from sweeps.stores import check_address, check_stores, choose_stores
 
     console = Console()
     request = o.make_request(scale, modality, seeds, set_, data_root)
+    budget_seconds = parse_budget(budget) if budget is not None else None
     plans = [plan_study(name, request) for name in study]
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
@@ -43,24 +55,41 @@ def run(
         note = f"note: {warning}"
         console.print(note, style="yellow", markup=False, soft_wrap=True)
     outcome = run_studies(
-        plans, stores, command=_command_line(), console=console, address=address
+        plans,
+        stores,
+        command=command_line(),
+        console=console,
+        address=address,
+        budget_seconds=budget_seconds,
+        bars=bars,
     )
-    console.print(outcome.sentence(), markup=False)
     for planned in plans:
         show_study(planned.name, request, stores, console)
-    if stores.database is not None:
-        option = f" --storage {storage}" if storage else ""
-        console.print(f"compare in MLflow: d2v ui{option}", markup=False)
-    for record in outcome.failed:
-        console.print(
-            f"failed: {record.key}: {record.reason}", style="red", markup=False
-        )
-    if outcome.interrupted:
-        console.print(
-            "stopped before the end; the same command continues.", style="yellow"
-        )
+    show_outcome(outcome, stores, f" --storage {storage}" if storage else "", console)
     if outcome.failed or outcome.interrupted:
         raise typer.Exit(1)
+
+
+def show_outcome(outcome: Any, stores: Any, option: str, console: Console) -> None:
+    """What happened, and where everything is."""
+
+    def show(line: str, style: str | None = None) -> None:
+        console.print(line, style=style, markup=False, soft_wrap=True)
+
+    show(outcome.sentence())
+    show(f"store: {stores.shown_uri}")
+    if stores.database is not None:
+        show(f"compare in MLflow: d2v ui{option}")
+    show(f"event log: {outcome.event_log}")
+    if outcome.num_unfinished or outcome.failed:
+        show(f"unfinished trials: {stores.checkpoints}")
+    for record in outcome.failed:
+        show(f"{record.status}: {record.key}: {record.reason}", "red")
+    if outcome.trouble:
+        free = "what has finished is safe; make space, then give the same command again"
+        show(f"no space left: {outcome.trouble}; {free}", "red")
+    elif outcome.num_unfinished:
+        show("not all trials have a result; the same command continues.", "yellow")
 
 
 def train(
@@ -115,5 +144,6 @@ def export(
     )
 
 
-def _command_line() -> str:
+def command_line() -> str:
+    """What was typed, for the records."""
     return shlex.join(["d2v", *sys.argv[1:]])

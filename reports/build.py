@@ -28,7 +28,14 @@ from reports.formats import (
 )
 from reports.latex import to_latex
 from reports.ledger import build_ledger, ledger_json, ledger_markdown
-from reports.manifests import PlannedStudy, all_manifests, find_manifest
+from reports.manifests import (
+    PlannedStudy,
+    all_manifests,
+    find_manifest,
+    no_study,
+    place_name,
+)
+from reports.mlflow_view import StudyView
 from reports.page import Content, render_page
 from reports.paper import paper_numbers
 from reports.scorecard import scorecard_csv, scorecard_html, scorecard_markdown
@@ -106,8 +113,8 @@ def build_report(
         scale: Of the run.
         folder: Made if need be; files of the same names are replaced, others stay.
         request_id: Of the run, where several differ in ``--set``; default: the last.
-        attach: Also log the files under ``report/`` of the study's parent run, and the
-            outcome in its description.
+        attach: Also log the files under ``report/`` of the study's parent run, the
+            outcome in its description, and the view of its runs.
 
     Raises:
         ConfigError: The store has no such run; says which ones it has.
@@ -140,8 +147,11 @@ def build_all(
         ConfigError: The store has no study run.
     """
     client = open_store(tracking_uri)
+    studies = all_manifests(client, modality, scale)
+    if not studies:
+        raise no_study(modality, scale)
     reports = []
-    for planned in all_manifests(client, modality, scale):
+    for planned in studies:
         place = folder / place_name(planned.manifest)
         report = _build(client, planned, place, tracking_uri, attach=attach)
         on_report(report)
@@ -158,11 +168,6 @@ def build_all(
     return Scorecard(tuple(reports), tuple(claims), _write(contents, folder))
 
 
-def place_name(manifest: Manifest) -> str:
-    """Folder of a report: ``layer_averaging-vision-laptop``."""
-    return f"{manifest.study['name']}-{manifest.modality}-{manifest.scale}"
-
-
 def judged(manifest: Manifest, verdicts: tuple[Verdict, ...]) -> list[JudgedClaim]:
     """Verdicts with study, modality and scale."""
     name = manifest.study["name"]
@@ -174,6 +179,7 @@ def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Co
     manifest = planned.manifest
     frame = trial_frame(client, manifest)
     result = study_result(frame, manifest)
+    used = set(frame["experiment_id"]) - {""} or {planned.experiment_id}
     return Content(
         table=build_table(result, manifest),
         result=result,
@@ -184,7 +190,7 @@ def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Co
         curves=read_curves(client, frame, manifest),
         ledger=build_ledger(client, frame, manifest),
         tracking_uri=tracking_uri,
-        experiment_id=planned.experiment_id,
+        view=StudyView(manifest, tuple(sorted(used))),
     )
 
 
@@ -238,8 +244,9 @@ def _attach(
     files: Mapping[str, Path],
     content: Content,
 ) -> None:
-    """The files as artifacts, the outcome in the description."""
+    """The files as artifacts, the outcome in the description, the page of the runs."""
     manifest = content.manifest
+    content.view.publish(client)
     for path in files.values():
         client.log_artifact(planned.run_id, str(path), ARTIFACT_FOLDER)
     sentences = summary(content.result, manifest, paper_numbers(manifest))

@@ -102,7 +102,7 @@ def _sample_size(result: StudyResult) -> str:
     counts = sorted({len(arm.values) for arm in result.arms})
     if len(counts) == 1:
         return f"n = {counts[0]} seeds" if counts[0] != 1 else "n = 1 seed"
-    return f"n = {counts[0]} to {counts[-1]} seeds, by row in column n"
+    return f"n = {counts[0]} to {counts[-1]} seeds, row by row"
 
 
 def _progress(result: StudyResult) -> str:

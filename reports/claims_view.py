@@ -104,15 +104,21 @@ def claim_row(judged: JudgedClaim) -> dict[str, object]:
 
 def claims_console(verdicts: Sequence[Verdict]) -> Group:
     """For a terminal: the verdict beside what is claimed, numbers and reason below."""
+    return Group(Text("Claims", style="bold"), claims_grid(verdicts, with_reason=True))
+
+
+def claims_grid(verdicts: Sequence[Verdict], *, with_reason: bool) -> RichTable:
+    """The claims without a title."""
     grid = RichTable.grid(padding=(0, 2))
     for verdict in verdicts:
         says, outcome, effect, n, p, seeds, reason = claim_cells(verdict)
         numbers = [effect, f"n = {n}"]
         numbers += [f"p = {p}"] if verdict.p is not None else []
         numbers += [f"seeds needed: {seeds}"] if verdict.seeds_needed else []
-        lines = [Text(says), Text(", ".join(numbers)), Text(reason, style="dim")]
+        lines = [Text(says), Text(", ".join(numbers))]
+        lines += [Text(reason, style="dim")] if with_reason else []
         grid.add_row(Text(outcome, COLOURS[verdict.verdict]), Text("\n").join(lines))
-    return Group(Text("Claims", style="bold"), grid)
+    return grid
 
 
 def outcome_sentence(verdicts: Sequence[Verdict]) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from reports.table import Row, Table
 
-SHORT_TITLES = {"n": "seeds", "paper": "paper, at"}
+PAPER_TITLE = "paper, at"
 
 GAP = 2
 """Blanks between columns."""
@@ -21,8 +21,8 @@ GAP = 2
 class ConsoleView:
     """Title, table, caption and notes, to be printed with rich.
 
-    Shorter than the other formats, to fit 80 columns: seeds are counted without the
-    word, the paper's number stands with its arm, its reading error in the note below.
+    Shorter than the other formats, to fit 80 columns: the paper's number stands with
+    its arm, its reading error in the note below.
     Where it does not fit all the same, words are broken and nothing is cut off. Text
     from YAML is not read as markup.
     """
@@ -57,7 +57,7 @@ def _grid(table: Table, width: int) -> RichTable:
     )
     rows = [_short_texts(table, row) for row in table.rows]
     columns = [column for column in table.columns if column.key != "paper_arm"]
-    titles = [SHORT_TITLES.get(column.key, column.title) for column in columns]
+    titles = [PAPER_TITLE if c.key == "paper" else c.title for c in columns]
     longest = [
         max(map(len, (*title.split(), *texts)))
         for title, texts in zip(titles, zip(*rows, strict=True), strict=True)
@@ -85,7 +85,6 @@ def _short_texts(table: Table, row: Row) -> list[str]:
     cells = {c.key: cell for c, cell in zip(table.columns, row.cells, strict=True)}
     arm = cells.pop("paper_arm", None)
     texts = {key: cell.marked_text for key, cell in cells.items()}
-    texts["n"] = texts["n"].replace(" seeds", "")
     paper = cells.get("paper")
     if paper is not None and paper.value is not None and arm is not None:
         number = paper.text.partition(" ± ")[0]

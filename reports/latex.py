@@ -1,16 +1,25 @@
 r"""A table as LaTeX in the style of papers: booktabs rules, notes below.
 
-Needs ``\usepackage{booktabs}``; symbols are plain LaTeX, so any engine typesets it.
+Needs ``\usepackage{booktabs,graphicx}``; symbols are plain LaTeX, so any engine
+typesets it. A table wider than the text is shrunk to its width.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
+import unicodedata
+from functools import cache
 
 from reports.table import Cell, Column, Row, Table
 
-TITLE_WIDTH = 20
+TITLE_WIDTH = 14
 """Characters of a line of a column title."""
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+LETTERS = set("ßæœøłÆŒØŁ")
+"""Besides accented ones, those that every font encoding has."""
+NOT_SET = ("", "\u0328")
+"""No accent, and the one that the default encoding has not: the ogonek."""
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -26,7 +35,7 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\char34}",  # \textquotedbl needs T1
     # After a line break "[" would start an optional argument.
     "[": "{[}",
     "]": "{]}",
@@ -40,15 +49,14 @@ SPECIAL = {
     "≤": r"$\leq$",
     "≥": r"$\geq$",
     "→": r"$\rightarrow$",
-    "Δ": r"$\Delta$",
-    "α": r"$\alpha$",
-    "β": r"$\beta$",
-    "γ": r"$\gamma$",
-    "λ": r"$\lambda$",
-    "σ": r"$\sigma$",
-    "τ": r"$\tau$",
+    "²": "$^2$",
+    "³": "$^3$",
 }
-_TRANSLATION = str.maketrans(SPECIAL)
+GREEK = re.compile(
+    "GREEK (SMALL LETTER (?!OMICRON)|CAPITAL LETTER "
+    "(?=GAMMA|DELTA|THETA|LAMDA|XI|PI|SIGMA|UPSILON|PHI|PSI|OMEGA))([A-Z]+)"
+)
+"""Unicode's names of the letters that LaTeX has by name."""
 
 
 def to_latex(table: Table) -> str:
@@ -56,17 +64,17 @@ def to_latex(table: Table) -> str:
     alignment = "".join("r" if column.is_number else "l" for column in table.columns)
     titles = " & ".join(_title(column) for column in table.columns)
     lines = [
-        r"% needs \usepackage{booktabs}",
+        r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}",
-        r"  \centering",
+        r"  \centering\small\setlength{\tabcolsep}{4pt}",
         rf"  \caption{{{escape_latex(table.caption)}}}",
-        rf"  \label{{tab:{table.name.replace('_', '-')}}}",
-        rf"  \begin{{tabular}}{{{alignment}}}",
+        rf"  \label{{tab:{table.name.replace('_', '-')}}}\par\smallskip",
+        rf"  {FITTED}{{\begin{{tabular}}{{{alignment}}}",
         r"    \toprule",
         rf"    {titles} \\",
         *_body(table),
         r"    \bottomrule",
-        r"  \end{tabular}",
+        r"  \end{tabular}}",
         *_notes(table),
         r"\end{table}",
     ]
@@ -74,13 +82,32 @@ def to_latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that stays text, on one line."""
-    return " ".join(text.split()).translate(_TRANSLATION)
+    """Text that stays text, on one line; what no font has is named by its number."""
+    return "".join(map(_escape_letter, " ".join(text.split())))
+
+
+@cache
+def _escape_letter(letter: str) -> str:
+    plain = unicodedata.normalize("NFKD", letter)
+    if letter in SPECIAL:
+        return SPECIAL[letter]
+    if letter in LETTERS or (letter.isascii() and letter.isprintable()):
+        return letter
+    if letter <= "\u017f" and unicodedata.normalize("NFD", letter)[1:] not in NOT_SET:
+        return letter
+    greek = GREEK.fullmatch(unicodedata.name(letter, ""))
+    if greek and "Α" <= letter <= "ω":
+        name = greek[2].lower().replace("lamda", "lambda")
+        return f"$\\{name.title() if greek[1].startswith('CAPITAL') else name}$"
+    if plain.isascii() and plain.isprintable():
+        return "".join(map(_escape_letter, plain))
+    return rf"\texttt{{U+{ord(letter):04X}}}"
 
 
 def _title(column: Column) -> str:
     """A column title, stacked where it is long."""
-    lines = [escape_latex(line) for line in textwrap.wrap(column.title, TITLE_WIDTH)]
+    wrapped = textwrap.wrap(column.title, TITLE_WIDTH, break_on_hyphens=False)
+    lines = [escape_latex(line) for line in wrapped]
     if len(lines) == 1:
         return lines[0]
     side = "r" if column.is_number else "l"

@@ -16,16 +16,13 @@ from typing import Any, get_args
 import pandas as pd
 from mlflow import MlflowClient
 
-from ablations.record import DONE, Manifest, Status
+from ablations.record import DONE, FLOPS_METRIC, Manifest, Status
 from reports.formats import escape_markdown
 from reports.store import read_record
 
 Ledger = dict[str, Any]
 """Plain data, as in ``ledger.json``."""
-TRAINING, EVALUATION, FLOPS = (
-    *("cost/training_seconds", "cost/evaluation_seconds"),
-    "cost/flops",
-)
+TRAINING, EVALUATION = "cost/training_seconds", "cost/evaluation_seconds"
 MAX_RECORDS = 40
 STATUSES = (*get_args(Status), "unfinished", "missing")
 
@@ -57,7 +54,7 @@ def build_ledger(
         "cost": {
             "training_seconds": _amount(frame, TRAINING),
             "evaluation_seconds": _amount(frame, EVALUATION),
-            "flops": _amount(frame, FLOPS),
+            "flops": _amount(frame, FLOPS_METRIC),
         },
         "encoder": {
             "depth": manifest.depth,
@@ -108,7 +105,7 @@ def facts(ledger: Ledger) -> list[tuple[str, str]]:
         ("Arms and seeds", f"{ledger['arms']} arms; seeds {seeds_text(ledger)}"),
         ("Training time", amount_text(cost["training_seconds"], "s")),
         ("Evaluation time", amount_text(cost["evaluation_seconds"], "s")),
-        ("FLOPs", amount_text(cost["flops"], "FLOPs")),
+        ("FLOPs of training", amount_text(cost["flops"], "FLOPs")),
         (
             "Encoder",
             f"{encoder['depth']} blocks, {encoder['parameters']:,} parameters",
@@ -200,7 +197,7 @@ def _amount(frame: pd.DataFrame, column: str) -> dict[str, Any] | None:
 def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
     names = ("arm", "seed", "key", "status", "run_id", "num_runs")
     trial: dict[str, Any] = {name: row[name] for name in names}
-    for column in (TRAINING, EVALUATION, FLOPS):
+    for column in (TRAINING, EVALUATION, FLOPS_METRIC):
         value = row.get(column, math.nan)
         trial[column] = None if math.isnan(value) else value
     return trial

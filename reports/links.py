@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ablations.record import Manifest, ManifestArm, study_tag
+from ablations.record import Manifest, ManifestArm
 
 
 def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
@@ -32,25 +32,6 @@ def web_address(tracking_uri: str, fragment: str) -> str | None:
     host = parts.netloc.rpartition("@")[2]
     path = parts.path.rstrip("/") + "/"
     return urlunsplit((parts.scheme, host, path, "", fragment))
-
-
-def study_fragment(study: str, experiment_ids: Iterable[str]) -> str:
-    """The page of a study's trials in MLflow, after the ``#``.
-
-    Trials that another study logged first lie in its experiment; then the page of
-    several experiments is meant.
-    """
-    query = f"searchFilter={quote(study_filter(study), safe='')}"
-    ids = sorted(set(experiment_ids))
-    if len(ids) == 1:
-        return f"/experiments/{ids[0]}/runs?{query}"
-    listed = quote(json.dumps(ids, separators=(",", ":")), safe="")
-    return f"/compare-experiments/s?experiments={listed}&{query}"
-
-
-def study_filter(study: str) -> str:
-    """MLflow's search for the trials a study uses, whoever logged them."""
-    return f"tags.`{study_tag(study)}` LIKE '%'"
 
 
 def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:

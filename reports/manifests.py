@@ -38,6 +38,11 @@ class PlannedStudy:
     experiment_id: str
 
 
+def place_name(manifest: Manifest) -> str:
+    """Of everything about one report: ``layer_averaging-vision-laptop``."""
+    return f"{manifest.study['name']}-{manifest.modality}-{manifest.scale}"
+
+
 def find_manifest(
     client: MlflowClient,
     study: str,
@@ -70,29 +75,22 @@ def all_manifests(
         client: Of the store.
         modality: Only this one.
         scale: Only this one.
-
-    Raises:
-        ConfigError: There is none.
     """
     parents = _parents(client, None)
-    found = [
+    return [
         planned
         for place in sorted(parents)
         if modality in (None, place[1]) and scale in (None, place[2])
         if (planned := _latest(client, parents[place])) is not None
     ]
-    if not found:
-        which = ", ".join(part for part in (modality, scale) if part)
-        raise ConfigError(
-            [
-                Problem(
-                    "--all",
-                    f"this tracking store has no study run{f' ({which})' * bool(which)}"
-                    "; run a study first (d2v run layer_averaging)",
-                )
-            ]
-        )
-    return found
+
+
+def no_study(*wanted: str | None) -> ConfigError:
+    """The refusal of a store without a study run of this kind."""
+    which = ", ".join(part for part in wanted if part)
+    kind = f" ({which})" if which else ""
+    rule = f"this tracking store has no study run{kind}; run a study first"
+    return ConfigError([Problem("", f"{rule} (d2v run layer_averaging)")])
 
 
 def _parents(

@@ -21,11 +21,10 @@ from reports.figure import INK, OURS, PAPER, QUIET, Which, draw_svg
 from reports.ledger import Ledger, facts
 from reports.links import (
     run_address,
-    study_filter,
-    study_fragment,
     train_command,
     web_address,
 )
+from reports.mlflow_view import StudyView
 from reports.paper import paper_numbers
 from reports.sparklines import draw_curves, line_style
 from reports.statistics import StudyResult
@@ -62,7 +61,7 @@ class Content:
         curves: Over training.
         ledger: Counts, costs, environments.
         tracking_uri: Links lead to it when it is a web address.
-        experiment_id: Of the study.
+        view: Its runs in MLflow.
     """
 
     table: Table
@@ -74,7 +73,7 @@ class Content:
     curves: Curves
     ledger: Ledger
     tracking_uri: str
-    experiment_id: str
+    view: StudyView
 
 
 def render_page(content: Content) -> str:
@@ -110,7 +109,8 @@ def render_page(content: Content) -> str:
         ],
         arms=_arms(content),
         num_trials=len(content.frame),
-        mlflow=_mlflow(content),
+        mlflow=web_address(content.tracking_uri, content.view.fragment),
+        search=content.view.filter,
         differences=[
             (path, as_text(ours), as_text(theirs))
             for path, ours, theirs in manifest.paper_diff
@@ -201,18 +201,6 @@ def _trial(
             content.tracking_uri, row["experiment_id"], row["run_id"]
         ),
         "command": train_command(content.manifest, arm, row["seed"]),
-    }
-
-
-def _mlflow(content: Content) -> dict[str, str | None]:
-    """Where the study's runs are in MLflow's own pages."""
-    name = content.manifest.study["name"]
-    logged = content.frame.loc[content.frame["experiment_id"] != "", "experiment_id"]
-    fragment = study_fragment(name, set(logged) or {content.experiment_id})
-    return {
-        "address": web_address(content.tracking_uri, fragment),
-        "fragment": f"#{fragment}",
-        "filter": study_filter(name),
     }
 
 

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table as RichTable
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from reports.claims_view import (
     CLAIM_COLUMNS,
     COLOURS,
+    HEAD,
     LEGEND,
     JudgedClaim,
     claim_cells,
     claim_row,
-    effect_text,
-    seeds_text,
+    claims_grid,
 )
 from reports.formats import escape_markdown, rows_csv
 from reports.templating import render
-from reports.wording import p_text
 
 CAPTION = (
     "Every claim on the trials of its own study, modality and scale. Verdicts are "
     "about signs and orders at that scale; levels are never compared across scales or "
     f"with the paper's. {LEGEND}"
-)
-HEAD = (
-    *("study", "modality", "scale", "claim", "verdict", "effect and interval"),
-    *("n", "p", "seeds needed", "evidence"),
 )
 
 
@@ -43,8 +38,9 @@ def tally(claims: Sequence[JudgedClaim]) -> str:
 
 def scorecard_markdown(claims: Sequence[JudgedClaim]) -> str:
     """For GitHub."""
+    head = ("study", "modality", "scale", *HEAD)
     rows = [[escape_markdown(cell) for cell in _cells(one)] for one in claims]
-    lines = [" | ".join(row) for row in (HEAD, ["---"] * len(HEAD), *rows)]
+    lines = [" | ".join(row) for row in (head, ["---"] * len(head), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     return "\n\n".join(("# Scorecard", tally(claims), table, CAPTION)) + "\n"
 
@@ -65,6 +61,7 @@ def scorecard_html(claims: Sequence[JudgedClaim], pages: dict[str, str]) -> str:
         "scorecard.html",
         tally=tally(claims),
         caption=CAPTION,
+        head=HEAD,
         rows=[
             {
                 "page": pages.get("-".join(one.place)),
@@ -77,33 +74,15 @@ def scorecard_html(claims: Sequence[JudgedClaim], pages: dict[str, str]) -> str:
     )
 
 
-def scorecard_console(claims: Sequence[JudgedClaim]) -> RichTable:
+def scorecard_console(claims: Sequence[JudgedClaim]) -> Group:
     """For a terminal; the evidence stands under each study's own table."""
-    grid = RichTable(
-        *("claim", "verdict", "effect and interval", "n", "p", "seeds needed"),
-        title=f"Scorecard. {tally(claims)}",
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-    )
-    for before, one in zip([None, *claims], claims, strict=False):
-        verdict = one.verdict
-        says = Text(verdict.says)
-        if before is None or before.place != one.place:
-            if before is not None:
-                grid.add_section()
-            says = Text("\n").join([Text(" · ".join(one.place), style="bold"), says])
-        grid.add_row(
-            says,
-            Text(verdict.verdict, style=COLOURS[verdict.verdict]),
-            Text(effect_text(verdict)),
-            Text(str(verdict.n)),
-            Text("–" if verdict.p is None else p_text(verdict.p)),
-            Text(seeds_text(verdict)),
-        )
-    return grid
+    parts: list[RenderableType] = [Text(f"Scorecard. {tally(claims)}", style="bold")]
+    for place, judged in groupby(claims, key=lambda one: one.place):
+        parts += [
+            Text(f"\n{' · '.join(place)}", style="bold"),
+            claims_grid([one.verdict for one in judged], with_reason=False),
+        ]
+    return Group(*parts)
 
 
 def _cells(judged: JudgedClaim) -> tuple[str, ...]:

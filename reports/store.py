@@ -22,7 +22,6 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from ablations.record import (
-    DONE,
     KEY_TAG,
     NOTES_TAG,
     OPENED_TAG,
@@ -145,15 +144,6 @@ def read_record(client: MlflowClient, run_id: str) -> Record | None:
     """The record of a trial, if it has one."""
     text = read_artifact(client, run_id, RECORD_ARTIFACT)
     return None if text is None else Record.model_validate_json(text)
-
-
-def read_environment(client: MlflowClient, frame: pd.DataFrame) -> Mapping[str, str]:
-    """Versions and device as the study's first done trial recorded them, else empty."""
-    for run_id in frame[frame["status"].isin(DONE)]["run_id"].head(1):
-        record = read_record(client, run_id)
-        if record is not None:
-            return record.environment
-    return {}
 
 
 def _trial_row(run: StoredRun | None, metrics: Iterable[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ablations.record import Manifest, ManifestArm
 from reports.caption import caption
+from reports.manifests import place_name
 from reports.paper import PaperNumbers, paper_numbers, paper_place
 from reports.statistics import ArmResult, Estimate, StudyResult
 from reports.wording import p_text, plus_minus, trouble
@@ -166,7 +167,7 @@ def build_table(result: StudyResult, manifest: Manifest) -> Table:
         for arm in result.arms
     )
     return Table(
-        name=f"{manifest.study['name']}-{manifest.modality}-{manifest.scale}",
+        name=place_name(manifest),
         title=manifest.study["title"],
         caption=caption(result, manifest, paper),
         columns=columns,
@@ -180,7 +181,7 @@ def _columns(
 ) -> tuple[Column, ...]:
     columns = [
         Column("arm", "arm", False),
-        Column("n", "n", False),
+        Column("n", "seeds", False),
         Column("value", result.metric.title, True),
     ]
     if result.baseline:
@@ -226,7 +227,7 @@ def _cell(
 
 
 def _count_cell(arm: ArmResult, notes: _Notes) -> Cell:
-    text = f"{len(arm.values)}/{len(arm.seeds)} seeds"
+    text = f"{len(arm.values)}/{len(arm.seeds)}"
     if arm.num_collapsed:
         text += f", {arm.num_collapsed} collapsed"
     problem = trouble(arm.seeds)

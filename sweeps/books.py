@@ -2,75 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-
-from rich.console import Console
 
 from ablations.record import DONE, Record, Status
+from sweeps.costing import with_flops
 from sweeps.engine import Job
 from sweeps.environment import describe_environment
+from sweeps.listener import Listener
 from sweeps.locks import TrialLocks
+from sweeps.outcome import Outcome
 from sweeps.planning import PlannedCell, StudyPlan, make_manifest, unique_trials
-from sweeps.progress import Board, LiveView, duration
+from sweeps.progress import LiveView
+from sweeps.stopping import StopRequest
 from sweeps.stores import Stores
 from sweeps.tracker import StoredTrial, Tracker, spool_of
 from sweeps.writer import StoreWriter
 
 
-@dataclass
-class Outcome:
-    """What a run did.
-
-    Attributes:
-        num_cached: Trials found in the store by key.
-        trained: Records of the trials that ran.
-        interrupted: Whether it was stopped before the end.
-        seconds: Wall-clock.
-    """
-
-    num_cached: int = 0
-    trained: list[Record] = field(default_factory=list)
-    interrupted: bool = False
-    seconds: float = 0.0
-
-    def sentence(self) -> str:
-        """What happened, for people."""
-        if not self.trained and not self.interrupted:
-            return (
-                f"nothing to train: all {self.num_cached} trials were found in the "
-                "store by key"
-            )
-        counts = Counter(record.status for record in self.trained)
-        ended = ", ".join(f"{count} {status}" for status, count in counts.items())
-        stopped = "stopped before the end: " if self.interrupted else ""
-        return (
-            f"{stopped}{len(self.trained)} trials trained"
-            f"{f' ({ended})' * bool(ended)}, {self.num_cached} cached, "
-            f"in {duration(self.seconds)}"
-        )
-
-    @property
-    def failed(self) -> list[Record]:
-        """Records of trials without a result."""
-        return [record for record in self.trained if record.status not in DONE]
-
-
-class Books:
+class Books(Listener):
     """Keeps store, board and outcome in step with what the trials say.
 
     Args:
         plans: The studies; the first that has a trial is where it is logged.
         tracker: Of the store.
         stores: The places.
-        console: For people.
+        view: Of the board, which is filled and kept here.
         data_names: Name of the data by key.
         locks: Says which trials are ours.
+        stop: Of the run.
     """
 
     def __init__(
@@ -78,16 +39,16 @@ class Books:
         plans: Sequence[StudyPlan],
         tracker: Tracker,
         stores: Stores,
-        console: Console,
+        view: LiveView,
         data_names: Mapping[str, str],
         locks: TrialLocks,
+        stop: StopRequest,
     ) -> None:
         self.plans, self.tracker, self.stores = plans, tracker, stores
-        self._data_names, self._locks = data_names, locks
+        self._data_names, self._locks, self._stop = data_names, locks, stop
         self.outcome = Outcome()
-        self.board = Board(plans, num_workers=os.cpu_count() or 1)
-        self.view = LiveView(self.board, console)
-        self._writer = StoreWriter(stores, self.view.say)
+        self.view, self.board = view, view.board
+        self._writer = StoreWriter(stores, view.say, on_failure=stop.make)
         self._cells = unique_trials(plans)
         self._home = {c.key: plan for plan in reversed(plans) for c in plan.cells}
         self._parents: dict[str, str] = {}
@@ -97,7 +58,8 @@ class Books:
     def open(self, make_command: str) -> None:
         """Open the studies' runs and put every trial on the board."""
         for plan in self.plans:
-            manifest = make_manifest(plan, make_command)
+            previous = self.tracker.manifest(plan)
+            manifest = make_manifest(plan, make_command, previous)
             self._parents[plan.name] = self.tracker.open_study(plan, manifest)
         for cell in self._cells.values():
             self.board.add(cell, "waiting")
@@ -125,12 +87,12 @@ class Books:
                 claimed.append(self._cells[key])
         return claimed
 
-    def job(self, cell: PlannedCell, stop_file: Path) -> Job:
+    def job(self, cell: PlannedCell) -> Job:
         """What Ray needs to know of a trial."""
         return Job(
             cell=cell,
             folder=spool_of(self.stores, cell.key).folder,
-            stop_file=stop_file,
+            stop_file=self._stop.file,
             data_name=self._data_names[cell.key],
             data_digest=self._home[cell.key].data_digest,
         )
@@ -142,7 +104,7 @@ class Books:
         view.state, view.score = "cached", stored.metrics.get(metric)
         self.outcome.num_cached += 1
         for plan, cell in self._places(key):
-            self.tracker.adopt(stored.run_id, plan, cell.arm.label)
+            self._writer.submit(self.tracker.adopt, stored.run_id, plan, cell.arm.label)
         self._locks.give_back(key)
 
     def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
@@ -196,15 +158,16 @@ class Books:
         new = [entry for entry in progress if entry[0] > until]
         self.tracker.log_progress(self._runs[key], new)
 
-    def trial_stopped(self, key: str) -> None:
-        """It saved its state because the run is to stop."""
+    def trial_stopped(self, key: str, trouble: str) -> None:
+        """It ended because the run is to stop, or trouble stops the run."""
         self.board.trials[key].state = "stopped"
+        if trouble and not self.outcome.trouble:
+            self.outcome.trouble = trouble
+            self._stop.make()
 
     def trial_ended(self, record: Record, timestamp: int) -> None:
         """Write the record and forget the checkpoint of a trial that is done."""
         view = self.board.trials[record.key]
-        if view.ended:
-            return  # Tune repeats the last report when a trial completes
         view.state = record.status
         view.score = record.metrics.get(self._home[record.key].metric.logged_as)
         view.seconds = time.monotonic() - (view.started or time.monotonic())
@@ -215,7 +178,8 @@ class Books:
     def _end(self, record: Record, timestamp: int) -> None:
         if record.key not in self._runs:  # failed before it could start
             self._begin(record.key)
-        self.tracker.finish_trial(self._runs[record.key], record, timestamp)
+        counted = with_flops(record, self._cells[record.key].trial)
+        self.tracker.finish_trial(self._runs[record.key], counted, timestamp)
         spool = spool_of(self.stores, record.key)
         spool.handed_in(keep_checkpoint=record.status not in DONE)
         self._locks.give_back(record.key)
@@ -249,10 +213,9 @@ class Books:
         for key, trial in self.board.trials.items():
             if trial.state in ("running", "stopped"):
                 self._writer.submit(self._abandon, key)
-        self.outcome.interrupted |= any(
-            t.unfinished for t in self.board.trials.values()
-        )
-        status = "KILLED" if self.outcome.interrupted else "FINISHED"
+        trials = self.board.trials.values()
+        self.outcome.num_unfinished = sum(trial.unfinished for trial in trials)
+        status = "KILLED" if self.outcome.num_unfinished else "FINISHED"
         if self.outcome.failed:
             status = "FAILED"
         for run_id in self._parents.values():

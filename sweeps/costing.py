@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ablations.record import DONE, FLOPS_METRIC, Record
 from d2v_core.config import TrialConfig
-from d2v_core.costs import TrialCost
+from d2v_core.costs import TrialCost, estimate_cost
 
 GPU = "H200"
 PEAK_FLOPS = {"bfloat16": 989e12, "float32": 67e12}
@@ -47,6 +48,24 @@ def cost_fields(cost: TrialCost | None, trial: TrialConfig) -> dict[str, Any]:
         "gpu_hours": gpu_hours(cost, trial),
         "memory_gib": cost.memory_bytes / GIB,
     }
+
+
+def with_flops(record: Record, trial: TrialConfig) -> Record:
+    """The record with the operations of its updates, unless they cannot be counted.
+
+    An update is counted once per shape of networks, in a fraction of a second. Updates
+    that were repeated after a crash count once.
+    """
+    if not record.steps and record.status not in DONE:
+        return record
+    try:
+        cost = estimate_cost(trial)
+    except RuntimeError:  # an operation that the meta device does not know
+        cost = None
+    if cost is None:
+        return record
+    metrics = {**record.metrics, FLOPS_METRIC: cost.update_flops * record.steps}
+    return Record.model_validate({**dict(record), "metrics": metrics})
 
 
 def cost_line(costs: Mapping[str, tuple[TrialCost, TrialConfig]]) -> str | None:

@@ -7,27 +7,21 @@ tables and experiment folder are switched off or temporary.
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2v_core.config import TrialConfig
+from sweeps.cluster import bundles, check_resources, num_at_once
+from sweeps.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
 from sweeps.listener import MAX_RESTARTS, Listener
 from sweeps.planning import PlannedCell
+from sweeps.ray_session import RaySession
 
 if TYPE_CHECKING:
     from ray.tune import PlacementGroupFactory
-
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -61,67 +55,69 @@ class Job:
 
 
 def train_with_ray(
-    jobs: Sequence[Job], listener: Listener, *, address: str | None
+    jobs: Sequence[Job], listener: Listener, session: RaySession
 ) -> None:
     """Train all jobs in order, as many at a time as resources allow.
 
     Args:
         jobs: The trials; earlier ones start first.
         listener: Hears what happens.
-        address: Of a Ray cluster; None starts Ray on this machine.
+        session: Started here unless it is already.
+
+    Raises:
+        ConfigError: A trial reserves more than there can ever be.
     """
-    os.environ.update(QUIET)
-    import ray
+    session.start()
+    trials = [job.cell.trial for job in jobs]
+    check_resources(session.nodes, trials)
     from ray import tune
 
     from sweeps.tune_callback import ListenerCallback
 
-    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    ray.init(
-        address=address,
-        include_dashboard=None if address else False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-    )
     by_key = {job.cell.key: job for job in jobs}
     packed = {key: job.for_worker() for key, job in by_key.items()}
-    try:
-        with tempfile.TemporaryDirectory(prefix="d2v-tune-") as scratch:
-            tuner = tune.Tuner(
-                tune.with_resources(
-                    tune.with_parameters(run_packed, jobs=packed),
-                    lambda config: resources(by_key[config["key"]]),
-                ),
-                param_space={"key": tune.grid_search(list(by_key))},
-                tune_config=tune.TuneConfig(reuse_actors=True),
-                run_config=tune.RunConfig(
-                    storage_path=scratch,
-                    name="trials",
-                    verbose=0,
-                    callbacks=[ListenerCallback(listener)],
-                    failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
-                ),
-            )
-            tuner.fit()
-    finally:
-        ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix=".tune-", dir=session.scratch) as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(run_packed, jobs=packed),
+                lambda config: resources(by_key[config["key"]]),
+            ),
+            param_space={"key": tune.grid_search(list(by_key))},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True, max_concurrent_trials=at_once(trials, session)
+            ),
+            run_config=tune.RunConfig(
+                storage_path=scratch,
+                name="trials",
+                verbose=0,
+                callbacks=[ListenerCallback(listener)],
+                failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
+            ),
+        )
+        tuner.fit()
 
 
 def run_packed(config: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> None:
     """Ray Tune's function trainable."""
     from ray import tune
 
-    from sweeps.worker import run_job
+    run_anyhow(jobs[config["key"]], tune.report)
 
-    run_job(jobs[config["key"]], tune.report)
+
+def at_once(trials: Sequence[TrialConfig], session: RaySession) -> int | None:
+    """Most trials that Tune may start together; None: what they reserve tells it.
+
+    It does not see what Ray Train reserves for trials with several workers.
+    """
+    if all(num_workers(trial) == 1 for trial in trials):
+        return None
+    return num_at_once(session.nodes, trials)
 
 
 def resources(job: Job) -> PlacementGroupFactory:
     """What Ray reserves for a trial."""
     from ray.tune import PlacementGroupFactory
 
-    execution = job.cell.trial.execution
-    bundle = {"CPU": float(execution.num_threads), "GPU": execution.num_gpus}
-    return PlacementGroupFactory([bundle])
+    trial = job.cell.trial
+    shared = num_workers(trial) > 1
+    return PlacementGroupFactory([DRIVER_BUNDLE] if shared else bundles(trial))

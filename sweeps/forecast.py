@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from ablations.arms import Request
-from ablations.record import KIND_TAG
+from ablations.record import KIND_TAG, ManifestCell
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.costs import TrialCost, estimate_cost
 from d2v_core.events import Progress
 from d2v_core.modalities import modality_of
 from d2v_core.trial import num_updates, pick_device, run_trial
+from sweeps.cluster import num_at_once, this_machine
 from sweeps.costing import (
     assumption,
     cost_fields,
-    cost_line,
     gpu_hours,
-    people_hours,
 )
 from sweeps.labels import trial_kind
 from sweeps.planning import (
     PlannedCell,
     StudyPlan,
-    seed_warning,
+    removed_cells,
     unique_trials,
 )
-from sweeps.progress import duration
 from sweeps.stores import Stores
 from sweeps.tracker import StoredTrial, Tracker
 
@@ -55,6 +49,7 @@ class Forecast:
         costs: What missing trials compute, by key; none where it cannot be told.
         basis: Where the seconds come from, for people.
         num_workers: Trials that would run at the same time here.
+        removed: Trials of former arms and seeds that the store has, by study.
     """
 
     plans: Sequence[StudyPlan]
@@ -65,6 +60,7 @@ class Forecast:
     costs: Mapping[str, TrialCost]
     basis: str
     num_workers: int
+    removed: Mapping[str, Sequence[ManifestCell]]
 
     @property
     def missing(self) -> list[str]:
@@ -105,6 +101,10 @@ class Forecast:
             "gpu_hours": self.gpu_hours,
             "gpu_hours_assume": assumption(next(iter(self.unique.values())).trial),
             "data_problems": self.data_problems,
+            "removed": {
+                study: [cell.model_dump() for cell in cells]
+                for study, cells in self.removed.items()
+            },
             "trials": [
                 {
                     "key": None if key in unkeyed else key,
@@ -137,7 +137,8 @@ def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
     multiplied, if that takes no more than a moment and the data is there.
     """
     unique = unique_trials(plans)
-    cached, known = _look_up(unique, plans[0].expanded.request, stores)
+    tracker = None if stores.is_new else Tracker(stores, "d2v plan")
+    cached, known = _look_up(unique, plans[0].expanded.request, tracker)
     missing = {key: cell for key, cell in unique.items() if key not in cached}
     counted = {key: estimate_cost(cell.trial) for key, cell in missing.items()}
     costs = {key: cost for key, cost in counted.items() if cost is not None}
@@ -157,9 +158,10 @@ def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
         seconds=seconds,
         costs=costs,
         basis=_basis(piloted, len(missing), len(seconds)),
-        num_workers=max(
-            1, (os.cpu_count() or 1) // plans[0].cells[0].trial.execution.num_threads
+        num_workers=num_at_once(
+            [this_machine()], (cell.trial for cell in unique.values())
         ),
+        removed=_removed(plans, tracker),
     )
 
 
@@ -183,15 +185,29 @@ def _basis(piloted: bool, num_missing: int, num_timed: int) -> str:
 
 
 def _look_up(
-    keys: Iterable[str], request: Request, stores: Stores
+    keys: Iterable[str], request: Request, tracker: Tracker | None
 ) -> tuple[frozenset[str], dict[str, float]]:
     """Which of the trials the store has, and what finished ones like them cost."""
-    if stores.is_new:
+    if tracker is None:
         return frozenset(), {}
-    tracker = Tracker(stores, "d2v plan")
     stored = tracker.trials(keys)
     finished = tracker.finished_like(request.modality, request.scale)
     return frozenset(k for k in stored if stored[k].done), finished_seconds(finished)
+
+
+def _removed(
+    plans: Sequence[StudyPlan], tracker: Tracker | None
+) -> dict[str, list[ManifestCell]]:
+    """Former cells whose trials are in the store."""
+    if tracker is None:
+        return {}
+    former = {plan.name: removed_cells(plan, tracker.manifest(plan)) for plan in plans}
+    stored = tracker.trials(cell.key for cells in former.values() for cell in cells)
+    kept = {
+        study: [c for c in cells if c.key in stored and stored[c.key].done]
+        for study, cells in former.items()
+    }
+    return {study: cells for study, cells in kept.items() if cells}
 
 
 def finished_seconds(finished: Iterable[StoredTrial]) -> dict[str, float]:
@@ -225,65 +241,3 @@ def pilot_seconds(trial: TrialConfig) -> float:
             break
     per_step = (times[-1] - times[1]) / (len(times) - 2) if len(times) > 2 else times[0]
     return per_step * num_steps
-
-
-def show_forecast(result: Forecast, console: Console) -> None:
-    """Print a forecast for people."""
-    table = Table("study", "arm", "seeds", "cached", "to train", "each about")
-    for plan in result.plans:
-        for arm in plan.expanded.arms:
-            cells = [cell for cell in plan.cells if cell.arm.label == arm.label]
-            keys = {cell.key for cell in cells}
-            missing = [key for key in keys if key not in result.cached]
-            table.add_row(
-                plan.name,
-                arm.label,
-                str(len(cells)),
-                str(len(keys) - len(missing)),
-                str(len(missing)),
-                _price(result, missing),
-            )
-    console.print(table)
-    for line in summary(result):
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _price(result: Forecast, keys: Sequence[str]) -> str:
-    """Of the costliest of these trials: time here, else on a GPU."""
-    if seconds := [result.seconds[key] for key in keys if key in result.seconds]:
-        return duration(max(seconds))
-    hours = [
-        gpu_hours(result.costs[key], result.unique[key].trial)
-        for key in keys
-        if key in result.costs
-    ]
-    return people_hours(max(hours)).removeprefix("about ") if hours else "–"
-
-
-def summary(result: Forecast) -> Iterator[str]:
-    """What stands below the table."""
-    yield (
-        f"{result.num_cells} cells, {len(result.unique)} unique trials, "
-        f"{len(result.cached)} cached, {len(result.missing)} to train"
-    )
-    for problem in result.data_problems:
-        yield (
-            "the data is not here, so keys are unknown and nothing counts as cached: "
-            f"{problem}"
-        )
-    costs = {k: (cost, result.unique[k].trial) for k, cost in result.costs.items()}
-    if line := cost_line(costs):
-        yield line
-    if result.missing and result.wall_seconds is not None:
-        yield (
-            f"about {duration(result.wall_seconds)} on {result.num_workers} workers of "
-            f"this machine (from {result.basis}; Ray's start comes on top)"
-        )
-    elif result.missing and result.gpu_hours is not None:
-        yield (
-            f"all {len(result.missing)} trials: {people_hours(result.gpu_hours)}; "
-            "how long this machine takes is known once one has finished"
-        )
-    for plan in result.plans:
-        if warning := seed_warning(plan.seeds):
-            yield f"{plan.name}: {warning}"

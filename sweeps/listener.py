@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from ablations.record import Record, Status
 
@@ -11,27 +10,63 @@ MAX_RESTARTS = 2
 """Times a trial whose process died is started again, from its last checkpoint."""
 
 
-class Listener(Protocol):
-    """Hears of trials on the driver, in order, from one thread."""
+class Listener:
+    """Hears of trials on the driver, in order, from one thread; this one ignores all.
+
+    What does several things at once is :class:`Listeners`.
+    """
 
     def trial_started(self, key: str, step: int, num_steps: int) -> None:
         """Networks are built; ``step`` updates are already done."""
-        ...
 
     def trial_progressed(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
     ) -> None:
         """Metrics as ``(step, unix milliseconds, values)``."""
-        ...
 
     def trial_ended(self, record: Record, timestamp: int) -> None:
         """The record, whatever its status."""
-        ...
 
-    def trial_stopped(self, key: str) -> None:
-        """It saved its state because the run is to stop."""
-        ...
+    def trial_stopped(self, key: str, trouble: str) -> None:
+        """It ended because the run is to stop, or ``trouble`` stops the run."""
 
     def trial_lost(self, key: str, status: Status, reason: str) -> None:
         """The process died more often than is tolerated."""
-        ...
+
+
+class Listeners(Listener):
+    """Several listeners as one; each hears in turn.
+
+    Args:
+        listeners: In order.
+    """
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def trial_started(self, key: str, step: int, num_steps: int) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.trial_started(key, step, num_steps)
+
+    def trial_progressed(
+        self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
+    ) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.trial_progressed(key, progress)
+
+    def trial_ended(self, record: Record, timestamp: int) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.trial_ended(record, timestamp)
+
+    def trial_stopped(self, key: str, trouble: str) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.trial_stopped(key, trouble)
+
+    def trial_lost(self, key: str, status: Status, reason: str) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.trial_lost(key, status, reason)

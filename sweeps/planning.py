@@ -128,8 +128,25 @@ def unique_trials(plans: Iterable[StudyPlan]) -> dict[str, PlannedCell]:
     return unique
 
 
-def make_manifest(plan: StudyPlan, command: str) -> Manifest:
-    """What the report needs to know about a study."""
+def removed_cells(plan: StudyPlan, previous: Manifest | None) -> list[ManifestCell]:
+    """Cells that earlier runs of the same request had and this plan has not."""
+    if previous is None:
+        return []
+    planned = {cell.key for cell in plan.cells}
+    former = {cell.key: cell for cell in [*previous.removed, *previous.cells]}
+    return [cell for key, cell in former.items() if key not in planned]
+
+
+def make_manifest(
+    plan: StudyPlan, command: str, previous: Manifest | None = None
+) -> Manifest:
+    """What the report needs to know about a study.
+
+    Args:
+        plan: The study.
+        command: That runs it.
+        previous: What the last run of the same request left.
+    """
     expanded = plan.expanded
     study, request = expanded.study, expanded.request
     paper = match_published(study, request.modality, expanded.arms, expanded.depth)
@@ -147,6 +164,7 @@ def make_manifest(plan: StudyPlan, command: str) -> Manifest:
             ManifestCell(arm=cell.arm.label, seed=cell.seed, key=cell.key)
             for cell in plan.cells
         ],
+        removed=removed_cells(plan, previous),
         data_digest=plan.data_digest,
         num_parameters=plan.num_parameters,
         command=command,

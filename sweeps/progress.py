@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -59,6 +60,14 @@ class TrialView:
         """Whether nobody has its result yet."""
         return self.waits or self.state in ("running", "stopped")
 
+    def rest_seconds(self) -> float | None:
+        """Of training, at the speed seen so far; None before the first updates."""
+        done = self.step - self.first_step
+        if not done:
+            return None
+        per_step = (time.monotonic() - self.started) / done
+        return per_step * (self.num_steps - self.step)
+
     def text(self) -> Text:
         """The cell of the live table."""
         shown: str = self.state
@@ -80,11 +89,13 @@ class Board:
     Attributes:
         plans: The studies; rows are their arms, columns their seeds.
         num_workers: Trials that run at the same time.
+        bars: Whether running trials get a bar each.
         trials: By key.
     """
 
     plans: Sequence[StudyPlan]
     num_workers: int
+    bars: bool = False
     trials: dict[str, TrialView] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -103,30 +114,31 @@ class Board:
         A trial that trains is priced by its own speed, one that waits by the mean of
         the trials that ran; None while nothing is known.
         """
-        now = time.monotonic()
         known = [t.seconds for t in self.trials.values() if t.seconds]
         rest = 0.0
         for trial in self.trials.values():
-            done = trial.step - trial.first_step
-            if trial.state == "running" and done > 0:
-                per_step = (now - trial.started) / done
-                rest += per_step * (trial.num_steps - trial.step)
-                known.append(per_step * (trial.num_steps - trial.first_step))
+            if trial.state == "running" and (left := trial.rest_seconds()) is not None:
+                rest += left
+                known.append(time.monotonic() - trial.started + left)
         if not known:
             return None
         mean = sum(known) / len(known)
         rest += mean * self.count("waiting")
         return rest / max(1, min(self.num_workers, self.count("waiting", "running")))
 
+    def counts(self) -> dict[str, int]:
+        """How many trials are where."""
+        return {
+            "done": self.count(*DONE),
+            "running": self.count("running"),
+            "waiting": self.count("waiting"),
+            "failed": self.count(*FAILURES),
+            "cached": self.count("cached"),
+        }
+
     def summary(self) -> str:
         """One line: counts, ETA, best so far."""
-        parts = [
-            f"{self.count('finished', 'collapsed')} done",
-            f"{self.count('running')} running",
-            f"{self.count('waiting')} waiting",
-            f"{self.count(*FAILURES)} failed",
-            f"{self.count('cached')} cached",
-        ]
+        parts = [f"{number} {what}" for what, number in self.counts().items()]
         if self.count("waiting", "running"):
             eta = self.eta_seconds()
             parts.append(f"ETA {duration(eta) if eta is not None else '…'}")
@@ -148,7 +160,19 @@ class Board:
         return max(scored, key=lambda t: sign * (t.score or 0.0), default=None)
 
     def __rich__(self) -> RenderableType:
-        return Group(*(self._table(plan) for plan in self.plans), Text(self.summary()))
+        tables = [self._table(plan) for plan in self.plans]
+        return Group(*tables, *([self._bars()] * self.bars), Text(self.summary()))
+
+    def _bars(self) -> Table:
+        """A bar for each running trial."""
+        grid = Table.grid(padding=(0, 1))
+        for trial in self.trials.values():
+            if trial.state == "running":
+                bar = ProgressBar(max(1, trial.num_steps), trial.step, width=40)
+                rest = trial.rest_seconds()
+                left = f"{duration(rest)} left" if rest is not None else "…"
+                grid.add_row(trial.label, bar, f"{trial.step}/{trial.num_steps}", left)
+        return grid
 
     def _table(self, plan: StudyPlan) -> Table:
         request = plan.expanded.request
@@ -173,10 +197,13 @@ class LiveView:
     Args:
         board: What is drawn.
         console: Where.
+        on_say: Hears what people are told besides.
     """
 
-    def __init__(self, board: Board, console: Console) -> None:
-        self.board, self.console = board, console
+    def __init__(
+        self, board: Board, console: Console, on_say: Callable[[str], None]
+    ) -> None:
+        self.board, self.console, self._on_say = board, console, on_say
         self._live: Live | None = None
 
     def __enter__(self) -> LiveView:
@@ -192,6 +219,7 @@ class LiveView:
     def say(self, text: str) -> None:
         """A line for people, above the live table where there is one."""
         self.console.print(text, style="yellow", markup=False, soft_wrap=True)
+        self._on_say(text)
 
     def say_ended(self, trial: TrialView) -> None:
         """Tell that a trial ended, where there is no live table."""

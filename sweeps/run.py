@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from d2v_core.modalities import modality_of
-from sweeps.books import Books, Outcome
+from sweeps.budget import Budget, BudgetGate
 from sweeps.engine import Job, train_with_ray
+from sweeps.event_log import EventLog
+from sweeps.listener import Listener, Listeners
 from sweeps.locks import TrialLocks
-from sweeps.planning import StudyPlan
+from sweeps.outcome import Outcome
+from sweeps.planning import StudyPlan, unique_trials
+from sweeps.progress import Board, LiveView
+from sweeps.ray_session import RaySession
 from sweeps.stopping import StopRequest
 from sweeps.stores import Stores
-from sweeps.tracker import Tracker
+
+if TYPE_CHECKING:
+    from sweeps.books import Books
 
 POLL_SECONDS = 2.0
 
@@ -26,6 +34,8 @@ def run_studies(
     command: str,
     console: Console,
     address: str | None = None,
+    budget_seconds: float | None = None,
+    bars: bool = False,
 ) -> Outcome:
     """Train every trial the store lacks, each once, and record everything.
 
@@ -38,46 +48,88 @@ def run_studies(
         command: The command line, for the records.
         console: For progress.
         address: Of a Ray cluster; None starts Ray on this machine.
+        budget_seconds: Seeds that would take longer are not launched.
+        bars: Whether running trials get a progress bar each.
 
     Raises:
+        ConfigError: Ray's cluster, or a trial on it, cannot work, or the budget is too
+            small for one seed; nothing has been written.
         DataError: The data is broken; nothing has been written.
         StoreWriteError: The store refused a write.
     """
     began = time.monotonic()
     data_names = prepare_data(plans)
-    tracker = Tracker(stores, command)
+    budget = None
+    if budget_seconds is not None:
+        budget = Budget.of_plans(budget_seconds, plans, stores)
+    trials = {key: cell.trial for key, cell in unique_trials(plans).items()}
     stop = StopRequest(stores.storage)
-    with TrialLocks(stores.storage) as locks:
-        books = Books(plans, tracker, stores, console, data_names, locks)
-        hurry = True
+    session = RaySession(address, stores)
+    if stores.is_new:  # all has to be trained: Ray starts while the store is made
+        session.check(trials, lacks=lambda key: True)
+        session.begin()
+    with session, TrialLocks(stores.storage) as locks:
+        from sweeps.books import Books
+        from sweeps.tracker import Tracker  # MLflow's import takes its time too
+
+        is_new, tracker = stores.is_new, Tracker(stores, command)
+        if not is_new:
+            session.check(trials, lacks=tracker.lacks)
+        board = Board(plans, session.num_at_once(trials.values()), bars=bars)
+        log = EventLog(stores.storage, board)
+        view = LiveView(board, console, on_say=log.message)
+        books = Books(plans, tracker, stores, view, data_names, locks, stop)
+        books.outcome.event_log = log.file
         try:
-            with stop.on_interrupt(books.view.say):
+            with stop.on_interrupt(view.say):
                 books.open(make_command=command)
-                while not stop.made and (jobs := _next_jobs(books, stop)):
-                    with books.view:
-                        train_with_ray(jobs, books, address=address)
-                hurry = stop.made
+                log.run_started(command, plans, stores)
+                _train_missing(books, log, session, stop, budget)
         except KeyboardInterrupt:
-            books.outcome.interrupted = True
+            stop.made = True
         finally:
-            books.close(hurry=hurry)
-    books.outcome.seconds = time.monotonic() - began
+            books.close(hurry=stop.made)
+            if budget is not None and not stop.made:
+                books.outcome.ended_by = "budget"
+            books.outcome.seconds = time.monotonic() - began
+            log.run_ended(books.outcome)
     return books.outcome
 
 
-def _next_jobs(books: Books, stop: StopRequest) -> list[Job]:
+def _train_missing(
+    books: Books,
+    log: EventLog,
+    session: RaySession,
+    stop: StopRequest,
+    budget: Budget | None,
+) -> None:
+    """Until every trial has a result, or the run is to stop."""
+    listeners: list[Listener] = [books, log]
+    if budget is not None:
+        gate = BudgetGate(budget, books.board, stop)
+        listeners.append(gate)
+    while jobs := _next_jobs(books, stop, budget):
+        log.claimed()
+        if budget is not None:
+            gate.set()
+        with books.view:
+            train_with_ray(jobs, Listeners(*listeners), session)
+
+
+def _next_jobs(books: Books, stop: StopRequest, budget: Budget | None) -> list[Job]:
     """Trials to train here; waits while all that is missing is trained elsewhere."""
     told = False
-    while True:
+    while not stop.made and not (budget is not None and budget.over):
         if claimed := books.claim():
-            return [books.job(cell, stop.file) for cell in claimed]
+            return [books.job(cell) for cell in claimed]
         elsewhere = books.board.count("elsewhere")
-        if not elsewhere or stop.made:
+        if not elsewhere:
             return []
         if not told:
             books.view.say(f"waiting for {elsewhere} trials that another run trains")
             told = True
         time.sleep(POLL_SECONDS)
+    return []
 
 
 def prepare_data(plans: Sequence[StudyPlan]) -> dict[str, str]:

@@ -3,47 +3,77 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import sys
+import time
+import webbrowser
+from collections.abc import Sequence
 from typing import NoReturn
 
-from rich.console import Console
-
 from d2v_core.errors import ConfigError, Problem
-from sweeps.stores import Stores
+from sweeps.stores import Stores, answers
+
+OPEN_SECONDS = 60.0
+"""How long a browser waits for the server."""
 
 
-def serve_ui(stores: Stores, port: int, console: Console) -> NoReturn:
-    """Become the server, until it is stopped.
+def ui_address(stores: Stores, port: int) -> str:
+    """Where the pages are: of a served store its own address, else ours to be."""
+    return stores.tracking_uri if is_served(stores) else f"http://127.0.0.1:{port}"
+
+
+def is_served(stores: Stores) -> bool:
+    """Whether the store is a server, with pages of its own."""
+    return stores.tracking_uri.startswith("http")
+
+
+def check_ui(stores: Stores, port: int) -> None:
+    """Refuse what cannot be served, before anything is written.
 
     Raises:
-        ConfigError: There is no store yet, or the store is a server already.
+        ConfigError: There is no store yet, or the port is taken.
     """
-    if stores.tracking_uri.startswith("http"):
-        raise ConfigError(
-            [Problem("--tracking-uri", f"already served: open {stores.tracking_uri}")]
-        )
     if stores.is_new:
-        raise ConfigError(
-            [
-                Problem(
-                    "--storage",
-                    f"no store at {stores.database}; run a study first "
-                    "(d2v run layer_averaging)",
-                )
-            ]
-        )
-    link = runs_link(port)
-    console.print(f"MLflow UI: {link}  (Ctrl-C ends it)", soft_wrap=True, markup=False)
+        rule = f"no store at {stores.database}; run a study first "
+        raise ConfigError([Problem("--storage", f"{rule}(d2v run layer_averaging)")])
+    if is_served(stores):
+        return
+    with socket.socket() as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            ours.bind(("127.0.0.1", port))
+        except OSError as error:
+            rule = f"must be free, got {port} ({error.strerror}); give another"
+            raise ConfigError([Problem("--port", rule)]) from None
+
+
+def serve_ui(stores: Stores, port: int) -> NoReturn:
+    """Become the server, until it is stopped."""
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", stores.tracking_uri),
         *("--default-artifact-root", stores.artifacts.as_uri()),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--uvicorn-opts", "--log-level warning"),
     ]
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # GenAI's
     os.execv(command[0], command)  # signals reach the server itself
 
 
-def runs_link(port: int) -> str:
-    """The page of all experiments, in MLflow's view for training."""
-    return f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+def open_soon(addresses: Sequence[str]) -> None:
+    """Open pages in the browser once their server answers, from another process."""
+    command = [sys.executable, "-m", "sweeps.server", *addresses]
+    subprocess.Popen(command, start_new_session=True)
+
+
+def _open(addresses: Sequence[str]) -> None:
+    deadline = time.monotonic() + OPEN_SECONDS
+    while not answers(addresses[0]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for address in addresses:
+        webbrowser.open(address)
+
+
+if __name__ == "__main__":
+    _open(sys.argv[1:])

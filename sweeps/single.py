@@ -12,7 +12,7 @@ from ablations.library import read_recipe
 from d2v_core.build import check_buildable
 from d2v_core.config import TRIAL_TYPES, TrialConfig
 from d2v_core.config.parsing import one_of
-from d2v_core.errors import Problem
+from d2v_core.errors import ConfigError, Problem
 from d2v_core.events import (
     CheckpointDue,
     Collapsed,
@@ -42,6 +42,9 @@ def train_recipe(
         DivergedError: Training left the finite numbers.
     """
     trial = resolve_recipe(recipe, seed, assignments, data_root)
+    if (num_workers := trial.execution.num_workers) > 1:
+        rule = "d2v train is one process, d2v run starts several; must be 1, got"
+        raise ConfigError([Problem("execution.num_workers", f"{rule} {num_workers}")])
     check_buildable(trial)
     file = Path(checkpoint) if checkpoint else None
     for event in run_trial(trial, checkpoint=file):

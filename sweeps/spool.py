@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.record import Record
-from d2v_core.data.cache import write_atomically
+from d2v_core.files import write_atomically
 
 Entry = tuple[int, int, Mapping[str, float]]
 """Step, unix milliseconds, metrics."""

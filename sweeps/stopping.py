@@ -1,7 +1,8 @@
-"""Ctrl-C: once to stop after saving, twice to stop at once.
+"""Ctrl-C: once to stop after saving, twice to stop at once; and the gate of a budget.
 
 The first one leaves a file in the storage folder that the workers, wherever they run,
-look for after every progress report.
+look for after every progress report. The gate is a file beside it with the last seed
+that may be launched, read when a trial starts.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+
+from d2v_core.files import write_atomically
 
 
 class StopRequest:
@@ -19,15 +22,26 @@ class StopRequest:
 
     Args:
         storage: Folder the workers can see.
+
+    Attributes:
+        file: Exists once someone asked.
+        made: Likewise, in this process.
     """
 
     def __init__(self, storage: Path) -> None:
         self.file = storage / "stops" / uuid.uuid4().hex
+        self.made = False
 
-    @property
-    def made(self) -> bool:
-        """Whether someone asked."""
-        return self.file.exists()
+    def make(self) -> None:
+        """Ask the running trials to save and end, and no other to start."""
+        self.made = True
+        with suppress(OSError):  # a full disk stops them all the same
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.touch()
+
+    def close_after(self, seed: int) -> None:
+        """Let no trial of a later seed start."""
+        write_atomically(_gate(self.file), str(seed).encode())
 
     @contextmanager
     def on_interrupt(self, say: Callable[[str], None]) -> Iterator[None]:
@@ -40,8 +54,7 @@ class StopRequest:
         def handle(number: int, frame: FrameType | None) -> None:
             if self.made:
                 raise KeyboardInterrupt
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.touch()
+            self.make()
             say("stopping: running trials save first; Ctrl-C again stops at once")
 
         numbers = (signal.SIGINT, signal.SIGTERM)
@@ -52,3 +65,16 @@ class StopRequest:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
             self.file.unlink(missing_ok=True)
+            _gate(self.file).unlink(missing_ok=True)
+
+
+def may_start(stop_file: Path, seed: int) -> bool:
+    """Whether a trial of this seed may be launched."""
+    gate = _gate(stop_file)
+    if stop_file.exists():
+        return False
+    return not gate.exists() or seed <= int(gate.read_text())
+
+
+def _gate(stop_file: Path) -> Path:
+    return stop_file.with_suffix(".last-seed")

@@ -44,6 +44,14 @@ class Stores:
         return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
 
     @property
+    def shown_uri(self) -> str:
+        """The tracking URI without a password."""
+        parts = urlsplit(self.tracking_uri)
+        if parts.password is None:
+            return self.tracking_uri
+        return self.tracking_uri.replace(f":{parts.password}@", ":…@")
+
+    @property
     def is_new(self) -> bool:
         """Whether the store cannot hold anything yet."""
         return self.database is not None and not self.database.exists()
@@ -83,16 +91,21 @@ def check_stores(stores: Stores) -> None:
 
 
 def check_address(address: str | None) -> None:
-    """Refuse a Ray cluster nobody runs.
+    """Refuse a Ray cluster nobody runs, or an address of another kind.
 
     Args:
-        address: ``host:port`` or ``ray://host:port``; None and ``auto``, ``local``
-            name no host.
+        address: ``host:port``; None, ``auto`` and ``local`` name no host.
 
     Raises:
-        ConfigError: Nobody answers there.
+        ConfigError: Nobody answers there, or it is no cluster's own address.
     """
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    scheme = (address or "").partition("://")[0]
+    if scheme in ("ray", "http", "https"):
+        rule = f"must be the cluster's own address, head:6379, got {address!r}"
+        mend = "run d2v on a machine of the cluster, or hand the command to its head"
+        submit = "ray job submit --address http://HEAD:8265 -- d2v run …"
+        raise ConfigError([Problem("--address", f"{rule}; {mend}: {submit}")])
+    host, _, port = (address or "").rpartition(":")
     if not host or not port.isdigit():
         return
     try:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
@@ -26,6 +28,7 @@ from mlflow.entities import (
     RunTag,
     ViewType,
 )
+from mlflow.exceptions import MlflowException
 
 from ablations import record as names
 from ablations.notes import NOTE_TAG, study_note
@@ -53,11 +56,12 @@ METRICS_PER_BATCH = 1_000
 PARAMS_PER_BATCH = 100
 LATEST = 200
 """Finished trials that prices are taken from."""
-PATIENCE = {
+ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-"""Of MLflow's own retries."""
+"""MLflow's own retries are few, for :mod:`sweeps.writer` has its own."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,12 @@ class Tracker:
         if stores.database is not None:
             stores.database.parent.mkdir(parents=True, exist_ok=True)
         self.stores, self.command = stores, command
-        for name, value in PATIENCE.items():  # sweeps.writer has its own
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         for name in ("mlflow", "alembic"):  # no log of the tables they create
             logging.getLogger(name).setLevel(logging.WARNING)
+        # What it logs as an error it raises too, and sweeps.writer says it in a line.
+        logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
         self.client = MlflowClient(tracking_uri=stores.tracking_uri)
 
     def trials(self, keys: Iterable[str]) -> dict[str, StoredTrial]:
@@ -119,6 +125,11 @@ class Tracker:
         trials = [_stored(run) for run in runs]
         return next((t for t in trials if t.done), trials[0] if trials else None)
 
+    def lacks(self, key: str) -> bool:
+        """Whether a trial still has to be trained."""
+        known = self.find_trial(key)
+        return known is None or not known.done
+
     def finished_like(self, modality: str, scale: str) -> list[StoredTrial]:
         """The latest done trials of a modality and scale, at most a page."""
         tags = {names.MODALITY_TAG: modality, names.SCALE_TAG: scale}
@@ -127,15 +138,33 @@ class Tracker:
         runs = self._search(" AND ".join(conditions), at_most=LATEST)
         return [_stored(run) for run in runs]
 
+    def manifest(self, plan: StudyPlan) -> Manifest | None:
+        """What the last run of the same request has left."""
+        run = self._study_run(plan)
+        if run is None:
+            return None
+        with tempfile.TemporaryDirectory(prefix="d2v-") as folder:
+            try:
+                file = self.client.download_artifacts(
+                    run.info.run_id, names.MANIFEST_ARTIFACT, folder
+                )
+            except (MlflowException, OSError):  # that run died before it was written
+                return None
+            return Manifest.model_validate_json(Path(file).read_text())
+
+    def _study_run(self, plan: StudyPlan) -> Run | None:
+        known = self.client.get_experiment_by_name(plan.name)
+        if known is None:
+            return None
+        condition = f"tags.`{names.REQUEST_TAG}` = '{plan.request_id}'"
+        return next(iter(self._search(condition, [known.experiment_id])), None)
+
     def open_study(self, plan: StudyPlan, manifest: Manifest) -> str:
         """The parent run of a study request, new or continued; its id."""
-        experiment = self._experiment(plan)
-        known = self._search(
-            f"tags.`{names.REQUEST_TAG}` = '{plan.request_id}'", [experiment]
-        )
+        experiment, known = self._experiment(plan), self._study_run(plan)
         request = plan.expanded.request
-        if known:
-            run_id: str = known[0].info.run_id
+        if known is not None:
+            run_id: str = known.info.run_id
             self.client.update_run(run_id, status="RUNNING")
         else:
             tags = {

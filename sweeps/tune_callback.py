@@ -11,7 +11,8 @@ import ray
 from ray import tune
 
 from ablations.record import Record, Status
-from sweeps.listener import MAX_RESTARTS, Listener
+from sweeps.listener import Listener
+from sweeps.node_losses import NodeLosses, num_dead_nodes
 
 
 class ListenerCallback(tune.Callback):
@@ -23,6 +24,8 @@ class ListenerCallback(tune.Callback):
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self._ended: set[str] = set()
+        self._losses = NodeLosses(num_dead_nodes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles callbacks for a restore that is never used here."""
@@ -41,11 +44,23 @@ class ListenerCallback(tune.Callback):
         if progress := result.get("progress"):
             self._listener.trial_progressed(key, progress)
         if result.get("stopped"):
-            self._listener.trial_stopped(key)
-        if record := result.get("record"):
+            self._listener.trial_stopped(key, result.get("trouble", ""))
+        record = result.get("record")
+        if record and key not in self._ended:  # Tune repeats a trial's last report
+            self._ended.add(key)
             self._listener.trial_ended(
                 Record.model_validate_json(record), result["time"]
             )
+
+    def on_trial_recover(
+        self, iteration: int, trials: Any, trial: Any, **info: Any
+    ) -> None:
+        """Its process died, and it is started again."""
+        self._losses.trial_failed(trial)
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Tune has handled one event."""
+        self._losses.look()
 
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
@@ -57,5 +72,5 @@ class ListenerCallback(tune.Callback):
             reason = "Ray ended the worker process: the machine ran out of memory"
         else:
             status = "failed"
-            reason = f"the worker process died {MAX_RESTARTS + 1} times"
+            reason = f"the worker process died {trial.num_failures} times"
         self._listener.trial_lost(trial.config["key"], status, reason)

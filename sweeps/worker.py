@@ -21,10 +21,20 @@ import torch
 from ablations.record import Record, Status
 from d2v_core.config import parse_trial
 from d2v_core.errors import DivergedError
-from d2v_core.events import CheckpointDue, Finished, Progress, Started, Trained
+from d2v_core.events import (
+    CheckpointDue,
+    Finished,
+    Probed,
+    Progress,
+    Started,
+    Trained,
+)
+from d2v_core.files import is_disk_full
+from d2v_core.parallel import ALONE, PeerLostError, Workers
 from d2v_core.trial import run_trial
 from sweeps.environment import describe_environment
 from sweeps.spool import Entry, Spool
+from sweeps.stopping import may_start
 
 REPORT_SECONDS = 1.0
 """Progress is sent to the driver at most this often."""
@@ -32,38 +42,69 @@ REPORT_SECONDS = 1.0
 Send = Callable[[dict[str, Any]], None]
 
 
-def run_job(job: Mapping[str, Any], send: Send) -> None:
+def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> None:
     """Run one trial and send its progress and its record.
 
     Args:
         job: ``key``, ``trial`` (the configuration), ``folder`` (its own in the
             storage), ``stop_file`` (someone wants the run to stop), ``data_name`` and
             ``data_digest``.
-        send: Takes ``{"started": ...}``, ``{"progress": [...]}`` and, last,
-            ``{"record": {...}}``, or ``{"stopped": True}``.
+        send: Takes ``{"started": ...}``, ``{"progress": [...]}``, ``{"probe": {...}}``
+            and, last, ``{"record": {...}}``, or ``{"stopped": True}``, with
+            ``"trouble"`` if the disk is full.
+        workers: Those that train it together; this is the first of them.
+
+    Raises:
+        PeerLostError: Another worker is gone, which says nothing of the trial.
     """
+    if is_over(job, send):
+        return
+    try:
+        _train(job, send, workers)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        send({"stopped": True, "trouble": f"{job['folder']}: {error}"})
+
+
+def _train(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
     spool, stop_file = Spool(Path(job["folder"])), Path(job["stop_file"])
-    if ended := spool.read_record():  # before its process died, or hanging
-        PendingProgress(send, spool).resend(until=ended[0].steps)
-        send({"record": ended[0].model_dump_json(), "time": ended[1]})
-        return
-    if stop_file.exists():
-        send({"stopped": True})
-        return
     pending = PendingProgress(send, spool)
-    attempt = Attempt(job, pending)
+    attempt = Attempt(job, pending, workers)
     limit = job["trial"]["execution"]["silence_seconds"]
     try:
         with Watchdog(limit, partial(attempt.give_up, limit)) as watchdog:
             record = attempt.run(watchdog, stop_file)
+    except PeerLostError:
+        raise
     except Exception as error:  # every failure of a trial becomes its record
+        if is_disk_full(error):
+            raise  # which says nothing of the trial
         record = attempt.failed(error)
     pending.flush()
     if record is None:
         send({"stopped": True})
         return
-    now = _now()
     pending.save()
+    hand_in(record, spool, send)
+
+
+def is_over(job: Mapping[str, Any], send: Send) -> bool:
+    """Whether there is nothing to train, as it has ended or must not start; says so."""
+    spool = Spool(Path(job["folder"]))
+    if ended := spool.read_record():  # before its process died, or hanging
+        PendingProgress(send, spool).resend(until=ended[0].steps)
+        send({"record": ended[0].model_dump_json(), "time": ended[1]})
+        return True
+    if not may_start(Path(job["stop_file"]), job["trial"]["seed"]):
+        send({"stopped": True})
+        return True
+    return False
+
+
+def hand_in(record: Record, spool: Spool, send: Send) -> None:
+    """Write a record down, then send it."""
+    now = _now()
     spool.write_record(record, now)
     send({"record": record.model_dump_json(), "time": now})
 
@@ -74,10 +115,13 @@ class Attempt:
     Args:
         job: As in :func:`run_job`.
         pending: Takes the progress.
+        workers: Those that train it together; the first of them saves.
     """
 
-    def __init__(self, job: Mapping[str, Any], pending: PendingProgress) -> None:
-        self._job, self._pending = job, pending
+    def __init__(
+        self, job: Mapping[str, Any], pending: PendingProgress, workers: Workers = ALONE
+    ) -> None:
+        self._job, self._pending, self._workers = job, pending, workers
         self._started: Started | None = None
 
     def run(self, watchdog: Watchdog, stop_file: Path) -> Record | None:
@@ -85,7 +129,10 @@ class Attempt:
         pending, checkpoint = self._pending, self._pending.spool.checkpoint
         trial = parse_trial(self._job["trial"])
         for event in run_trial(
-            trial, checkpoint=checkpoint, stop_wanted=stop_file.exists
+            trial,
+            checkpoint=checkpoint,
+            stop_wanted=stop_file.exists,
+            workers=self._workers,
         ):
             watchdog.sign_of_life()
             match event:
@@ -95,7 +142,9 @@ class Attempt:
                     pending.resend(until=event.step)
                 case Progress():
                     pending.add(event)
-                case CheckpointDue() | Trained():
+                case Probed():
+                    pending.probed(event)
+                case CheckpointDue() | Trained() if self._workers.rank == 0:
                     pending.save()
                     event.save(checkpoint)
                 case Finished():
@@ -136,13 +185,15 @@ class Attempt:
         )
 
     def _common(self) -> dict[str, Any]:
-        job = self._job
+        job, environment = self._job, describe_environment()
+        if self._workers.count > 1:
+            environment["num_workers"] = str(self._workers.count)
         return {
             "key": job["key"],
             "seed": job["trial"]["seed"],
             "data_name": job["data_name"],
             "data_digest": job["data_digest"],
-            "environment": describe_environment(),
+            "environment": environment,
         }
 
 
@@ -222,6 +273,18 @@ class PendingProgress:
         self._history.append((event.step, _now(), dict(event.metrics)))
         if time.monotonic() - self._last_sent >= REPORT_SECONDS:
             self.flush()
+
+    def probed(self, event: Probed) -> None:
+        """Take in a probe, and send it at once: somebody may want to stop the trial.
+
+        Its metrics are logged as ``probe/...``; ``eval/...`` are final.
+        """
+        metrics = {k.removeprefix("eval/"): v for k, v in event.metrics.items()}
+        logged = {f"probe/{name}": value for name, value in metrics.items()}
+        self._history.append((event.step, _now(), logged))
+        self.flush()
+        probe = {"step": event.step, "share": event.share, **metrics}
+        self.send_now({"probe": probe})
 
     def flush(self) -> None:
         """Send what has been collected."""

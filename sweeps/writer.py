@@ -7,7 +7,6 @@ lost if the driver ends meanwhile, for results lie beside the checkpoints
 
 from __future__ import annotations
 
-import errno
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from d2v_core.files import is_disk_full
 from sweeps.stores import Stores, answers
 
 PATIENCE_SECONDS = 60.0
@@ -40,10 +40,16 @@ class StoreWriter:
     Args:
         stores: Where they go.
         say: Tells a person that the store is away, and back.
+        on_failure: Called once when a write failed for good.
     """
 
-    def __init__(self, stores: Stores, say: Callable[[str], None]) -> None:
-        self._stores, self._say = stores, say
+    def __init__(
+        self,
+        stores: Stores,
+        say: Callable[[str], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        self._stores, self._say, self._on_failure = stores, say, on_failure
         self._queue: queue.Queue[_Write | None] = queue.Queue()
         self._hurry = threading.Event()
         self.failure: BaseException | None = None
@@ -101,6 +107,7 @@ class StoreWriter:
             except Exception as error:  # whatever the store's client raises
                 if not self._wait(error, first):
                     self.failure = error
+                    self._on_failure()
                     return
             else:
                 return
@@ -118,17 +125,6 @@ class StoreWriter:
                 return False
         self._say("the tracking store answers again")
         return True
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error, however it was wrapped."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "database or disk is full" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _first_line(error: BaseException) -> str:

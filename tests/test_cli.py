@@ -21,7 +21,7 @@ OPTIONS = {
     "train": {"--seed", "--set", "--data-root", "--checkpoint"},
     "export": {"--recipe", "--set", "--to", "--network", "--out"},
     "report": {*COMMON, *STORES, "--all"},
-    "ui": {*STORES, "--port"},
+    "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }
 
 

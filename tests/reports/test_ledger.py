@@ -77,7 +77,7 @@ def test_flops_count_where_they_were_logged(store: Store, studied):
 def test_the_ledger_reads_as_text(ledger):
     text = ledger_markdown(ledger)
     assert "6 planned, 6 runs: 3 finished, 1 collapsed, 1 diverged, 1 missing" in text
-    assert "**FLOPs**: not recorded" in text
+    assert "**FLOPs of training**: not recorded" in text
     assert "203,456 parameters" in text
     assert "## Environment of 2 of the records read" in text
 

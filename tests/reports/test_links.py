@@ -11,22 +11,11 @@ from ablations.library import load_study, study_names
 from reports.links import (
     as_yaml,
     run_address,
-    study_fragment,
     train_command,
     web_address,
 )
 from sweeps.planning import make_manifest, plan_study
 from sweeps.single import resolve_recipe
-
-
-def test_a_study_page_is_filtered_by_its_tag():
-    assert study_fragment("loss", ["7"]) == (
-        "/experiments/7/runs?searchFilter=tags.%60d2v.study.loss%60%20LIKE%20%27%25%27"
-    )
-    several = study_fragment("loss", ["7", "3", "7"])
-    assert several.startswith(
-        "/compare-experiments/s?experiments=%5B%223%22%2C%227%22%5D&searchFilter="
-    )
 
 
 def test_addresses_exist_only_where_the_store_is_served_and_hide_passwords():

@@ -11,7 +11,7 @@ from ablations.record import Manifest
 from reports.caption import summary
 from reports.console import console_view
 from reports.formats import escape_markdown, table_csv, to_markdown, trials_csv
-from reports.latex import escape_latex, to_latex
+from reports.latex import to_latex
 from reports.paper import paper_numbers
 from reports.statistics import StudyResult, study_result
 from reports.store import trial_frame
@@ -57,12 +57,12 @@ def note(table: Table, mark: str) -> str:
 def test_seeds_are_counted_in_every_row(table: Table):
     counts = [table.cell(row.label, "n").text for row in table.rows]
     assert counts == [
-        "2/2 seeds",
-        "1/2 seeds",
-        "0/2 seeds",
-        "2/2 seeds, 1 collapsed",
-        "2/2 seeds",
-        "0/2 seeds",
+        "2/2",
+        "1/2",
+        "0/2",
+        "2/2, 1 collapsed",
+        "2/2",
+        "0/2",
     ]
 
 
@@ -205,40 +205,6 @@ def test_markdown_has_one_line_per_arm_and_escapes_bars(table: Table):
     assert len(lines) == 2 + len(table.rows)
     assert {line.count("|") for line in lines} == {len(table.columns) + 1}
     assert escape_markdown("a|b\nc <i>") == "a\\|b c &lt;i&gt;"
-
-
-def test_latex_is_a_booktabs_table(table: Table):
-    text = to_latex(table)
-    order = [
-        r"\begin{table}",
-        r"\caption{",
-        r"\label{tab:troubled-vision-laptop}",
-        r"\begin{tabular}{llrrrrl}",
-        r"\toprule",
-        r"\midrule",
-        "K=1 & 2/2 seeds & 60.50 $\\pm$ 6.35 & --",
-        r"\midrule",
-        "untrained",
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\textsuperscript{d}\,digitised",
-        r"\end{table}",
-    ]
-    place = 0
-    for part in order:
-        place = text.index(part, place) + 1
-    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
-    rows = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()
-    cells = [line.count(" & ") for line in rows if line.endswith(r"\\")]
-    assert cells == [len(table.columns) - 1] * len(table.rows)
-    assert text.isascii()
-
-
-def test_latex_escapes_every_special_character():
-    assert escape_latex(r"50% a_b & #1 $x {y} ~ ^ \ ± − [z]") == (
-        r"50\% a\_b \& \#1 \$x \{y\} \textasciitilde{} \textasciicircum{} "
-        r"\textbackslash{} $\pm$ $-$ {[}z{]}"
-    )
 
 
 def test_table_csv_holds_unrounded_numbers(troubled, result: StudyResult):

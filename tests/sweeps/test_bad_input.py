@@ -174,7 +174,18 @@ def test_a_tracking_server_nobody_runs_is_refused(refused: Refused) -> None:
 def test_a_ray_cluster_nobody_runs_is_refused(refused: Refused) -> None:
     message = "--address: no Ray cluster answers at 127.0.0.1:1"
     refused("run", "layer_averaging", "--address", "127.0.0.1:1", says=[message])
-    refused("run", "layer_averaging", RAY_ADDRESS="ray://127.0.0.1:1", says=[message])
+    refused("run", "layer_averaging", RAY_ADDRESS="127.0.0.1:1", says=[message])
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "http://127.0.0.1:1"])
+def test_the_address_of_a_client_or_job_server_is_another(
+    refused: Refused, address: str
+) -> None:
+    """``RAY_ADDRESS`` is what ``ray job submit`` reads, too."""
+    message = (
+        f"--address: must be the cluster's own address, head:6379, got {address!r}"
+    )
+    refused("run", "layer_averaging", RAY_ADDRESS=address, says=[message])
 
 
 def test_a_report_without_a_store_is_refused(refused: Refused) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ablations.record import FLOPS_METRIC, Record, Status
 from d2v_core.config import VisionTrial
-from d2v_core.costs import TrialCost
+from d2v_core.costs import TrialCost, estimate_cost
 from sweeps.costing import (
     cost_fields,
     cost_line,
@@ -13,7 +14,9 @@ from sweeps.costing import (
     people_bytes,
     people_count,
     people_hours,
+    with_flops,
 )
+from sweeps.single import resolve_recipe
 
 COST = TrialCost(
     num_parameters=85_666_128,
@@ -56,6 +59,35 @@ def test_json_has_nulls_where_the_cost_cannot_be_told() -> None:
     assert fields["flops"] == 1.4e20
     assert fields["memory_gib"] == 250
     assert cost_fields(None, trial("float32")) == dict.fromkeys(fields)
+
+
+@pytest.mark.parametrize(
+    ("status", "steps", "counted"),
+    [
+        *(("finished", 1000, True), ("collapsed", 7, True), ("diverged", 12, True)),
+        *(("finished", 0, True), ("failed", 0, False)),
+    ],
+)
+def test_a_record_says_what_its_own_updates_computed(
+    status: Status, steps: int, *, counted: bool
+) -> None:
+    smoke = resolve_recipe("vision-smoke", 0, (), None)
+    metrics = {} if status in ("diverged", "failed") else {"eval/knn_accuracy": 50.0}
+    record = Record(
+        key="k",
+        status=status,
+        seed=0,
+        steps=steps,
+        num_parameters=1,
+        metrics=metrics,
+        data_name="d",
+        data_digest="d",
+        environment={},
+    )
+    cost = estimate_cost(smoke)
+    assert cost is not None
+    own = {FLOPS_METRIC: steps / 1000 * cost.flops} if counted else {}
+    assert with_flops(record, smoke).metrics == pytest.approx(metrics | own)
 
 
 def test_numbers_read_well() -> None:

@@ -91,6 +91,7 @@ def test_record_and_config_artifacts_agree_with_metrics_and_params(lab: Lab) -> 
         assert record.status == run.data.tags["d2v.status"] == "finished"
         for name, value in record.metrics.items():
             assert run.data.metrics[name] == value
+        assert (record.metrics["cost/flops"] > 0) == (record.steps > 0)
         assert record.choices["evaluation.l2"] in config["evaluation"]["l2_grid"]
         assert record.environment["torch"]
         assert run.data.params["target.top_k"] == str(config["target"]["top_k"])

@@ -2,36 +2,68 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from mlflow import MlflowClient
+from mlflow.entities import Run
 
-from tests.sweeps.command import d2v
+from tests.sweeps.command import TINY, d2v
+from tests.sweeps.long_run import all_trials, client
 
-COMMAND = (
-    *("run", "layer_averaging", "--seeds", "1", "--set", "target.top_k=2"),
-    *("--set", "training.num_steps=8", "--set", "execution.log_every=2"),
-    *("--set", "optimizer.learning_rate=1.0e30", "--set", "optimizer.warmup=0"),
-)
+STUDY = """\
+name: trouble
+title: Every way to end
+arms:
+  - {name: ends well, set: {target.top_k: 2}}
+  - {name: diverges, set: {optimizer.learning_rate: 1.0e+30, optimizer.warmup: 0}}
+  - {name: needs 800 GB, set: {vision.width: 262144}}
+  - {name: hangs, set: {target.top_k: 1, execution.silence_seconds: 0.05}}
+  - {name: raises, set: {target.top_k: 4}}
+seeds: 1
+metric: {vision: linear_accuracy}
+"""
+ENDS = {
+    "ends well": ("finished", ""),
+    "diverges": ("diverged", "DivergedError: diverged at step"),
+    "needs 800 GB": ("out_of_memory", "RuntimeError: "),
+    "hangs": ("timed_out", "TimedOutError: no sign of life for 0.05 seconds"),
+    "raises": ("failed", "ConfigError: "),
+}
 
 
-def test_a_diverged_trial_is_recorded_and_the_others_finish(tmp_path: Path) -> None:
-    done = d2v(tmp_path, *COMMAND)
+def test_each_trouble_has_its_status_and_the_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "trouble.yaml").write_text(STUDY)
+    command = ("run", "trouble.yaml", *TINY)
+    damage_checkpoint(tmp_path, arm="raises")
+    done = d2v(tmp_path, *command)
     assert done.code == 1, done.out + done.err
     assert "Traceback" not in done.out + done.err
-    assert "DivergedError: diverged at step" in done.out
-    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/d2v-runs/mlflow.db")
-    experiment = client.get_experiment_by_name("layer_averaging")
-    runs = client.search_runs([experiment.experiment_id], "tags.`d2v.role` = 'trial'")
-    by_arm = {run.data.tags["d2v.arm"]: run for run in runs}
-    failed = by_arm["K=2"]
-    assert failed.info.status == "FAILED"
-    assert failed.data.tags["d2v.status"] == "diverged"
-    assert failed.data.tags["d2v.reason"].startswith("DivergedError: diverged at step")
-    assert by_arm["untrained"].data.tags["d2v.status"] == "finished"
+    by_arm = trials(tmp_path)
+    for arm, (status, reason) in ENDS.items():
+        tags = by_arm[arm].data.tags
+        assert tags["d2v.status"] == status
+        assert tags["d2v.reason"].startswith(reason)
+        assert by_arm[arm].info.status == ("FAILED" if reason else "FINISHED")
+        if reason:
+            assert f"{status}: {tags['d2v.key']}: {reason}" in done.out  # the list
 
-    again = d2v(tmp_path, *COMMAND)
+    again = d2v(tmp_path, *command)
     assert again.code == 1
-    runs = client.search_runs([experiment.experiment_id], "tags.`d2v.role` = 'trial'")
-    assert len(runs) == len(by_arm)
     assert "1 cached" in again.out
+    assert trials(tmp_path).keys() == by_arm.keys()
+    assert len(all_trials(client(tmp_path))) == len(by_arm)
+
+
+def trials(folder: Path) -> dict[str, Run]:
+    runs = all_trials(client(folder))
+    return {run.data.tags["d2v.arm"]: run for run in runs}
+
+
+def damage_checkpoint(folder: Path, arm: str) -> None:
+    """What a trial of this arm would continue from cannot be read."""
+    planned = d2v(folder, "plan", "trouble.yaml", *TINY, "--json")
+    found = json.loads(planned.out)["trials"]
+    (key,) = [trial["key"] for trial in found if trial["arm"] == arm]
+    file = folder / "d2v-runs" / "checkpoints" / key / "checkpoint.pt"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"not a checkpoint")

@@ -1,98 +1,163 @@
-"""MLflow's own pages over our store: what a person finds under Compare."""
+"""MLflow's own pages over our store: what a person finds under a study's link.
+
+With ``D2V_SCREENSHOTS=docs/images`` the study is trained for longer and the pictures in
+the documentation are made anew.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import quote
+from statistics import fmean
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 from tests.browser import chromium
 from tests.sweeps.command import d2v, environment
 from tests.sweeps.conftest import COMMAND, Lab
+from tests.sweeps.servers import free_port, wait_for
 
-SECONDS = 90
+SECONDS = 120
+PATIENCE = 1_000 * SECONDS
+PICTURES = os.environ.get("D2V_SCREENSHOTS")
+RUN = (*COMMAND[:4], "--set=training.num_steps=300") if PICTURES else COMMAND
+
+
+@dataclass(frozen=True)
+class Ui:
+    """A running ``d2v ui layer_averaging``."""
+
+    address: str
+    link: str
+    """As it was printed."""
 
 
 @pytest.fixture(scope="module")
-def ui(lab: Lab) -> Iterator[str]:
-    """Address of a running ``d2v ui``."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    command = [sys.executable, "-m", "d2v_cli", "ui", "--port", str(port)]
-    process = subprocess.Popen(
-        command,
-        cwd=lab.folder,
-        env=environment(lab.folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
+def shown(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    if PICTURES is None:
+        return lab
+    folder = tmp_path_factory.mktemp("pictures")
+    done = d2v(folder, *RUN)
+    assert done.code == 0, done.out + done.err
+    return Lab(folder, done)
+
+
+@pytest.fixture(scope="module")
+def ui(shown: Lab) -> Iterator[Ui]:
+    port, log = free_port(), shown.folder / "ui.txt"
+    command = [sys.executable, "-m", "d2v_cli", "ui", "layer_averaging"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=shown.folder,
+            env=environment(shown.folder),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     try:
-        wait_until_answered(address, process)
-        yield address
+        wait_for(port, process, SECONDS)
+        printed = log.read_text()
+        link = re.search(r"layer_averaging \(vision, smoke\): (\S+)", printed)
+        assert link, printed
+        yield Ui(f"http://127.0.0.1:{port}", link[1])
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=SECONDS)
 
 
-def wait_until_answered(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while True:
-        assert process.poll() is None, "the server ended"
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-        except (URLError, ConnectionError, TimeoutError):
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.3)
-        else:
-            return
+def opened(browser: Browser, address: str) -> Page:
+    """A page with the study's arms, without the panel of MLflow's assistant."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.get_by_text("Group: K=4").first.wait_for()
+    page.get_by_label("Close", exact=True).click()
+    page.get_by_label("Hide banner").click()
+    return page
+
+
+def picture(page: Page, name: str) -> None:
+    if PICTURES is not None:
+        page.wait_for_timeout(2_000)  # drawings fade in
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
 
 
 @pytest.mark.browser
-def test_compare_draws_the_arms_against_the_metric(lab: Lab, ui: str) -> None:
-    experiment = lab.trials()[0].info.experiment_id
-    order = quote("metrics.`eval/linear_accuracy`")
-    trials = quote("tags.`d2v.role` = 'trial'")
-    query = f"orderByKey={order}&searchFilter={trials}"
+def test_the_link_shows_the_arms_and_compare_what_differs(ui: Ui) -> None:
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.goto(f"{ui}/#/experiments/{experiment}/runs?{query}")
-        page.get_by_text("K=1 · seed 0").first.wait_for(timeout=60_000)
-        for name in ("K=4 · seed 1", "untrained · seed 0"):
-            assert page.get_by_text(name).count() > 0
+        page = opened(browser, ui.link)
+        for text in ("Group: untrained", "K=1 · seed 0", "supervised · seed 1"):
+            page.get_by_text(text).first.wait_for()
+        assert page.get_by_text("Sort: eval/linear_accuracy").count() == 1
+        assert page.get_by_text("12 matching runs").count() == 1
+        picture(page, "mlflow-study")
+
         page.locator("input[type=checkbox]").first.check()
         page.get_by_test_id("runs-compare-button").click()
-        page.get_by_text("Comparing 12 Runs").wait_for(timeout=60_000)
+        page.get_by_text("Comparing 12 Runs").wait_for()
         plot = page.locator(".js-plotly-plot").first
-        plot.wait_for(timeout=60_000)
-        drawn = plot.inner_text()
-    for word in (
-        "K",
-        "arm",
-        "objective.kind",
-        "K=1",
-        "supervised",
-        "eval/linear_accuracy",
-    ):
-        assert word in drawn
+        plot.wait_for()
+        for word in ("K", "arm", "objective.kind", "K=1", "eval/linear_accuracy"):
+            assert word in plot.inner_text()
+        picture(page, "mlflow-compare")
+
+        page.get_by_label("Parameters - Show diff only").click()
+        page.get_by_role("cell", name="data.source").wait_for(state="detached")
+        differing = page.locator("table").nth(1).inner_text()
+        for setting in ("target.top_k", "objective.kind", "seed"):
+            assert setting in differing
+
+        page.get_by_role("link", name="train/loss", exact=True).click()
+        page.locator(".js-plotly-plot .scatterlayer .trace").nth(7).wait_for()
+        assert "Step" in page.locator(".js-plotly-plot").first.inner_text()
 
 
-def test_a_served_store_is_as_good_as_a_file(lab: Lab, ui: str, tmp_path: Path) -> None:
-    served = ("--tracking-uri", ui, "--storage", str(tmp_path))
-    again = d2v(tmp_path, *COMMAND, *served)
+@pytest.mark.browser
+def test_the_charts_begin_with_the_metric_that_counts(shown: Lab, ui: Ui) -> None:
+    by_arm: dict[str, list[float]] = {}
+    for run in shown.trials():
+        accuracy = run.data.metrics["eval/linear_accuracy"]
+        by_arm.setdefault(run.data.tags["d2v.arm"], []).append(accuracy)
+    means = [f"{fmean(values):.2f}" for values in by_arm.values()]
+    with chromium() as browser:
+        page = opened(browser, f"{ui.link}&compareRunsMode=CHART")
+        bars = page.locator(".js-plotly-plot").first
+        bars.wait_for()
+        drawn = bars.inner_text()
+        assert [mean for mean in means if mean not in drawn] == []
+        picture(page, "mlflow-charts")
+
+
+def test_a_served_store_is_as_good_as_a_file(
+    shown: Lab, ui: Ui, tmp_path: Path
+) -> None:
+    served = ("--tracking-uri", ui.address, "--storage", str(tmp_path))
+    again = d2v(tmp_path, *RUN, *served)
     assert again.code == 0, again.out + again.err
     assert "nothing to train: all 12 trials were found in the store by key" in again.out
     (page,) = tmp_path.glob("reports/*/report.html")
-    run_id = lab.trials()[0].info.run_id
-    assert f'href="{ui}/#/experiments/' in page.read_text()
-    assert run_id in page.read_text()
+    text = page.read_text()
+    assert f'href="{ui.address}/#/experiments/' in text
+    assert shown.trials()[0].info.run_id in text
+
+    linked = d2v(tmp_path, "ui", "layer_averaging", *served)
+    assert linked.code == 0, linked.err
+    assert ui.link in linked.out  # and no second server
+
+
+def test_a_port_that_is_taken_is_refused(lab: Lab) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        done = d2v(lab.folder, "ui", "--port", port)
+    assert done.code == 2
+    assert f"--port: must be free, got {port}" in done.err

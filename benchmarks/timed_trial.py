@@ -1,0 +1,58 @@
+"""A trial of known length, so that everything else a runner does can be told apart.
+
+It keeps a core busy (a sleeping one would hide what the driver takes away) and writes
+down when it began and ended, in which process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from d2v_core.config import TrialConfig
+from d2v_core.events import Finished, Progress, Started
+
+FOLDER = "D2V_BENCHMARK_FOLDER"
+SECONDS = "D2V_BENCHMARK_SECONDS"
+REPORTS_PER_TRIAL = 10
+METRICS = {"train/loss": 1.0, "target/std": 0.5, "prediction/std": 0.5}
+
+
+def work() -> Iterator[int]:
+    """Keep a core busy for the time in the environment; yields now and then."""
+    torch.set_num_threads(1)
+    began, length = time.time(), float(os.environ[SECONDS])
+    matrix = torch.rand(128, 128)
+    for step in range(1, REPORTS_PER_TRIAL + 1):
+        while time.time() < began + length * step / REPORTS_PER_TRIAL:
+            matrix = (matrix @ matrix).clamp(0, 1)
+        yield step
+    times = {"process": os.getpid(), "began": began, "ended": time.time()}
+    file = Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl"
+    with file.open("a") as lines:
+        lines.write(json.dumps(times) + "\n")
+
+
+def timed_trial(trial: TrialConfig, **options: Any) -> Iterator[Any]:
+    """In place of :func:`d2v_core.trial.run_trial`."""
+    yield Started(step=0, num_steps=REPORTS_PER_TRIAL, num_parameters=1)
+    for step in work():
+        yield Progress(step, METRICS, float(step))
+    metrics = {"eval/linear_accuracy": 50.0, "cost/training_seconds": 1.0}
+    yield Finished(step=REPORTS_PER_TRIAL, status="finished", metrics=metrics)
+
+
+def timed_packed(config: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> None:
+    """In place of :func:`sweeps.engine.run_packed`."""
+    from ray import tune
+
+    from sweeps import worker
+
+    worker.run_trial = timed_trial
+    worker.run_job(jobs[config["key"]], tune.report)

@@ -1,0 +1,1 @@
+"""Searches: Optuna suggests, Ray trains, everything is kept."""

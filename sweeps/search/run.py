@@ -1,0 +1,170 @@
+"""Run a search: suggest, train, tell, until as many trials as wanted have ended."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+from rich.console import Console
+
+from ablations.bound_space import BoundSpace
+from d2v_core.errors import ConfigError, Problem
+from sweeps.event_log import EventLog
+from sweeps.listener import Listeners
+from sweeps.locks import TrialLocks
+from sweeps.outcome import Outcome
+from sweeps.progress import LiveView
+from sweeps.ray_session import RaySession
+from sweeps.search.books import SearchBoard, SearchBooks
+from sweeps.search.cells import Cells
+from sweeps.search.distributions import from_optuna
+from sweeps.search.engine import search_with_ray
+from sweeps.search.study import (
+    KEY,
+    REASON,
+    make_sampler,
+    num_told,
+    open_storage,
+    open_study,
+    search_id,
+)
+from sweeps.stopping import StopRequest
+from sweeps.stores import Stores
+from sweeps.tracker import Tracker, spool_of
+from sweeps.writer import StoreWriteError
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that has ended, or was stopped.
+
+    Attributes:
+        study: Optuna's.
+        paper_key: Key of the paper's setting.
+        outcome: What was trained.
+    """
+
+    study: optuna.Study
+    paper_key: str
+    outcome: Outcome
+
+
+def run_search(
+    bound: BoundSpace,
+    stores: Stores,
+    *,
+    num_trials: int,
+    optuna_storage: str,
+    command: str,
+    console: Console,
+    address: str | None = None,
+) -> Searched:
+    """Search until ``num_trials`` have ended, those of earlier runs included.
+
+    Args:
+        bound: The space.
+        stores: Already checked.
+        num_trials: In all.
+        optuna_storage: URI of Optuna's store.
+        command: The command line, for the records.
+        console: For progress.
+        address: Of a Ray cluster; None starts Ray on this machine.
+
+    Raises:
+        ConfigError: The cluster, or Optuna's store, cannot be used, or this search is
+            running already.
+        DataError: The data is broken; nothing has been written.
+        StoreWriteError: The tracking store refused a write, or Optuna's store failed.
+    """
+    began = time.monotonic()
+    cells = Cells(bound)
+    plan = cells.plan_search()
+    stop = StopRequest(stores.storage)
+    with RaySession(address, stores) as session, TrialLocks(stores.storage) as locks:
+        session.check({"": bound.base}, lacks=lambda key: True)
+        board = SearchBoard([plan], session.num_at_once([bound.base]))
+        log = EventLog(stores.storage, board)
+        view = LiveView(board, console, on_say=log.message)
+        _take_alone(bound, locks)
+        storage = open_storage(optuna_storage)
+        study = open_study(bound, storage)
+        left = num_trials - num_told(study)
+        if left > 0:
+            session.begin()  # Ray starts while the tracking store is made
+        tracker = Tracker(stores, command)
+        books = SearchBooks(
+            [plan], tracker, stores, view, cells.data_names, locks, stop
+        )
+        outcome, hurry = books.outcome, True
+        outcome.event_log = log.file
+        try:
+            with stop.on_interrupt(view.say):
+                books.open(make_command=command)
+                log.run_started(command, [plan], stores)
+                _tidy(study, cells, books)
+                if left > 0:
+                    _train(cells, books, study, storage, session, stop, log, left)
+                hurry = stop.made
+        except KeyboardInterrupt:
+            hurry = True
+        except StorageInternalError as error:
+            rule = f"Optuna's store failed ({str(error).splitlines()[0]})"
+            mend = "finished trials are safe: put the cause right, then the same again"
+            raise StoreWriteError(f"{rule}; {mend}") from error
+        finally:
+            books.close(hurry=hurry)
+            outcome.seconds = time.monotonic() - began
+            log.run_ended(outcome)
+    return Searched(study, cells.plan_cell(bound.paper, 0).key, outcome)
+
+
+def _train(
+    cells: Cells,
+    books: SearchBooks,
+    study: optuna.Study,
+    storage: BaseStorage,
+    session: RaySession,
+    stop: StopRequest,
+    log: EventLog,
+    num_trials: int,
+) -> None:
+    """Ask for so many trials, and train those that nobody has."""
+    session.start()
+    from sweeps.search.searcher import StoredSearch
+
+    sampler, bound = make_sampler(study, cells.bound.base.seed), cells.bound
+    searcher = StoredSearch(cells, books, study, storage, sampler, num_trials, stop)
+    with books.view:
+        search_with_ray(searcher, Listeners(books, log), session, bound, num_trials)
+
+
+def _take_alone(bound: BoundSpace, locks: TrialLocks) -> None:
+    """Two runs of one search would close each other's trials.
+
+    Raises:
+        ConfigError: Another one is running.
+    """
+    name = search_id(bound)
+    if not locks.take(hashlib.sha256(name.encode()).hexdigest()[:16]):
+        rule = f"{name} is running already on this storage"
+        mend = "wait for it; more trials at once need more resources (--address)"
+        raise ConfigError([Problem("d2v search", f"{rule}; {mend}")])
+
+
+def _tidy(study: optuna.Study, cells: Cells, books: SearchBooks) -> None:
+    """Hand in what a crash left of trials that Optuna had been told of."""
+    for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        key = trial.user_attrs[KEY]
+        if not spool_of(books.stores, key).folder.exists():
+            continue
+        if trial.state == TrialState.PRUNED:
+            books.forget(key, trial.user_attrs[REASON])
+        else:
+            books.add(cells.plan_cell(from_optuna(trial.params), trial.number))
+    for cell in books.claim():  # nothing was left of it
+        del books.board.trials[cell.key]

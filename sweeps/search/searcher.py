@@ -1,0 +1,237 @@
+"""Ray's OptunaSearch, taught to ask the store before it trains.
+
+Imported only once Ray's environment is set. Optuna suggests; a suggestion that has a
+result already, here or from a study, is answered at once; one that is being trained is
+answered when that ends. Everything else goes to Ray.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import Trial, TrialState
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from ablations.bound_space import BoundSpace
+from ablations.record import DONE, REASON_TAG, STATUS_TAG, Record
+from d2v_core.costs import estimate_cost
+from d2v_core.errors import ConfigError
+from sweeps.planning import PlannedCell
+from sweeps.search.books import SearchBooks
+from sweeps.search.cells import Cells
+from sweeps.search.distributions import from_optuna, suggest
+from sweeps.search.study import END, FOUND, KEY, REASON, directions
+from sweeps.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What Optuna is told of a trial.
+
+    Attributes:
+        end: As in :class:`ablations.search_record.SearchTrial`; empty: nothing is
+            known, and its settings are asked for again.
+        values: One for each objective, if it has a result.
+        reason: Why it is not simply finished.
+        probe: Step and value of the probe after which it was given up.
+    """
+
+    end: str
+    values: tuple[float, ...] = ()
+    reason: str = ""
+    probe: tuple[int, float] | None = None
+
+
+class StoredSearch(OptunaSearch):
+    """Suggests trials that the store lacks.
+
+    Args:
+        cells: Plans suggestions.
+        books: Of the search, already open.
+        study: Already open, with the paper's setting waiting.
+        storage: Its store.
+        sampler: Of the suggestions.
+        num_trials: How many may be asked for.
+        stop: No more suggestions once it is made.
+    """
+
+    def __init__(
+        self,
+        cells: Cells,
+        books: SearchBooks,
+        study: optuna.Study,
+        storage: BaseStorage,
+        sampler: BaseSampler,
+        num_trials: int,
+        stop: StopRequest,
+    ) -> None:
+        bound = cells.bound
+        modes = [direction[:3] for direction in directions(bound)]
+        single = len(modes) == 1
+        super().__init__(
+            space=partial(_define, bound=bound),
+            metric="metric" if single else ["metric", "cost"],
+            mode=modes[0] if single else modes,
+            storage=storage,
+            study_name=study.study_name,
+            sampler=sampler,
+        )
+        self._plan, self._books, self._stop = cells, books, stop
+        self._study = study
+        self._left = num_trials
+        self._planned: dict[str, PlannedCell] = {}
+        self._asked: dict[str, list[Trial]] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._keys: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """What Ray trains next; None: nothing yet."""
+        while not self._stop.made:
+            if key := self._to_train():
+                self._keys[trial_id] = key
+                job = self._books.job(self._planned[key])
+                return {"key": key, "job": json.dumps(job.for_worker())}
+            if not self._left:
+                waits = self._books.board.count("elsewhere")
+                return None if waits else Searcher.FINISHED
+            self._ask(trial_id)
+        return Searcher.FINISHED
+
+    def _ask(self, trial_id: str) -> None:
+        """One more suggestion, which may have its answer already."""
+        self._left -= 1
+        point = from_optuna(super().suggest(trial_id) or {})
+        trial: Trial = self._ot_trials.pop(trial_id)
+        try:
+            cell = self._plan.plan_cell(point, trial.number)
+        except ConfigError as error:
+            self._tell(trial, Verdict("invalid", reason=str(error)))
+            return
+        trial.set_user_attr(KEY, cell.key)
+        if verdict := self._verdicts.get(cell.key):
+            self._tell(trial, verdict, found=True)
+        elif cell.key in self._asked:
+            self._asked[cell.key].append(trial)
+        else:
+            self._asked[cell.key], self._planned[cell.key] = [trial], cell
+            self._books.add(cell)
+
+    def _to_train(self) -> str | None:
+        """The key of a trial that is ours to train; answers those that need none."""
+        claimed = self._books.claim()
+        for key in [key for key in self._asked if self._state(key) == "cached"]:
+            stored = self._books.stored(key)
+            assert stored is not None, "a cached trial is in the store"
+            end = stored.tags[STATUS_TAG]
+            reason = stored.tags.get(REASON_TAG, "")
+            self._settle(key, self._verdict(key, end, stored.metrics, reason), True)
+        for cell in claimed:
+            self._books.board.trials[cell.key].state = "running"
+            return cell.key  # no more than one is suggested at a time
+        return None
+
+    def _state(self, key: str) -> str:
+        return self._books.board.trials[key].state
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Progress: only probes are of interest, and only to one objective."""
+        probe = self._probe(result)
+        if probe is not None and not isinstance(self.metric, list):
+            for trial in self._asked[self._keys[trial_id]]:
+                trial.report(probe[1], probe[0])
+
+    def on_trial_complete(
+        self,
+        trial_id: str,
+        result: Mapping[str, Any] | None = None,
+        error: bool = False,
+    ) -> None:
+        """Tell Optuna how a trial ended."""
+        key, result = self._keys.pop(trial_id), result or {}
+        if error:
+            verdict = self._lost(key)
+        elif "record" in result:
+            record = Record.model_validate_json(result["record"])
+            verdict = self._verdict(key, record.status, record.metrics, record.reason)
+        elif probe := self._probe(result):
+            reason = f"stopped early at update {probe[0]} with {probe[1]:.2f}"
+            verdict = Verdict("stopped_early", reason=reason, probe=probe)
+            self._books.trial_given_up(key, reason)
+        else:
+            verdict = Verdict("")
+        self._settle(key, verdict)
+
+    def _lost(self, key: str) -> Verdict:
+        """Why its process kept dying, if the books have been told already."""
+        known = [r for r in self._books.outcome.trained if r.key == key]
+        if not known:
+            return Verdict("failed", reason="its process kept dying")
+        return Verdict(known[-1].status, reason=known[-1].reason)
+
+    def _probe(self, result: Mapping[str, Any]) -> tuple[int, float] | None:
+        """Step and value, if a report is of a probe."""
+        step = result.get("probe/step")
+        name = f"probe/{self._plan.bound.metric.validation}"
+        return None if step is None else (step, result[name])
+
+    def _verdict(
+        self, key: str, end: str, metrics: Mapping[str, float], reason: str
+    ) -> Verdict:
+        if end not in DONE:
+            return Verdict(end, reason=reason)
+        values = [metrics[f"eval/{self._plan.bound.metric.validation}"]]
+        match self._plan.bound.space.cost:
+            case "training_seconds":
+                values.append(metrics["cost/training_seconds"])
+            case "flops":
+                cost = estimate_cost(self._planned[key].trial)
+                values.append(cost.flops if cost else float("nan"))
+        return Verdict(end, tuple(values), reason)
+
+    def _settle(self, key: str, verdict: Verdict, found: bool = False) -> None:
+        """Tell all suggestions that are the same trial."""
+        for i, trial in enumerate(self._asked.pop(key)):
+            self._tell(trial, verdict, found=found or i > 0)
+        if verdict.end:
+            self._verdicts[key] = verdict
+
+    def _tell(self, trial: Trial, verdict: Verdict, found: bool = False) -> None:
+        tell = partial(self._study.tell, trial)
+        if not verdict.end:
+            tell(state=TrialState.FAIL)
+            self._study.enqueue_trial(trial.params)
+            return
+        attributes = {END: verdict.end, REASON: verdict.reason, FOUND: found}
+        for name, value in attributes.items():
+            if value:
+                trial.set_user_attr(name, value)
+        if verdict.probe is not None:
+            step, value = verdict.probe
+            trial.report(value, step)
+            tell(state=TrialState.PRUNED)
+        elif verdict.values:
+            tell(list(verdict.values))
+        else:
+            tell(state=TrialState.FAIL)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles searchers for a restore that is never used here."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Likewise: Optuna's store has it all."""
+        Path(checkpoint_path).touch()
+
+
+def _define(trial: Trial, *, bound: BoundSpace) -> None:
+    """Optuna's define-by-run function."""
+    suggest(trial, bound)

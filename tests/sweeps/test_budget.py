@@ -1,0 +1,99 @@
+"""What a budget launches: whole seeds, in time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ablations.arms import Request
+from ablations.record import Record
+from d2v_core.errors import ConfigError
+from sweeps.budget import Budget, BudgetGate, parse_budget
+from sweeps.planning import plan_study, unique_trials
+from sweeps.progress import Board
+from sweeps.stopping import StopRequest, may_start
+from sweeps.stores import choose_stores
+
+SEEDS = (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h", 7_200), ("1h30m", 5_400), ("90m", 5_400), ("45s", 45), ("0.5d", 43_200)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "2 h", "-1h", "0s", "2h later"])
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--budget: must be a duration such as 2h"):
+        parse_budget(text)
+
+
+@pytest.fixture
+def board() -> Board:
+    """Three seeds of six arms, two workers, nothing started."""
+    plan = plan_study("layer_averaging", Request("vision", "smoke", seeds=SEEDS))
+    board = Board([plan], num_workers=2)
+    for cell in unique_trials([plan]).values():
+        board.add(cell, "waiting")
+    return board
+
+
+def budget(seconds: float, board: Board, price: float = 10.0) -> Budget:
+    """Of trials that are expected to take ten seconds each: 30 s for a seed."""
+    unique = unique_trials(board.plans)
+    return Budget(seconds, dict.fromkeys(unique, price), unique)
+
+
+def of_seed(board: Board, seed: int) -> list[str]:
+    return [c.key for c in unique_trials(board.plans).values() if c.seed == seed]
+
+
+@pytest.mark.parametrize(("seconds", "last"), [(31, 0), (61, 1), (91, 2), (1_000, 2)])
+def test_as_many_whole_seeds_as_fit(board: Board, seconds: float, last: int) -> None:
+    assert budget(seconds, board).last_seed(board) == last
+
+
+def test_a_budget_below_one_seed_is_refused(board: Board) -> None:
+    with pytest.raises(ConfigError, match=r"takes about 0:30 on 2 workers, more than"):
+        budget(20.0, board).check(num_workers=2)
+
+
+def test_slower_trials_close_the_gate_earlier(board: Board) -> None:
+    plenty = budget(91.0, board)
+    for key in of_seed(board, 0)[:2]:
+        board.trials[key].state, board.trials[key].seconds = "finished", 15.0
+    assert plenty.last_seed(board) == 1  # (4 + 6 + 6) x 15 s / 2 = 120 s
+
+
+def test_a_launched_seed_is_finished_whatever_it_takes(board: Board) -> None:
+    plenty = budget(91.0, board)
+    for key in of_seed(board, 0):
+        board.trials[key].state, board.trials[key].seconds = "finished", 60.0
+    first = of_seed(board, 1)[0]
+    board.trials[first].state, board.trials[first].num_steps = "running", 100
+    assert plenty.last_seed(board) == 1
+
+
+def test_the_gate_keeps_workers_from_later_seeds(board: Board, tmp_path: Path) -> None:
+    stop = StopRequest(tmp_path)
+    gate = BudgetGate(budget(61.0, board), board, stop)
+    assert may_start(stop.file, 2)
+    gate.set()
+    assert [may_start(stop.file, seed) for seed in SEEDS] == [True, True, False]
+    key = of_seed(board, 0)[0]
+    board.trials[key].state, board.trials[key].seconds = "finished", 100.0
+    gate.trial_ended(Record.model_construct(key=key), int(time.time()))
+    assert [may_start(stop.file, seed) for seed in SEEDS] == [True, False, False]
+    stop.make()
+    assert not may_start(stop.file, 0)
+
+
+def test_an_empty_store_is_priced_by_a_pilot(tmp_path: Path) -> None:
+    plan = plan_study("layer_averaging", Request("vision", "smoke", seeds=SEEDS))
+    with pytest.raises(ConfigError, match="one seed of every arm takes about"):
+        Budget.of_plans(0.001, [plan], choose_stores(str(tmp_path), None))
