@@ -178,6 +178,7 @@ class RaySession:
             os.environ.update(ON_LOOPBACK)
         else:
             check_address(self._address)
+        import ray  # noqa: F401  (sets the levels that are changed here)
 
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

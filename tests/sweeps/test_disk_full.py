@@ -47,13 +47,13 @@ def test_a_run_ends_with_one_message_and_continues_with_space(
 ) -> None:
     run = start(tmp_path, *LONG)
     session = os.getsid(run.pid)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not any(t.info.status == "FINISHED" for t in trials(tmp_path)):
         assert time.monotonic() < deadline, "no trial finished"
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
     filler = fill(disk)
-    output, _ = run.communicate(timeout=120)
+    output, _ = run.communicate(timeout=240)
     end_ray_of(session)
     assert run.returncode == 1, output
     assert "Traceback" not in output
