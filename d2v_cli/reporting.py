@@ -60,7 +60,10 @@ def ui(
     scale: o.Scale = "smoke",
     modality: o.Modality = "vision",
     open_: Annotated[
-        bool, typer.Option("--open", help="Open the links in the browser too.")
+        bool,
+        typer.Option(
+            "--open", help="Open the study, or the list of all, in the browser too."
+        ),
     ] = False,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
@@ -88,17 +91,17 @@ def ui(
         _study_name(study) if study else None,
         *_chosen(context, modality, scale),
     )
-    links = {}
+    links = []
     for view in views:
         view.publish(client)
-        links[view.label] = web_address(server, view.fragment)
+        links.append((view.label, web_address(server, view.fragment)))
     if not study:
-        everything = "/experiments?workflowType=machine_learning"
-        links["all experiments"] = web_address(server, everything)
-    for label, link in links.items():
+        fragment = "/experiments?workflowType=machine_learning"
+        links.append(("all experiments", web_address(server, fragment)))
+    for label, link in links:
         console.print(f"{label}: {link}", soft_wrap=True, markup=False)
     if open_:
-        open_soon([link for link in links.values() if link])
+        open_soon([str(link) for _, link in (links if study else links[-1:])])
     if not is_served(stores):
         console.print("(Ctrl-C ends the server)", style="dim")
         serve_ui(stores, port)

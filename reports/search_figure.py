@@ -23,6 +23,8 @@ from reports.figure import (
     STYLE,
 )
 
+PAPER_LABEL = "paper's setting"
+
 
 def draw_search(outcome: SearchOutcome, kind: Literal["svg", "png"]) -> bytes:
     """One panel, or two when there is a cost; the same bytes for the same numbers."""
@@ -55,8 +57,7 @@ def _draw_history(axes: Axes, outcome: SearchOutcome) -> None:
     axes.step(numbers, best, where="post", color=INK, label="best so far")
     if outcome.paper is not None:
         value = outcome.trial(outcome.paper).value or 0.0
-        label = "paper's setting"
-        axes.axhline(value, color=PAPER, linestyle="--", linewidth=1.1, label=label)
+        axes.axhline(value, color=PAPER, linestyle="--", label=PAPER_LABEL)
     axes.set_xlabel("trial")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("History", loc="left")
@@ -76,16 +77,8 @@ def _draw_front(axes: Axes, outcome: SearchOutcome) -> None:
             axes.scatter(costs, values, s=20, color=colour, label=label)
     axes.step(costs, values, where="post", color=OURS, linewidth=1.0)
     if outcome.paper is not None:
-        (cost,), (value,) = _costs_and_values([outcome.trial(outcome.paper)])
-        axes.scatter(cost, value, s=60, marker="s", facecolors="none", edgecolors=PAPER)
-        axes.annotate(
-            "paper's setting",
-            (cost, value),
-            xytext=(7, -3),
-            textcoords="offset points",
-            fontsize=8.5,
-            color=PAPER,
-        )
+        costs, values = _costs_and_values([outcome.trial(outcome.paper)])
+        axes.plot(costs, values, "s", color=PAPER, mfc="none", ms=9, label=PAPER_LABEL)
     axes.set_xlabel(outcome.cost)
     axes.set_title("Trade-offs", loc="left")
     axes.legend(frameon=False, fontsize=8.5)

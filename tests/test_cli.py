@@ -17,9 +17,16 @@ OPTIONS = {
     "studies": {"--check", "--scale", "--json"},
     "schema": set(),
     "plan": {*COMMON, *STORES, "--seeds", "--data-root", "--json"},
-    "run": {*COMMON, *STORES, "--seeds", "--data-root", "--address"},
+    "run": {
+        *(*COMMON, *STORES, "--seeds", "--data-root", "--address"),
+        *("--budget", "--bars"),
+    },
     "train": {"--seed", "--set", "--data-root", "--checkpoint"},
     "export": {"--recipe", "--set", "--to", "--network", "--out"},
+    "search": {
+        *(*COMMON, *STORES, "--trials", "--seed", "--path-seeds"),
+        *("--data-root", "--optuna-storage", "--address"),
+    },
     "report": {*COMMON, *STORES, "--all"},
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }

@@ -25,7 +25,10 @@ SMALL = {
         *("--set=evaluation.ctc_probe.num_steps=4", "--set=evaluation.beam_width=1"),
         "--set=evaluation.ctc_probe.learning_rates=[0.1]",
     ),
-    "text": (*TINY, "--set=evaluation.num_labels=50"),
+    "text": (
+        *(*TINY, "--set=evaluation.num_labels=50", "--set=text.vocab_size=300"),
+        *("--set=text.max_tokens=16", "--set=text.width=16"),
+    ),
 }
 """Settings that every arm of every study takes."""
 

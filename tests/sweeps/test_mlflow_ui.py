@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,15 @@ def shown(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
 @pytest.fixture(scope="module")
 def ui(shown: Lab) -> Iterator[Ui]:
     port, log = free_port(), shown.folder / "ui.txt"
-    command = [sys.executable, "-m", "d2v_cli", "ui", "layer_averaging"]
+    browser = shown.folder / "browser"
+    browser.write_text(f"#!/bin/sh\necho $1 > {shown.folder / 'opened'}\n")
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "d2v_cli", "ui", "layer_averaging", "--open"]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "--port", str(port)],
             cwd=shown.folder,
-            env=environment(shown.folder),
+            env=environment(shown.folder, BROWSER=f"{browser} %s"),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -118,6 +122,14 @@ def test_the_link_shows_the_arms_and_compare_what_differs(ui: Ui) -> None:
         page.get_by_role("link", name="train/loss", exact=True).click()
         page.locator(".js-plotly-plot .scatterlayer .trace").nth(7).wait_for()
         assert "Step" in page.locator(".js-plotly-plot").first.inner_text()
+
+
+def test_the_link_is_opened_once_the_server_answers(shown: Lab, ui: Ui) -> None:
+    told, deadline = shown.folder / "opened", time.monotonic() + SECONDS
+    while not told.exists() or not told.read_text():
+        assert time.monotonic() < deadline, "no browser was started"
+        time.sleep(0.1)
+    assert told.read_text().strip() == ui.link
 
 
 @pytest.mark.browser
