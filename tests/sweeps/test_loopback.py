@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.sweeps.clusters import hosts, needs_hosts, wait_for
 from tests.sweeps.long_run import LONG, checkpoints
 
+ENDLESS = tuple(word.replace("num_steps=300", "num_steps=1000000") for word in LONG)
+"""The refusal takes Ray 20 seconds; the run is killed with its host."""
+
 
 @needs_hosts
 def test_a_run_listens_on_loopback_only_and_wants_a_token(tmp_path: Path) -> None:
@@ -18,7 +21,7 @@ def test_a_run_listens_on_loopback_only_and_wants_a_token(tmp_path: Path) -> Non
         for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
             del host.variables[name]
         host.variables["HOME"] = str(host.folder)
-        command = (sys.executable, "-m", "d2v_cli", *LONG)
+        command = (sys.executable, "-m", "d2v_cli", *ENDLESS)
         run = host.start(*command, log="run")
         wait_for(lambda: checkpoints(host.folder), run, host.log("run"))
         sockets = ["ip", "netns", "exec", host.name, "ss", "-Hltunp"]
