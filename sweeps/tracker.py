@@ -40,6 +40,7 @@ from ablations.record import (
     record_tags,
     study_tag,
 )
+from sweeps.database import create_database
 from sweeps.labels import (
     param_text,
     place_tags,
@@ -90,14 +91,11 @@ class Tracker:
     """Writes studies and trials to MLflow through one client.
 
     Args:
-        stores: Where. A new SQLite store is created here, before any trial starts:
-            several processes creating it at once fail.
+        stores: Where. A new SQLite store is created here, before any trial starts.
         command: The command line, shown as the runs' source.
     """
 
     def __init__(self, stores: Stores, command: str) -> None:
-        if stores.database is not None:
-            stores.database.parent.mkdir(parents=True, exist_ok=True)
         self.stores, self.command = stores, command
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -105,6 +103,8 @@ class Tracker:
             logging.getLogger(name).setLevel(logging.WARNING)
         # What it logs as an error it raises too, and sweeps.writer says it in a line.
         logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+        if stores.database is not None:
+            create_database(stores.database, stores.artifacts)
         self.client = MlflowClient(tracking_uri=stores.tracking_uri)
 
     def trials(self, keys: Iterable[str]) -> dict[str, StoredTrial]:
