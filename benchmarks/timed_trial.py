@@ -1,7 +1,7 @@
 """A trial of known length, so that everything else a runner does can be told apart.
 
 It keeps a core busy (a sleeping one would hide what the driver takes away) and writes
-down when it began and ended, in which process.
+down when it began and ended, in which process. Only the workers import torch.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from d2v_core.config import TrialConfig
-from d2v_core.events import Finished, Progress, Started
 
 FOLDER = "D2V_BENCHMARK_FOLDER"
 SECONDS = "D2V_BENCHMARK_SECONDS"
@@ -26,6 +23,8 @@ METRICS = {"train/loss": 1.0, "target/std": 0.5, "prediction/std": 0.5}
 
 def work() -> Iterator[int]:
     """Keep a core busy for the time in the environment; yields now and then."""
+    import torch
+
     torch.set_num_threads(1)
     began, length = time.time(), float(os.environ[SECONDS])
     matrix = torch.rand(128, 128)
@@ -41,6 +40,8 @@ def work() -> Iterator[int]:
 
 def timed_trial(trial: TrialConfig, **options: Any) -> Iterator[Any]:
     """In place of :func:`d2v_core.trial.run_trial`."""
+    from d2v_core.events import Finished, Progress, Started
+
     yield Started(step=0, num_steps=REPORTS_PER_TRIAL, num_parameters=1)
     for step in work():
         yield Progress(step, METRICS, float(step))
@@ -48,11 +49,11 @@ def timed_trial(trial: TrialConfig, **options: Any) -> Iterator[Any]:
     yield Finished(step=REPORTS_PER_TRIAL, status="finished", metrics=metrics)
 
 
-def timed_packed(config: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> None:
+def timed_packed(config: dict[str, Any]) -> None:
     """In place of :func:`sweeps.engine.run_packed`."""
     from ray import tune
 
     from sweeps import worker
 
     worker.run_trial = timed_trial
-    worker.run_job(jobs[config["key"]], tune.report)
+    worker.run_job(json.loads(config["job"]), tune.report)

@@ -39,30 +39,38 @@ def run(
     Trials that are already in the store are found by key and not trained again; a
     stopped run continues where it was.
     """
-    from sweeps.budget import parse_budget
-    from sweeps.planning import plan_study, seed_warning
-    from sweeps.run import run_studies
+    from ablations.arms import expand
+    from ablations.library import load_study
+    from sweeps.durations import parse_budget
+    from sweeps.ray_session import RaySession
     from sweeps.stores import check_address, check_stores, choose_stores
 
     console = Console()
     request = o.make_request(scale, modality, seeds, set_, data_root)
     budget_seconds = parse_budget(budget) if budget is not None else None
-    plans = [plan_study(name, request) for name in study]
+    studies = [expand(load_study(name), request) for name in study]
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
     check_address(address)
-    for warning in {seed_warning(p.seeds) for p in plans} - {None}:
-        note = f"note: {warning}"
-        console.print(note, style="yellow", markup=False, soft_wrap=True)
-    outcome = run_studies(
-        plans,
-        stores,
-        command=command_line(),
-        console=console,
-        address=address,
-        budget_seconds=budget_seconds,
-        bars=bars,
-    )
+    with RaySession(address, stores) as session:
+        if stores.is_new:  # all has to be trained: Ray starts while the rest is read
+            session.begin()
+        from sweeps.planning import plan_expanded, seed_warning  # torch: 2 s
+        from sweeps.run import run_studies
+
+        plans = [plan_expanded(each) for each in studies]
+        for warning in {seed_warning(p.seeds) for p in plans} - {None}:
+            note = f"note: {warning}"
+            console.print(note, style="yellow", markup=False, soft_wrap=True)
+        outcome = run_studies(
+            plans,
+            stores,
+            session,
+            command=command_line(),
+            console=console,
+            budget_seconds=budget_seconds,
+            bars=bars,
+        )
     for planned in plans:
         show_study(planned.name, request, stores, console)
     show_outcome(outcome, stores, f" --storage {storage}" if storage else "", console)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ablations.record import DONE, Record, Status
 from sweeps.costing import with_flops
@@ -15,10 +16,20 @@ from sweeps.locks import TrialLocks
 from sweeps.outcome import Outcome
 from sweeps.planning import PlannedCell, StudyPlan, make_manifest, unique_trials
 from sweeps.progress import LiveView
+from sweeps.spool import spool_of
 from sweeps.stopping import StopRequest
 from sweeps.stores import Stores
-from sweeps.tracker import StoredTrial, Tracker, spool_of
 from sweeps.writer import StoreWriter
+
+if TYPE_CHECKING:
+    from sweeps.tracker import StoredTrial, Tracker
+
+
+def open_tracker(stores: Stores, command: str) -> Tracker:
+    """The store, made if it is new; importing MLflow and making one take seconds."""
+    from sweeps.tracker import Tracker
+
+    return Tracker(stores, command)
 
 
 class Books(Listener):
@@ -26,7 +37,7 @@ class Books(Listener):
 
     Args:
         plans: The studies; the first that has a trial is where it is logged.
-        tracker: Of the store.
+        open_tracker: Opens the store; called by the thread that writes.
         stores: The places.
         view: Of the board, which is filled and kept here.
         data_names: Name of the data by key.
@@ -37,32 +48,56 @@ class Books(Listener):
     def __init__(
         self,
         plans: Sequence[StudyPlan],
-        tracker: Tracker,
+        open_tracker: Callable[[], Tracker],
         stores: Stores,
         view: LiveView,
         data_names: Mapping[str, str],
         locks: TrialLocks,
         stop: StopRequest,
     ) -> None:
-        self.plans, self.tracker, self.stores = plans, tracker, stores
+        self.plans, self.stores, self._open_tracker = plans, stores, open_tracker
         self._data_names, self._locks, self._stop = data_names, locks, stop
         self.outcome = Outcome()
         self.view, self.board = view, view.board
         self._writer = StoreWriter(stores, view.say, on_failure=stop.make)
         self._cells = unique_trials(plans)
         self._home = {c.key: plan for plan in reversed(plans) for c in plan.cells}
+        self._to_open: str | None = None
         self._parents: dict[str, str] = {}
         self._runs: dict[str, str] = {}
         self._logged_until: dict[str, int] = {}
 
+    @cached_property
+    def tracker(self) -> Tracker:
+        """Of the store."""
+        return self._open_tracker()
+
     def open(self, make_command: str) -> None:
-        """Open the studies' runs and put every trial on the board."""
+        """Put every trial on the board, and open the studies' runs.
+
+        A new store is made once there is something to write: until the first trial has
+        started, the processor is better used by the processes that start it.
+        """
+        for cell in self._cells.values():
+            self.board.add(cell, "waiting")
+        self._to_open = make_command
+        if not self.stores.is_new:
+            self._submit_open()
+
+    def _submit(self, do: Callable[..., None], *arguments: object) -> None:
+        self._submit_open()
+        self._writer.submit(do, *arguments)
+
+    def _submit_open(self) -> None:
+        if self._to_open is not None:
+            self._writer.submit(self._open, self._to_open)
+            self._to_open = None
+
+    def _open(self, make_command: str) -> None:
         for plan in self.plans:
             previous = self.tracker.manifest(plan)
             manifest = make_manifest(plan, make_command, previous)
             self._parents[plan.name] = self.tracker.open_study(plan, manifest)
-        for cell in self._cells.values():
-            self.board.add(cell, "waiting")
 
     def claim(self) -> list[PlannedCell]:
         """Trials that are now ours to train, in order; takes in what the store has.
@@ -74,7 +109,7 @@ class Books(Listener):
             return []
         ours = {key for key in waiting if self._locks.take(key)}
         # After taking: others may have ended some.
-        stored = self._writer.ask(partial(self.tracker.trials, waiting))
+        stored = self._stored(waiting)
         claimed = []
         for key in waiting:
             known = stored.get(key)
@@ -86,6 +121,11 @@ class Books(Listener):
                 self.board.trials[key].state = "waiting"
                 claimed.append(self._cells[key])
         return claimed
+
+    def _stored(self, keys: Sequence[str]) -> dict[str, StoredTrial]:
+        if self.stores.is_new:  # our own thread is about to make it
+            return {}
+        return self._writer.ask(lambda: self.tracker.trials(keys))
 
     def job(self, cell: PlannedCell) -> Job:
         """What Ray needs to know of a trial."""
@@ -104,7 +144,7 @@ class Books(Listener):
         view.state, view.score = "cached", stored.metrics.get(metric)
         self.outcome.num_cached += 1
         for plan, cell in self._places(key):
-            self._writer.submit(self.tracker.adopt, stored.run_id, plan, cell.arm.label)
+            self._submit(self.tracker.adopt, stored.run_id, plan, cell.arm.label)
         self._locks.give_back(key)
 
     def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
@@ -121,9 +161,9 @@ class Books(Listener):
         view.state = "cached"
         view.score = record.metrics.get(self._home[key].metric.logged_as)
         self.outcome.num_cached += 1
-        self._writer.submit(self._begin, key)
-        self._writer.submit(self._log, key, spool.read_history())
-        self._writer.submit(self._end, record, timestamp)
+        self._submit(self._begin, key)
+        self._submit(self._log, key, spool.read_history())
+        self._submit(self._end, record, timestamp)
         return True
 
     def trial_started(self, key: str, step: int, num_steps: int) -> None:
@@ -132,7 +172,7 @@ class Books(Listener):
         view.state, view.started = "running", time.monotonic()
         view.step = view.first_step = step
         view.num_steps = num_steps
-        self._writer.submit(self._begin, key)
+        self._submit(self._begin, key)
 
     def _begin(self, key: str) -> None:
         if key not in self._runs:  # else its process died and it was started again
@@ -149,7 +189,7 @@ class Books(Listener):
     ) -> None:
         """Log metrics that are not in the store yet."""
         self.board.trials[key].step = progress[-1][0]
-        self._writer.submit(self._log, key, progress)
+        self._submit(self._log, key, progress)
 
     def _log(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
@@ -172,7 +212,7 @@ class Books(Listener):
         view.score = record.metrics.get(self._home[record.key].metric.logged_as)
         view.seconds = time.monotonic() - (view.started or time.monotonic())
         self.outcome.trained.append(record)
-        self._writer.submit(self._end, record, timestamp)
+        self._submit(self._end, record, timestamp)
         self.view.say_ended(view)
 
     def _end(self, record: Record, timestamp: int) -> None:
@@ -212,15 +252,18 @@ class Books(Listener):
         """
         for key, trial in self.board.trials.items():
             if trial.state in ("running", "stopped"):
-                self._writer.submit(self._abandon, key)
+                self._submit(self._abandon, key)
         trials = self.board.trials.values()
         self.outcome.num_unfinished = sum(trial.unfinished for trial in trials)
         status = "KILLED" if self.outcome.num_unfinished else "FINISHED"
         if self.outcome.failed:
             status = "FAILED"
-        for run_id in self._parents.values():
-            self._writer.submit(self.tracker.close_study, run_id, status)
+        self._submit(self._close, status)
         self._writer.close(hurry=hurry)
+
+    def _close(self, status: str) -> None:
+        for run_id in self._parents.values():
+            self.tracker.close_study(run_id, status)
 
     def _abandon(self, key: str) -> None:
         if key in self._runs:

@@ -6,34 +6,14 @@ balanced table with fewer seeds.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 
-from ablations.record import Record, Status
 from d2v_core.errors import ConfigError, Problem
-from sweeps.forecast import forecast
-from sweeps.listener import Listener
+from sweeps.durations import duration
 from sweeps.planning import PlannedCell, StudyPlan
-from sweeps.progress import Board, duration
-from sweeps.stopping import StopRequest
+from sweeps.progress import Board
 from sweeps.stores import Stores
-
-UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
-
-
-def parse_budget(text: str) -> float:
-    """Seconds of ``2h``, ``1h30m``, ``90m``, ``45s`` or ``1d``.
-
-    Raises:
-        ConfigError: It is not such a duration, or zero.
-    """
-    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
-    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
-        rule = "must be a duration such as 2h, 1h30m, 90m or 45s"
-        raise ConfigError([Problem("--budget", f"{rule}, got {text!r}")])
-    return seconds
 
 
 class Budget:
@@ -53,6 +33,8 @@ class Budget:
     ) -> None:
         self.seconds, self._prices = seconds, prices
         self._seeds = {key: unique[key].seed for key in prices}
+        self._launched: set[int] = set()
+        self._closed = False
         self._began = time.monotonic()
 
     @classmethod
@@ -65,6 +47,8 @@ class Budget:
             ConfigError: Something cannot be priced, or not even one seed of every arm
                 would be done in time.
         """
+        from sweeps.forecast import forecast  # which imports MLflow
+
         result = forecast(plans, stores)
         budget = cls(seconds, result.seconds, result.unique)
         if unknown := [key for key in result.missing if key not in result.seconds]:
@@ -95,23 +79,32 @@ class Budget:
             raise ConfigError([Problem("--budget", f"{rule}; {mend}")])
 
     @property
-    def over(self) -> bool:
-        """Whether the time has passed."""
-        return time.monotonic() - self._began > self.seconds
+    def spent(self) -> bool:
+        """Whether nothing more is launched."""
+        return self._closed or self._left() <= 0
 
-    def last_seed(self, board: Board) -> int | None:
-        """The last seed that will be done in time, or was launched already."""
-        left = self.seconds - (time.monotonic() - self._began)
-        correction, needed, last = self._correction(board), 0.0, None
-        for seed in sorted(set(self._seeds.values())):
-            keys = [key for key, other in self._seeds.items() if other == seed]
-            needed += sum(self._rest(board, key) for key in keys) * correction
-            launched = any(board.trials[key].state != "waiting" for key in keys)
-            too_long = needed / board.num_workers > left
-            if too_long and not launched and last is not None:
-                return last
-            last = seed
-        return last
+    def admits(self, seed: int, board: Board) -> bool:
+        """Whether a trial of this seed may be launched.
+
+        A seed is admitted if it will be done in time, and then as a whole; the first is
+        always. Once one was not, no other is.
+        """
+        if seed not in self._launched and not self._closed:
+            late = self._launched and self._needed(seed, board) > self._left()
+            self._closed = bool(late)
+            if not late:
+                self._launched.add(seed)
+        return seed in self._launched
+
+    def _left(self) -> float:
+        return self.seconds - (time.monotonic() - self._began)
+
+    def _needed(self, seed: int, board: Board) -> float:
+        """Seconds until the launched seeds and this one would be done."""
+        seeds = {*self._launched, seed}
+        keys = [key for key, other in self._seeds.items() if other in seeds]
+        work = sum(self._rest(board, key) for key in keys)
+        return work * self._correction(board) / board.num_workers
 
     def _rest(self, board: Board, key: str) -> float:
         trial = board.trials[key]
@@ -127,32 +120,3 @@ class Budget:
         expected = sum(self._prices[key] for key in ended)
         measured = sum(board.trials[key].seconds for key in ended)
         return measured / expected if expected > 0 else 1.0
-
-
-class BudgetGate(Listener):
-    """Lets the workers know, whenever a trial ends, the last seed to be launched.
-
-    Args:
-        budget: Decides.
-        board: State of the trials, already told what is heard here.
-        stop: Of the run.
-    """
-
-    def __init__(self, budget: Budget, board: Board, stop: StopRequest) -> None:
-        self._budget, self._board, self._stop = budget, board, stop
-        self._last: int | None = None
-
-    def set(self) -> None:
-        """Close the gate after the last seed that will be done in time."""
-        last = self._budget.last_seed(self._board)
-        if last is not None and last != self._last:
-            self._stop.close_after(last)
-            self._last = last
-
-    def trial_ended(self, record: Record, timestamp: int) -> None:
-        """See :class:`sweeps.listener.Listener`."""
-        self.set()
-
-    def trial_lost(self, key: str, status: Status, reason: str) -> None:
-        """See :class:`sweeps.listener.Listener`."""
-        self.set()

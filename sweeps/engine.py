@@ -1,4 +1,4 @@
-"""Ray Tune as the engine: a fixed list of trials, no search, actors reused.
+"""Ray Tune as the engine: trials in a fixed order, no search, actors reused.
 
 Tune schedules the trials and restarts those whose process died. It neither decides what
 is trained (the plan does) nor keeps results (the tracking store does); its own loggers,
@@ -7,8 +7,9 @@ tables and experiment folder are switched off or temporary.
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,14 @@ from d2v_core.config import TrialConfig
 from sweeps.cluster import bundles, check_resources, num_at_once
 from sweeps.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
 from sweeps.listener import MAX_RESTARTS, Listener
-from sweeps.planning import PlannedCell
 from sweeps.ray_session import RaySession
 
 if TYPE_CHECKING:
     from ray.tune import PlacementGroupFactory
+    from ray.tune.schedulers import TrialScheduler
+    from ray.tune.search import Searcher
+
+    from sweeps.planning import PlannedCell
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,10 @@ class Job:
 
 
 def train_with_ray(
-    jobs: Sequence[Job], listener: Listener, session: RaySession
+    jobs: Sequence[Job],
+    listener: Listener,
+    session: RaySession,
+    may_launch: Callable[[Job], bool],
 ) -> None:
     """Train all jobs in order, as many at a time as resources allow.
 
@@ -63,28 +70,60 @@ def train_with_ray(
         jobs: The trials; earlier ones start first.
         listener: Hears what happens.
         session: Started here unless it is already.
+        may_launch: Asked before each; the first no is for all after it too.
 
     Raises:
         ConfigError: A trial reserves more than there can ever be.
     """
     session.start()
-    trials = [job.cell.trial for job in jobs]
-    check_resources(session.nodes, trials)
+    trials = {job.cell.key: job.cell.trial for job in jobs}
+    check_resources(session.nodes, trials.values())
+    from sweeps.launching import InOrder
+
+    tune_trials(
+        InOrder(jobs, may_launch),
+        listener,
+        session,
+        resources=lambda config: resources(trials[config["key"]]),
+        max_at_once=at_once(trials.values(), session),
+        num_trials=len(jobs),
+    )
+
+
+def tune_trials(
+    searcher: Searcher,
+    listener: Listener,
+    session: RaySession,
+    *,
+    resources: Callable[[dict[str, Any]], PlacementGroupFactory],
+    max_at_once: int | None,
+    num_trials: int,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Train what a searcher suggests, with Ray Tune.
+
+    Args:
+        searcher: Gives each trial's configuration: its ``key`` and its ``job``.
+        listener: Hears what happens.
+        session: Already started.
+        resources: What Ray reserves for a configuration.
+        max_at_once: Most trials at the same time; None: as many as resources allow.
+        num_trials: More are never trained.
+        scheduler: Gives trials up early; None: none.
+    """
     from ray import tune
 
     from sweeps.tune_callback import ListenerCallback
 
-    by_key = {job.cell.key: job for job in jobs}
-    packed = {key: job.for_worker() for key, job in by_key.items()}
     with tempfile.TemporaryDirectory(prefix=".tune-", dir=session.scratch) as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(run_packed, jobs=packed),
-                lambda config: resources(by_key[config["key"]]),
-            ),
-            param_space={"key": tune.grid_search(list(by_key))},
+            tune.with_resources(run_packed, resources),
             tune_config=tune.TuneConfig(
-                reuse_actors=True, max_concurrent_trials=at_once(trials, session)
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=num_trials,
+                reuse_actors=True,
+                max_concurrent_trials=max_at_once,
             ),
             run_config=tune.RunConfig(
                 storage_path=scratch,
@@ -97,27 +136,27 @@ def train_with_ray(
         tuner.fit()
 
 
-def run_packed(config: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> None:
+def run_packed(config: dict[str, Any]) -> None:
     """Ray Tune's function trainable."""
     from ray import tune
 
-    run_anyhow(jobs[config["key"]], tune.report)
+    run_anyhow(json.loads(config["job"]), tune.report)
 
 
-def at_once(trials: Sequence[TrialConfig], session: RaySession) -> int | None:
+def at_once(trials: Iterable[TrialConfig], session: RaySession) -> int | None:
     """Most trials that Tune may start together; None: what they reserve tells it.
 
     It does not see what Ray Train reserves for trials with several workers.
     """
+    trials = list(trials)
     if all(num_workers(trial) == 1 for trial in trials):
         return None
     return num_at_once(session.nodes, trials)
 
 
-def resources(job: Job) -> PlacementGroupFactory:
+def resources(trial: TrialConfig) -> PlacementGroupFactory:
     """What Ray reserves for a trial."""
     from ray.tune import PlacementGroupFactory
 
-    trial = job.cell.trial
     shared = num_workers(trial) > 1
     return PlacementGroupFactory([DRIVER_BUNDLE] if shared else bundles(trial))

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.costing import cost_line, gpu_hours, people_hours
+from sweeps.durations import duration
 from sweeps.forecast import Forecast
 from sweeps.planning import seed_warning
-from sweeps.progress import duration
 
 
 def show_forecast(result: Forecast, console: Console) -> None:

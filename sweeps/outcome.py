@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ablations.record import DONE, Record
-from sweeps.progress import duration
+from sweeps.durations import duration
 
 
 @dataclass

@@ -82,18 +82,22 @@ def request_id(study: str, request: Request) -> str:
 
 
 def plan_study(name: str, request: Request, *, require_data: bool = True) -> StudyPlan:
-    """Expand and key a study; reads the data's digest, trains and writes nothing.
+    """Expand and key a study by its name; see :func:`plan_expanded`."""
+    expanded = expand(load_study(name), request)
+    return plan_expanded(expanded, require_data=require_data)
+
+
+def plan_expanded(expanded: ExpandedStudy, *, require_data: bool = True) -> StudyPlan:
+    """Key the cells of a study; reads the data's digest, trains and writes nothing.
 
     Args:
-        name: Of the study, or its file.
-        request: What to expand it for.
+        expanded: The study's arms and cells.
         require_data: Whether data that is not there is an error; else the plan says so.
 
     Raises:
         ConfigError: Every broken rule.
         DataError: The data is not there, and is required.
     """
-    expanded = expand(load_study(name), request)
     digests: dict[str, str] = {}
     problems: dict[str, None] = {}
     cells = []

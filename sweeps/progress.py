@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.record import DONE, Status
+from sweeps.durations import duration
 from sweeps.planning import PlannedCell, StudyPlan
 
 State = Status | Literal["waiting", "running", "stopped", "elsewhere", "cached"]
@@ -228,10 +229,3 @@ class LiveView:
             line = f"{trial.label}: {trial.state}{score} ({duration(trial.seconds)})"
             line = f"{line}  [{self.board.summary()}]"
             self.console.print(line, markup=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """``1:05``, or ``2:00:05`` from an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

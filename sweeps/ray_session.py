@@ -8,6 +8,7 @@ checkout. This module is imported before Ray, which reads its environment when i
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import uuid
@@ -33,6 +34,7 @@ from sweeps.cluster import (
 from sweeps.stores import Stores, check_address
 
 QUIET = {
+    "RAY_prestart_worker_first_driver": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -89,7 +91,13 @@ class RaySession:
         self.close()
 
     def close(self) -> None:
-        """End Ray here, or leave the cluster; not waited for."""
+        """End Ray here, or leave the cluster; not waited for.
+
+        What is left of Ray's objects is freed first: freeing one while its thread shuts
+        Ray down ends the process.
+        """
+        if self._thread is not None and not self._over.is_set():
+            gc.collect()
         self._over.set()
 
     def check(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import cache, partial
 
 from rich.console import Console
 
 from d2v_core.modalities import modality_of
-from sweeps.budget import Budget, BudgetGate
+from sweeps.books import Books, open_tracker
+from sweeps.budget import Budget
 from sweeps.engine import Job, train_with_ray
 from sweeps.event_log import EventLog
-from sweeps.listener import Listener, Listeners
+from sweeps.listener import Listeners
 from sweeps.locks import TrialLocks
 from sweeps.outcome import Outcome
 from sweeps.planning import StudyPlan, unique_trials
@@ -21,19 +22,16 @@ from sweeps.ray_session import RaySession
 from sweeps.stopping import StopRequest
 from sweeps.stores import Stores
 
-if TYPE_CHECKING:
-    from sweeps.books import Books
-
 POLL_SECONDS = 2.0
 
 
 def run_studies(
     plans: Sequence[StudyPlan],
     stores: Stores,
+    session: RaySession,
     *,
     command: str,
     console: Console,
-    address: str | None = None,
     budget_seconds: float | None = None,
     bars: bool = False,
 ) -> Outcome:
@@ -45,9 +43,9 @@ def run_studies(
     Args:
         plans: The studies; their order decides where a shared trial is logged.
         stores: Already checked.
+        session: Begun if all has to be trained, else begun here when that is known.
         command: The command line, for the records.
         console: For progress.
-        address: Of a Ray cluster; None starts Ray on this machine.
         budget_seconds: Seeds that would take longer are not launched.
         bars: Whether running trials get a progress bar each.
 
@@ -64,17 +62,13 @@ def run_studies(
         budget = Budget.of_plans(budget_seconds, plans, stores)
     trials = {key: cell.trial for key, cell in unique_trials(plans).items()}
     stop = StopRequest(stores.storage)
-    session = RaySession(address, stores)
-    if stores.is_new:  # all has to be trained: Ray starts while the store is made
+    is_new = stores.is_new
+    if is_new:
         session.check(trials, lacks=lambda key: True)
-        session.begin()
-    with session, TrialLocks(stores.storage) as locks:
-        from sweeps.books import Books
-        from sweeps.tracker import Tracker  # MLflow's import takes its time too
-
-        is_new, tracker = stores.is_new, Tracker(stores, command)
+    with TrialLocks(stores.storage) as locks:
+        tracker = cache(partial(open_tracker, stores, command))
         if not is_new:
-            session.check(trials, lacks=tracker.lacks)
+            session.check(trials, lacks=tracker().lacks)
         board = Board(plans, session.num_at_once(trials.values()), bars=bars)
         log = EventLog(stores.storage, board)
         view = LiveView(board, console, on_say=log.message)
@@ -104,22 +98,21 @@ def _train_missing(
     budget: Budget | None,
 ) -> None:
     """Until every trial has a result, or the run is to stop."""
-    listeners: list[Listener] = [books, log]
-    if budget is not None:
-        gate = BudgetGate(budget, books.board, stop)
-        listeners.append(gate)
+
+    def may_launch(job: Job) -> bool:
+        admitted = budget is None or budget.admits(job.cell.seed, books.board)
+        return admitted and not stop.made
+
     while jobs := _next_jobs(books, stop, budget):
         log.claimed()
-        if budget is not None:
-            gate.set()
         with books.view:
-            train_with_ray(jobs, Listeners(*listeners), session)
+            train_with_ray(jobs, Listeners(books, log), session, may_launch)
 
 
 def _next_jobs(books: Books, stop: StopRequest, budget: Budget | None) -> list[Job]:
     """Trials to train here; waits while all that is missing is trained elsewhere."""
     told = False
-    while not stop.made and not (budget is not None and budget.over):
+    while not stop.made and not (budget is not None and budget.spent):
         if claimed := books.claim():
             return [books.job(cell) for cell in claimed]
         elsewhere = books.board.count("elsewhere")

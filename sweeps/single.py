@@ -22,7 +22,7 @@ from d2v_core.events import (
     Trained,
 )
 from d2v_core.trial import run_trial
-from sweeps.progress import duration
+from sweeps.durations import duration
 
 
 def train_recipe(

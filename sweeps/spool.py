@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ablations.record import Record
 from d2v_core.files import write_atomically
+from sweeps.stores import Stores
 
 Entry = tuple[int, int, Mapping[str, float]]
 """Step, unix milliseconds, metrics."""
@@ -79,3 +80,8 @@ class Spool:
             self._record.unlink(missing_ok=True)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def spool_of(stores: Stores, key: str) -> Spool:
+    """What a trial has left in the storage folder."""
+    return Spool(stores.checkpoints / key)

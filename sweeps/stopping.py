@@ -1,8 +1,7 @@
-"""Ctrl-C: once to stop after saving, twice to stop at once; and the gate of a budget.
+"""Ctrl-C: once to stop after saving, twice to stop at once.
 
 The first one leaves a file in the storage folder that the workers, wherever they run,
-look for after every progress report. The gate is a file beside it with the last seed
-that may be launched, read when a trial starts.
+look for after every progress report.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-
-from d2v_core.files import write_atomically
 
 
 class StopRequest:
@@ -39,10 +36,6 @@ class StopRequest:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.touch()
 
-    def close_after(self, seed: int) -> None:
-        """Let no trial of a later seed start."""
-        write_atomically(_gate(self.file), str(seed).encode())
-
     @contextmanager
     def on_interrupt(self, say: Callable[[str], None]) -> Iterator[None]:
         """Listen to Ctrl-C (and SIGTERM) while the context is open.
@@ -65,16 +58,3 @@ class StopRequest:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
             self.file.unlink(missing_ok=True)
-            _gate(self.file).unlink(missing_ok=True)
-
-
-def may_start(stop_file: Path, seed: int) -> bool:
-    """Whether a trial of this seed may be launched."""
-    gate = _gate(stop_file)
-    if stop_file.exists():
-        return False
-    return not gate.exists() or seed <= int(gate.read_text())
-
-
-def _gate(stop_file: Path) -> Path:
-    return stop_file.with_suffix(".last-seed")

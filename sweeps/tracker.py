@@ -49,7 +49,6 @@ from sweeps.labels import (
     trial_kind,
 )
 from sweeps.planning import PlannedCell, StudyPlan
-from sweeps.spool import Spool
 from sweeps.stores import Stores
 
 PAGE = 1_000
@@ -331,8 +330,3 @@ class Tracker:
 def _stored(run: Run) -> StoredTrial:
     data = run.data
     return StoredTrial(run.info.run_id, data.tags, data.metrics, bool(data.params))
-
-
-def spool_of(stores: Stores, key: str) -> Spool:
-    """What a trial has left in the storage folder."""
-    return Spool(stores.checkpoints / key)

@@ -34,7 +34,6 @@ from d2v_core.parallel import ALONE, PeerLostError, Workers
 from d2v_core.trial import run_trial
 from sweeps.environment import describe_environment
 from sweeps.spool import Entry, Spool
-from sweeps.stopping import may_start
 
 REPORT_SECONDS = 1.0
 """Progress is sent to the driver at most this often."""
@@ -96,7 +95,7 @@ def is_over(job: Mapping[str, Any], send: Send) -> bool:
         PendingProgress(send, spool).resend(until=ended[0].steps)
         send({"record": ended[0].model_dump_json(), "time": ended[1]})
         return True
-    if not may_start(Path(job["stop_file"]), job["trial"]["seed"]):
+    if Path(job["stop_file"]).exists():
         send({"stopped": True})
         return True
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,7 +14,10 @@ from ablations.search_path import shown
 from sweeps.books import Books
 from sweeps.planning import PlannedCell, StudyPlan
 from sweeps.progress import Board, State
-from sweeps.tracker import StoredTrial, spool_of
+from sweeps.spool import spool_of
+
+if TYPE_CHECKING:
+    from sweeps.tracker import StoredTrial
 
 SEARCH_ROLE = "search"
 """Of a search's parent run: reports of studies leave it out."""
@@ -66,9 +69,9 @@ class SearchBooks(Books):
         """The search, as the store sees it."""
         return self.plans[0]
 
-    def open(self, make_command: str) -> None:
+    def _open(self, make_command: str) -> None:
         """Open the search's run, and mark it as one."""
-        super().open(make_command)
+        super()._open(make_command)
         parent = self._parents[self.plan.name]
         self.tracker.client.set_tag(parent, names.ROLE_TAG, SEARCH_ROLE)
 
@@ -82,7 +85,7 @@ class SearchBooks(Books):
 
     def stored(self, key: str) -> StoredTrial | None:
         """What the store has of a trial, once everything before is written."""
-        return self._writer.ask(partial(self.tracker.find_trial, key))
+        return self._writer.ask(lambda: self.tracker.find_trial(key))
 
     def trial_given_up(self, key: str, reason: str) -> None:
         """A trial was stopped early: it has no result, and leaves no checkpoint."""
@@ -93,7 +96,7 @@ class SearchBooks(Books):
 
     def forget(self, key: str, reason: str) -> None:
         """Close the run of a trial that was given up, and drop its checkpoint."""
-        self._writer.submit(self._forget, key, reason)
+        self._submit(self._forget, key, reason)
 
     def _forget(self, key: str, reason: str) -> None:
         known = self.tracker.find_trial(key)
@@ -105,5 +108,8 @@ class SearchBooks(Books):
 
     def attach(self, file_name: str, text: str) -> None:
         """Put a file beside the search's run."""
+        self._submit(self._attach, file_name, text)
+
+    def _attach(self, file_name: str, text: str) -> None:
         run_id = self._parents[self.plan.name]
-        self._writer.submit(self.tracker.client.log_text, run_id, text, file_name)
+        self.tracker.client.log_text(run_id, text, file_name)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from ablations.bound_space import BoundSpace
-from sweeps.cluster import bundles
-from sweeps.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
-from sweeps.engine import at_once
-from sweeps.listener import MAX_RESTARTS, Listener
+from sweeps.engine import at_once, resources, tune_trials
+from sweeps.listener import Listener
 from sweeps.ray_session import RaySession
 
 if TYPE_CHECKING:
@@ -39,31 +35,15 @@ def search_with_ray(
         num_trials: More are never trained.
     """
     os.environ.update(SOME_REPORTS_LACK_THE_METRIC)
-    from ray import tune
-
-    from sweeps.tune_callback import ListenerCallback
-
-    shared = num_workers(bound.base) > 1
-    reserved = [DRIVER_BUNDLE] if shared else bundles(bound.base)
-    with tempfile.TemporaryDirectory(prefix=".tune-", dir=session.scratch) as scratch:
-        tuner = tune.Tuner(
-            tune.with_resources(run_suggestion, tune.PlacementGroupFactory(reserved)),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=asha(bound),
-                num_samples=num_trials,
-                reuse_actors=True,
-                max_concurrent_trials=at_once([bound.base], session),
-            ),
-            run_config=tune.RunConfig(
-                storage_path=scratch,
-                name="trials",
-                verbose=0,
-                callbacks=[ListenerCallback(listener)],
-                failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
-            ),
-        )
-        tuner.fit()
+    tune_trials(
+        searcher,
+        listener,
+        session,
+        resources=lambda config: resources(bound.base),
+        max_at_once=at_once([bound.base], session),
+        num_trials=num_trials,
+        scheduler=asha(bound),
+    )
 
 
 def asha(bound: BoundSpace) -> AsyncHyperBandScheduler | None:
@@ -86,10 +66,3 @@ def asha(bound: BoundSpace) -> AsyncHyperBandScheduler | None:
         reduction_factor=stopping.reduction_factor,
         **times,
     )
-
-
-def run_suggestion(config: dict[str, Any]) -> None:
-    """Ray Tune's function trainable."""
-    from ray import tune
-
-    run_anyhow(json.loads(config["job"]), tune.report)

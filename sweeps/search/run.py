@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from ablations.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
+from sweeps.books import open_tracker
 from sweeps.event_log import EventLog
 from sweeps.listener import Listeners
 from sweeps.locks import TrialLocks
@@ -33,9 +35,9 @@ from sweeps.search.study import (
     open_study,
     search_id,
 )
+from sweeps.spool import spool_of
 from sweeps.stopping import StopRequest
 from sweeps.stores import Stores
-from sweeps.tracker import Tracker, spool_of
 from sweeps.writer import StoreWriteError
 
 
@@ -96,7 +98,7 @@ def run_search(
         left = num_trials - num_told(study)
         if left > 0:
             session.begin()  # Ray starts while the tracking store is made
-        tracker = Tracker(stores, command)
+        tracker = partial(open_tracker, stores, command)
         books = SearchBooks(
             [plan], tracker, stores, view, cells.data_names, locks, stop
         )

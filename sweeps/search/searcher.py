@@ -7,7 +7,6 @@ answered when that ends. Everything else goes to Ray.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from ablations.bound_space import BoundSpace
 from ablations.record import DONE, REASON_TAG, STATUS_TAG, Record
 from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
+from sweeps.launching import packed
 from sweeps.planning import PlannedCell
 from sweeps.search.books import SearchBooks
 from sweeps.search.cells import Cells
@@ -98,8 +98,7 @@ class StoredSearch(OptunaSearch):
         while not self._stop.made:
             if key := self._to_train():
                 self._keys[trial_id] = key
-                job = self._books.job(self._planned[key])
-                return {"key": key, "job": json.dumps(job.for_worker())}
+                return packed(self._books.job(self._planned[key]))
             if not self._left:
                 waits = self._books.board.count("elsewhere")
                 return None if waits else Searcher.FINISHED

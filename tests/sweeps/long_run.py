@@ -88,6 +88,13 @@ def all_trials(store: MlflowClient) -> list[Run]:
     return list(store.search_runs(experiments, "tags.`d2v.role` = 'trial'"))
 
 
+def trials_so_far(folder: Path) -> list[Run]:
+    """Of a run that may not have made its store yet."""
+    if not (folder / "d2v-runs" / "mlflow.db").exists():
+        return []
+    return all_trials(client(folder))
+
+
 def results(store: MlflowClient) -> dict[str, dict[str, object]]:
     """By key: metrics without costs, status and the curve; one run per key."""
     runs = all_trials(store)

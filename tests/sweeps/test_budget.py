@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from ablations.arms import Request
-from ablations.record import Record
 from d2v_core.errors import ConfigError
-from sweeps.budget import Budget, BudgetGate, parse_budget
+from sweeps.budget import Budget
+from sweeps.durations import parse_budget
 from sweeps.planning import plan_study, unique_trials
 from sweeps.progress import Board
-from sweeps.stopping import StopRequest, may_start
 from sweeps.stores import choose_stores
 
 SEEDS = (0, 1, 2)
@@ -53,9 +51,16 @@ def of_seed(board: Board, seed: int) -> list[str]:
     return [c.key for c in unique_trials(board.plans).values() if c.seed == seed]
 
 
-@pytest.mark.parametrize(("seconds", "last"), [(31, 0), (61, 1), (91, 2), (1_000, 2)])
-def test_as_many_whole_seeds_as_fit(board: Board, seconds: float, last: int) -> None:
-    assert budget(seconds, board).last_seed(board) == last
+def launch(budget: Budget, board: Board) -> list[int]:
+    """The seeds of all trials that are launched, asked in their order."""
+    cells = unique_trials(board.plans).values()
+    return [cell.seed for cell in cells if budget.admits(cell.seed, board)]
+
+
+@pytest.mark.parametrize(("seconds", "num"), [(31, 1), (61, 2), (91, 3), (1_000, 3)])
+def test_as_many_whole_seeds_as_fit(board: Board, seconds: float, num: int) -> None:
+    whole = [seed for seed in SEEDS[:num] for _ in range(6)]
+    assert launch(budget(seconds, board), board) == whole
 
 
 def test_a_budget_below_one_seed_is_refused(board: Board) -> None:
@@ -63,34 +68,32 @@ def test_a_budget_below_one_seed_is_refused(board: Board) -> None:
         budget(20.0, board).check(num_workers=2)
 
 
-def test_slower_trials_close_the_gate_earlier(board: Board) -> None:
+def test_slower_trials_leave_time_for_fewer_seeds(board: Board) -> None:
     plenty = budget(91.0, board)
+    assert plenty.admits(0, board)
     for key in of_seed(board, 0)[:2]:
         board.trials[key].state, board.trials[key].seconds = "finished", 15.0
-    assert plenty.last_seed(board) == 1  # (4 + 6 + 6) x 15 s / 2 = 120 s
+    assert plenty.admits(1, board)  # (4 + 6) x 15 s / 2 = 75 s
+    assert not plenty.admits(2, board)  # (4 + 6 + 6) x 15 s / 2 = 120 s
+    assert plenty.spent
 
 
 def test_a_launched_seed_is_finished_whatever_it_takes(board: Board) -> None:
     plenty = budget(91.0, board)
+    assert plenty.admits(0, board)
+    assert plenty.admits(1, board)
     for key in of_seed(board, 0):
         board.trials[key].state, board.trials[key].seconds = "finished", 60.0
-    first = of_seed(board, 1)[0]
-    board.trials[first].state, board.trials[first].num_steps = "running", 100
-    assert plenty.last_seed(board) == 1
+    assert not plenty.admits(2, board)
+    assert plenty.admits(1, board)
 
 
-def test_the_gate_keeps_workers_from_later_seeds(board: Board, tmp_path: Path) -> None:
-    stop = StopRequest(tmp_path)
-    gate = BudgetGate(budget(61.0, board), board, stop)
-    assert may_start(stop.file, 2)
-    gate.set()
-    assert [may_start(stop.file, seed) for seed in SEEDS] == [True, True, False]
-    key = of_seed(board, 0)[0]
-    board.trials[key].state, board.trials[key].seconds = "finished", 100.0
-    gate.trial_ended(Record.model_construct(key=key), int(time.time()))
-    assert [may_start(stop.file, seed) for seed in SEEDS] == [True, False, False]
-    stop.make()
-    assert not may_start(stop.file, 0)
+def test_a_seed_that_was_refused_stays_so(board: Board) -> None:
+    tight = budget(61.0, board)
+    assert launch(tight, board) == [0] * 6 + [1] * 6
+    for key in [*of_seed(board, 0), *of_seed(board, 1)]:
+        board.trials[key].state, board.trials[key].seconds = "finished", 0.1
+    assert not tight.admits(2, board)
 
 
 def test_an_empty_store_is_priced_by_a_pilot(tmp_path: Path) -> None:

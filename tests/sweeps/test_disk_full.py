@@ -12,7 +12,14 @@ import pytest
 
 from d2v_core.files import write_atomically
 from tests.sweeps.command import d2v
-from tests.sweeps.long_run import LONG, all_trials, client, end_ray_of, results, start
+from tests.sweeps.long_run import (
+    LONG,
+    client,
+    end_ray_of,
+    results,
+    start,
+    trials_so_far,
+)
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def test_a_run_ends_with_one_message_and_continues_with_space(
     run = start(tmp_path, *LONG)
     session = os.getsid(run.pid)
     deadline = time.monotonic() + 300
-    while not any(t.info.status == "FINISHED" for t in trials(tmp_path)):
+    while not any(t.info.status == "FINISHED" for t in trials_so_far(tmp_path)):
         assert time.monotonic() < deadline, "no trial finished"
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
@@ -69,12 +76,6 @@ def test_a_run_ends_with_one_message_and_continues_with_space(
     undisturbed = d2v(straight, *LONG)
     assert undisturbed.code == 0, undisturbed.err
     assert results(client(tmp_path)) == results(client(straight))
-
-
-def trials(folder: Path) -> list:
-    if not (folder / "d2v-runs" / "mlflow.db").exists():
-        return []
-    return all_trials(client(folder))
 
 
 def test_half_a_file_is_no_file(disk: Path) -> None:

@@ -21,6 +21,7 @@ from tests.sweeps.long_run import (
     end_ray_of,
     results,
     start,
+    trials_so_far,
     wait_until,
     workers_of,
 )
@@ -75,7 +76,7 @@ def test_after_a_killed_driver_the_same_command_continues(
 
 
 def run_states(folder: Path) -> set[str]:
-    return {trial.info.status for trial in all_trials(client(folder))}
+    return {trial.info.status for trial in trials_so_far(folder)}
 
 
 def test_one_interrupt_saves_and_the_next_run_goes_on_there(

@@ -25,7 +25,7 @@ from tests.sweeps.servers import free_port, mlflow_server, postgres, postgres_to
 pytestmark = pytest.mark.skipif(
     postgres_tool("initdb") is None, reason="needs PostgreSQL (Debian: postgresql)"
 )
-AWAY_SECONDS = 20.0
+AWAY_SECONDS = 60.0
 
 
 @pytest.fixture
