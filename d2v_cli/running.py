@@ -53,8 +53,8 @@ def run(
     check_stores(stores)
     check_address(address)
     with RaySession(address, stores) as session:
-        if stores.is_new:  # all has to be trained: Ray starts while the rest is read
-            session.begin()
+        if stores.is_new and budget is None:  # which would time steps beside it
+            session.begin()  # all has to be trained: Ray starts while the rest is read
         from sweeps.planning import plan_expanded, seed_warning  # torch: 2 s
         from sweeps.run import run_studies
 

@@ -34,12 +34,15 @@ from sweeps.cluster import (
 from sweeps.stores import Stores, check_address
 
 QUIET = {
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
     "RAY_prestart_worker_first_driver": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
+"""Neither does Tune keep files of its own (nothing reads them again), nor does Ray
+prestart workers (Tune's have another runtime environment)."""
 NO_GPU_UNLESS_RESERVED = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Named after the systems where it is the default: Ray's node address is 127.0.0.1, and
