@@ -8,6 +8,7 @@ tables and experiment folder are switched off or temporary.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def train_with_ray(
         session,
         resources=lambda config: resources(trials[config["key"]]),
         max_at_once=at_once(trials.values(), session),
+        max_pending=session.num_at_once(trials.values()),
         num_trials=len(jobs),
     )
 
@@ -97,6 +99,7 @@ def tune_trials(
     *,
     resources: Callable[[dict[str, Any]], PlacementGroupFactory],
     max_at_once: int | None,
+    max_pending: int = 1,
     num_trials: int,
     scheduler: TrialScheduler | None = None,
 ) -> None:
@@ -108,6 +111,8 @@ def tune_trials(
         session: Already started.
         resources: What Ray reserves for a configuration.
         max_at_once: Most trials at the same time; None: as many as resources allow.
+        max_pending: Trials the searcher is asked for before there is room for them: as
+            many workers start together.
         num_trials: More are never trained.
         scheduler: Gives trials up early; None: none.
     """
@@ -115,6 +120,7 @@ def tune_trials(
 
     from sweeps.tune_callback import ListenerCallback
 
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending)
     with tempfile.TemporaryDirectory(prefix=".tune-", dir=session.scratch) as scratch:
         tuner = tune.Tuner(
             tune.with_resources(run_packed, resources),
