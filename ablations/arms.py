@@ -195,18 +195,31 @@ def _cells(
     fixed: Mapping[str, Any],
     places: Places,
 ) -> tuple[Cell, ...]:
-    """Every seed with every arm; errors of all arms together."""
+    """Every seed with every arm; errors of all arms together.
+
+    The seed is no part of any rule but its own: arms are validated with the first one,
+    seeds with the first arm, and the trials of an arm share their sections.
+    """
     problems: dict[str, Problem] = {}
-    cells = []
-    for seed, arm in product(seeds, arms):
+
+    def valid(arm: Arm, seed: int) -> TrialConfig | None:
         layers = [*common, _arm_layer(arm, seed, fixed, places)]
         try:
-            cells.append(Cell(arm, seed, resolve(places.modality, layers)))
+            return resolve(places.modality, layers)
         except ConfigError as error:
-            problems |= {str(problem): problem for problem in error.problems}
+            problems.update({str(problem): problem for problem in error.problems})
+            return None
+
+    of_arm = [(arm, valid(arm, seeds[0])) for arm in arms]
+    for seed in seeds[1:]:
+        valid(arms[0], seed)
     if problems:
         raise ConfigError(problems.values())
-    return tuple(cells)
+    return tuple(
+        Cell(arm, seed, trial.model_copy(update={"seed": seed}))
+        for seed, (arm, trial) in product(seeds, of_arm)
+        if trial is not None
+    )
 
 
 def _arm_layer(arm: Arm, seed: int, fixed: Mapping[str, Any], places: Places) -> Layer:
@@ -218,9 +231,10 @@ def _arm_layer(arm: Arm, seed: int, fixed: Mapping[str, Any], places: Places) ->
 
 
 def _check_metric(study: Study, cells: Sequence[Cell], places: Places) -> None:
-    """The metric is measured in every cell."""
+    """The metric is measured in every arm."""
     metric = study.metric_for(places.modality)
-    for cell in cells if metric.needs else ():
+    of_arms = {cell.arm.label: cell for cell in cells} if metric.needs else {}
+    for cell in of_arms.values():
         if dict(leaves(cell.trial)).get(metric.needs, ...) is None:
             rule = f"{metric.name} needs {metric.needs}, which is null"
             message = f"{rule} in arm {cell.arm.label!r}"

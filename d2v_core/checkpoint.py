@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.files import replacing
@@ -54,7 +55,27 @@ class TrainingState:
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
     """Write to a temporary file beside ``path`` and move it there."""
-    content = {
+    write_checkpoint(path, _content(state))
+
+
+def snapshot(state: TrainingState) -> dict[str, Any]:
+    """A copy in host memory for :func:`write_checkpoint`, while training goes on."""
+
+    def copied(value: Any) -> Any:
+        return value.detach().to("cpu", copy=True) if torch.is_tensor(value) else value
+
+    frozen: dict[str, Any] = tree_map(copied, _content(state))
+    return frozen
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write what :func:`snapshot` has taken, whole or not at all."""
+    with replacing(path) as file:
+        torch.save(dict(content), file)
+
+
+def _content(state: TrainingState) -> dict[str, Any]:
+    return {
         "version": VERSION,
         "step": state.step,
         "seconds": state.seconds,
@@ -65,8 +86,6 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "optimizer": state.optimizer.state_dict(),
         "preprocessing": dict(state.preprocessing),
     }
-    with replacing(path) as file:
-        torch.save(content, file)
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:

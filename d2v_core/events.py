@@ -51,9 +51,11 @@ class CheckpointDue:
 
     Attributes:
         state: Live state: it changes as soon as the loop continues.
+        stopping: It does not continue: this is the last chance.
     """
 
     state: TrainingState
+    stopping: bool = False
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""

@@ -120,7 +120,7 @@ def train(
             due = stops or now - last_save >= checkpoint_every_seconds
             if due and step < num_steps:
                 last_save = now
-                yield CheckpointDue(state)
+                yield CheckpointDue(state, stopping=stops)
             if stops:
                 return
             started = time.perf_counter()

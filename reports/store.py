@@ -35,8 +35,11 @@ from ablations.record import (
 )
 from d2v_core.errors import ConfigError, Problem
 
-PAGE_SIZE = 1_000
-"""Runs per search request; every MLflow backend accepts it."""
+PAGE_SIZE = 500
+"""Runs per search request; every MLflow backend accepts it.
+
+Fewer cost time, more cost memory (docs/performance.md).
+"""
 
 METRIC_PREFIXES = ("eval/", "cost/")
 """Final metrics; the others are curves over training."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ray.util.queue import Queue
 
     from d2v_core.parallel import Workers
+    from sweeps.outbox import Send
     from sweeps.spool import Spool
-    from sweeps.worker import Send
 
 DRIVER_BUNDLE = {"memory": float(2**28)}
 """What Tune's function reserves of a trial with workers; no CPU, they need them all."""
@@ -248,8 +248,10 @@ def lead(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
 def follow(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
     """Another worker: trains; says only why it cannot."""
     from d2v_core.parallel import PeerLostError
+    from sweeps.outbox import PendingProgress
     from sweeps.spool import Spool
-    from sweeps.worker import Attempt, PendingProgress, Watchdog
+    from sweeps.watchdog import Watchdog
+    from sweeps.worker import Attempt
 
     silent = PendingProgress(lambda message: None, Spool(Path(job["folder"])))
     attempt = Attempt(job, silent, workers)

@@ -51,7 +51,7 @@ from sweeps.labels import (
 from sweeps.planning import PlannedCell, StudyPlan
 from sweeps.stores import Stores
 
-PAGE = 1_000
+PAGE = 500
 METRICS_PER_BATCH = 1_000
 PARAMS_PER_BATCH = 100
 LATEST = 200

@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 
 from ablations.record import Record, Status
 from sweeps.listener import Listener
@@ -25,6 +26,7 @@ class ListenerCallback(tune.Callback):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._ended: set[str] = set()
+        self._over: list[Trial] = []
         self._losses = NodeLosses(num_dead_nodes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -58,9 +60,17 @@ class ListenerCallback(tune.Callback):
         """Its process died, and it is started again."""
         self._losses.trial_failed(trial)
 
+    def on_trial_complete(
+        self, iteration: int, trials: Any, trial: Any, **info: Any
+    ) -> None:
+        """It has reported for the last time."""
+        self._over.append(trial)
+
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Tune has handled one event."""
         self._losses.look()
+        while self._over:
+            forget(self._over.pop())
 
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
@@ -74,3 +84,16 @@ class ListenerCallback(tune.Callback):
             status = "failed"
             reason = f"the worker process died {trial.num_failures} times"
         self._listener.trial_lost(trial.config["key"], status, reason)
+
+
+def forget(trial: Trial) -> None:
+    """Drop what Tune would keep of an ended trial until the run is over.
+
+    It is meant for restores and tables of results, which the tracking store serves
+    here, and makes up nine tenths of a trial's memory on the driver.
+    """
+    rest = type(trial.run_metadata)()
+    rest.checkpoint_manager = trial.run_metadata.checkpoint_manager
+    rest.last_result = {"done": True}  # empty, Tune would ask the worker for one
+    trial.run_metadata, trial.experiment_tag = rest, ""
+    trial.config, trial.evaluated_params = {}, {}

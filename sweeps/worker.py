@@ -7,11 +7,10 @@ processes that die, and starts those trials again from their last checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from typing import Any
 import torch
 
 from ablations.record import Record, Status
+from d2v_core.background import Background
+from d2v_core.checkpoint import TrainingState, snapshot, write_checkpoint
 from d2v_core.config import parse_trial
 from d2v_core.errors import DivergedError
 from d2v_core.events import (
@@ -33,12 +34,9 @@ from d2v_core.files import is_disk_full
 from d2v_core.parallel import ALONE, PeerLostError, Workers
 from d2v_core.trial import run_trial
 from sweeps.environment import describe_environment
-from sweeps.spool import Entry, Spool
-
-REPORT_SECONDS = 1.0
-"""Progress is sent to the driver at most this often."""
-
-Send = Callable[[dict[str, Any]], None]
+from sweeps.outbox import Outbox, PendingProgress, Send, unix_milliseconds
+from sweeps.spool import Spool
+from sweeps.watchdog import Watchdog
 
 
 def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> None:
@@ -56,14 +54,17 @@ def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> Non
     Raises:
         PeerLostError: Another worker is gone, which says nothing of the trial.
     """
-    if is_over(job, send):
-        return
-    try:
-        _train(job, send, workers)
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        send({"stopped": True, "trouble": f"{job['folder']}: {error}"})
+    outbox = Outbox(send)
+    with outbox:
+        if is_over(job, outbox.send):
+            return
+        try:
+            _train(job, outbox.send, workers)
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            trouble = f"{job['folder']}: {error}"
+            outbox.send({"stopped": True, "trouble": trouble})
 
 
 def _train(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
@@ -72,7 +73,8 @@ def _train(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
     attempt = Attempt(job, pending, workers)
     limit = job["trial"]["execution"]["silence_seconds"]
     try:
-        with Watchdog(limit, partial(attempt.give_up, limit)) as watchdog:
+        watchdog = Watchdog(limit, partial(attempt.give_up, limit))
+        with watchdog, attempt.saving:
             record = attempt.run(watchdog, stop_file)
     except PeerLostError:
         raise
@@ -103,7 +105,7 @@ def is_over(job: Mapping[str, Any], send: Send) -> bool:
 
 def hand_in(record: Record, spool: Spool, send: Send) -> None:
     """Write a record down, then send it."""
-    now = _now()
+    now = unix_milliseconds()
     spool.write_record(record, now)
     send({"record": record.model_dump_json(), "time": now})
 
@@ -122,6 +124,7 @@ class Attempt:
     ) -> None:
         self._job, self._pending, self._workers = job, pending, workers
         self._started: Started | None = None
+        self.saving = Background()
 
     def run(self, watchdog: Watchdog, stop_file: Path) -> Record | None:
         """The record of the trial; None when it was stopped, after saving."""
@@ -143,18 +146,32 @@ class Attempt:
                     pending.add(event)
                 case Probed():
                     pending.probed(event)
+                case CheckpointDue(stopping=False) if self.saving.busy:
+                    pass  # a slow disk: the next one will do
                 case CheckpointDue() | Trained() if self._workers.rank == 0:
-                    pending.save()
-                    event.save(checkpoint)
+                    self._save(event.state)
                 case Finished():
                     return self._finished(event)
         return None
 
+    def _save(self, state: TrainingState) -> None:
+        """Write a checkpoint while training goes on."""
+        spool, history = self._pending.spool, self._pending.history()
+        content = snapshot(state)
+
+        def write() -> None:
+            spool.write_history(history)  # first: it must reach at least as far
+            write_checkpoint(spool.checkpoint, content)
+
+        self.saving.do(write)
+
     def give_up(self, seconds: float) -> None:
         """End a process that shows no sign of life; its next start hands this in."""
         error = TimedOutError(f"no sign of life for {seconds:g} seconds")
+        with contextlib.suppress(Exception):
+            self.saving.wait(timeout=10.0)
         self._pending.save()
-        self._pending.spool.write_record(self.failed(error), _now())
+        self._pending.spool.write_record(self.failed(error), unix_milliseconds())
         os._exit(1)
 
     def _finished(self, event: Finished) -> Record:
@@ -209,104 +226,3 @@ def status_of(error: Exception) -> Status:
     if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
         return "out_of_memory"  # torch's allocator on the CPU
     return "timed_out" if isinstance(error, TimedOutError) else "failed"
-
-
-class Watchdog:
-    """Calls for help when nothing has been heard for too long.
-
-    Args:
-        seconds: How long; None: for ever.
-        give_up: Called then, in a thread of its own.
-    """
-
-    def __init__(self, seconds: float | None, give_up: Callable[[], None]) -> None:
-        self._seconds, self._give_up = seconds, give_up
-        self._heard = time.monotonic()
-        self._over = threading.Event()
-
-    def __enter__(self) -> Watchdog:
-        if self._seconds is not None:
-            threading.Thread(target=self._watch, daemon=True).start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._over.set()
-
-    def sign_of_life(self) -> None:
-        """Something happened."""
-        self._heard = time.monotonic()
-
-    def _watch(self) -> None:
-        assert self._seconds is not None
-        while not self._over.wait(min(1.0, self._seconds / 4)):
-            if time.monotonic() - self._heard > self._seconds:
-                self._give_up()
-                return
-
-
-class PendingProgress:
-    """Collects progress events and sends them together, not more than once a second.
-
-    What was sent may not have reached the store when everything dies, so the whole
-    history lies beside the checkpoint and is sent again after a resume; the driver
-    drops what the store already has.
-
-    Args:
-        send: As in :func:`run_job`.
-        spool: Of the trial.
-    """
-
-    def __init__(self, send: Send, spool: Spool) -> None:
-        self._send, self.spool = send, spool
-        self._history: list[Entry] = []
-        self._num_sent = 0
-        self._last_sent = time.monotonic()
-
-    @property
-    def last_step(self) -> int:
-        """Update of the last event; 0 before the first."""
-        return self._history[-1][0] if self._history else 0
-
-    def add(self, event: Progress) -> None:
-        """Take in one event."""
-        self._history.append((event.step, _now(), dict(event.metrics)))
-        if time.monotonic() - self._last_sent >= REPORT_SECONDS:
-            self.flush()
-
-    def probed(self, event: Probed) -> None:
-        """Take in a probe, and send it at once: somebody may want to stop the trial.
-
-        Its metrics are logged as ``probe/...``; ``eval/...`` are final.
-        """
-        metrics = {k.removeprefix("eval/"): v for k, v in event.metrics.items()}
-        logged = {f"probe/{name}": value for name, value in metrics.items()}
-        self._history.append((event.step, _now(), logged))
-        self.flush()
-        probe = {"step": event.step, "share": event.share, **metrics}
-        self.send_now({"probe": probe})
-
-    def flush(self) -> None:
-        """Send what has been collected."""
-        if new := self._history[self._num_sent :]:
-            self.send_now({"progress": new})
-            self._num_sent = len(self._history)
-
-    def send_now(self, message: dict[str, Any]) -> None:
-        """Send a message at once."""
-        self._send(message)
-        self._last_sent = time.monotonic()
-
-    def save(self) -> None:
-        """Write the history, before the checkpoint: it must reach at least as far."""
-        self.spool.write_history(self._history)
-
-    def resend(self, until: int) -> None:
-        """Send the history of an earlier attempt, up to where training resumes."""
-        if until:
-            entries = self.spool.read_history()
-            self._history = [entry for entry in entries if entry[0] <= until]
-            self.flush()
-
-
-def _now() -> int:
-    return int(time.time() * 1_000)

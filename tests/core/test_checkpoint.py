@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from d2v_core.build import build_learner
-from d2v_core.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from d2v_core.checkpoint import (
+    TrainingState,
+    load_checkpoint,
+    save_checkpoint,
+    snapshot,
+    write_checkpoint,
+)
 from d2v_core.health import Collapse
 from d2v_core.training import build_optimizer
 from tests.core.small import fill_with_noise, small_trial
@@ -48,6 +54,31 @@ def test_everything_comes_back(tmp_path):
     moments = zip(
         restored.optimizer.state_dict()["state"].values(),
         state.optimizer.state_dict()["state"].values(),
+        strict=True,
+    )
+    for ours, theirs in moments:
+        same_tensors(ours, theirs)
+
+
+def test_a_snapshot_stays_as_it_was_while_training_goes_on(tmp_path):
+    state, then, later = trained_state(), make_state(), make_state()
+    save_checkpoint(tmp_path / "then.pt", state)
+    content = snapshot(state)
+    for step in (3, 4):
+        images = torch.randn(4, 1, 8, 8)
+        state.learner.step(images, torch.zeros(4), step).loss.backward()
+        state.optimizer.step()
+        state.learner.after_update(step)
+        state.step = step
+    write_checkpoint(tmp_path / "later.pt", content)
+    load_checkpoint(tmp_path / "then.pt", then)
+    load_checkpoint(tmp_path / "later.pt", later)
+    assert later.step == then.step == 2
+    same_tensors(later.learner.module.state_dict(), then.learner.module.state_dict())
+    same_tensors(later.learner.extra_state(), then.learner.extra_state())
+    moments = zip(
+        later.optimizer.state_dict()["state"].values(),
+        then.optimizer.state_dict()["state"].values(),
         strict=True,
     )
     for ours, theirs in moments:

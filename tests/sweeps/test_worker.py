@@ -16,7 +16,8 @@ import torch
 from ablations.record import Record
 from d2v_core.errors import DivergedError
 from sweeps.spool import Spool
-from sweeps.worker import TimedOutError, Watchdog, run_job, status_of
+from sweeps.watchdog import Watchdog
+from sweeps.worker import TimedOutError, run_job, status_of
 from tests.core.small import merged, small_trial
 
 
@@ -62,27 +63,28 @@ def test_a_result_lies_beside_the_checkpoint_until_it_is_handed_in(
 def test_a_wanted_stop_saves_and_the_next_attempt_goes_on_there(tmp_path: Path) -> None:
     messages: list[dict[str, Any]] = []
     stop = tmp_path / "stop"
+    long = {"trial": {"training": {"num_steps": 100}}}
 
     def send(message: dict[str, Any]) -> None:
         messages.append(message)
         if "started" in message:
             stop.touch()
 
-    run_job(job(tmp_path), send)
+    run_job(merged(job(tmp_path), long), send)
     assert messages[-1] == {"stopped": True}
     saved = torch.load(tmp_path / "trial" / "checkpoint.pt", weights_only=True)
-    assert saved["step"] == 1
+    assert 1 <= saved["step"] < 100
 
     later: list[dict[str, Any]] = []
-    run_job(job(tmp_path), later.append)
+    run_job(merged(job(tmp_path), long), later.append)
     assert later == [{"stopped": True}]  # not even started
 
     stop.unlink()
-    run_job(job(tmp_path), later.append)
-    assert later[1]["started"]["step"] == 1
+    run_job(merged(job(tmp_path), long), later.append)
+    assert [m["started"]["step"] for m in later if "started" in m] == [saved["step"]]
     straight: list[dict[str, Any]] = []
     (tmp_path / "other").mkdir()
-    run_job(job(tmp_path / "other"), straight.append)
+    run_job(merged(job(tmp_path / "other"), long), straight.append)
     ours, theirs = record_in(later).metrics, record_in(straight).metrics
     for name, value in theirs.items():
         assert name.startswith("cost/") or ours[name] == value

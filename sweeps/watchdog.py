@@ -1,0 +1,40 @@
+"""Notices that nothing has been heard for too long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Watchdog:
+    """Calls for help when nothing has been heard for too long.
+
+    Args:
+        seconds: How long; None: for ever.
+        give_up: Called then, in a thread of its own.
+    """
+
+    def __init__(self, seconds: float | None, give_up: Callable[[], None]) -> None:
+        self._seconds, self._give_up = seconds, give_up
+        self._heard = time.monotonic()
+        self._over = threading.Event()
+
+    def __enter__(self) -> Watchdog:
+        if self._seconds is not None:
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+
+    def sign_of_life(self) -> None:
+        """Something happened."""
+        self._heard = time.monotonic()
+
+    def _watch(self) -> None:
+        assert self._seconds is not None
+        while not self._over.wait(min(1.0, self._seconds / 4)):
+            if time.monotonic() - self._heard > self._seconds:
+                self._give_up()
+                return
