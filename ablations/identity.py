@@ -17,8 +17,11 @@ from pydantic_core import PydanticUndefined
 from d2v_core.config import Section, TrialConfig, is_identity
 from d2v_core.config.objective import Data2VecObjective
 
-SCHEMA_VERSION = 1
-"""Raise it when the meaning of an existing setting, or of a metric, changes."""
+SCHEMA_VERSION = 2
+"""Raise it when the meaning of an existing setting, or of a metric, changes.
+
+2: targets without a norm collapse relative to the first update (2026-11-24).
+"""
 
 TAGS = frozenset({"kind", "source", "modality"})
 """Always part of the identity: they say which settings the others are."""

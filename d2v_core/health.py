@@ -5,6 +5,11 @@ measured as in fairseq ``data2vec_audio.py`` 502-517: there called variance, it 
 standard deviation. It can be met while the convolutional encoder below is dead
 (fairseq #5239) and says nothing about whether predictions follow their targets: hence
 the local features' rank, and the gain over a constant.
+
+Its thresholds take targets of about unit size for granted. Targets without any norm
+have the size of the encoder's activations (a standard deviation of 0.007 to 0.01 before
+the first update of the smoke recipes), so their spread is compared with that of the
+first update.
 """
 
 from __future__ import annotations
@@ -21,6 +26,11 @@ def mean_std(features: Float[Tensor, "rows dim"]) -> float:
     """Mean over channels of ``sqrt(var + 1e-6)``, the (unbiased) variance over rows."""
     variance = features.float().var(dim=0)
     return float(torch.sqrt(variance + 1e-6).mean())
+
+
+def spread(features: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
+    """Mean over channels of the standard deviation over rows; no epsilon below it."""
+    return features.float().std(dim=0).mean()
 
 
 def effective_rank(features: Float[Tensor, "rows dim"]) -> float:

@@ -19,13 +19,15 @@ from torch.nn import functional as F
 
 from d2v_core.encoders.encoder import Encoder, Feature, Restriction
 from d2v_core.encoders.inputs import Inputs, mean_over_real
-from d2v_core.health import effective_rank, gain_over_constant, mean_std
+from d2v_core.health import effective_rank, gain_over_constant, mean_std, spread
 from d2v_core.losses import RegressionLoss
 from d2v_core.parallel import ALONE, Workers
 from d2v_core.targets import Normalisation, average_top_k_layers
 from d2v_core.teacher import EmaTeacher
 
 Measure = Callable[[], Mapping[str, float]]
+FIRST_SPREAD = "first_target_spread"
+"""In a learner's extra state, beside the teacher's weights."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ class Data2Vec:
         self._tokenwise = {layer_norm, final_norm} <= {"none", "layer"}
         self._shared, self._shares_features = shared, shares_features
         self._restrict, self._workers = restrict, workers
+        self._has_no_norm = layer_norm == final_norm == "none"
+        self._first_spread: Tensor | None = None
 
     def to(self, device: torch.device) -> None:
         """Move student, head and teacher."""
@@ -176,6 +180,8 @@ class Data2Vec:
         targets = self._masked_targets(shown, mask, positions)
         tokens = self.student.masked_tokens(read, mask, positions)
         predictions = self.module["head"](tokens)
+        if self._has_no_norm and self._first_spread is None:
+            self._first_spread = spread(self._workers.gather(targets))
         return StepResult(
             loss=self._loss(predictions, targets),
             measure=lambda: self._measure(step, predictions.detach(), targets),
@@ -214,22 +220,33 @@ class Data2Vec:
         return self.teacher.network if which == "teacher" else self.student
 
     def extra_state(self) -> dict[str, Tensor]:
-        """The teacher."""
-        return self.teacher.network.state_dict()
+        """The teacher, and the spread that later targets are compared with."""
+        state = dict(self.teacher.network.state_dict())
+        if self._first_spread is not None:
+            state[FIRST_SPREAD] = self._first_spread
+        return state
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Restore the teacher."""
-        self.teacher.network.load_state_dict(state)
+        """Restore what :meth:`extra_state` gave."""
+        weights = dict(state)
+        self._first_spread = weights.pop(FIRST_SPREAD, None)
+        self.teacher.network.load_state_dict(weights)
 
     def _measure(
         self, step: int, predictions: Tensor, targets: Tensor
     ) -> dict[str, float]:
-        gather = self._workers.gather
-        return {
-            "target/std": mean_std(gather(targets)),
-            "prediction/std": mean_std(gather(predictions)),
+        targets = self._workers.gather(targets)
+        predictions = self._workers.gather(predictions)
+        measured = {
+            "target/std": mean_std(targets),
+            "prediction/std": mean_std(predictions),
             "teacher/tau": self._tau(step),
         }
+        if (first := self._first_spread) is not None:
+            first = first.clamp_min(torch.finfo(first.dtype).tiny)
+            measured["target/std_ratio"] = float(spread(targets) / first)
+            measured["prediction/std_ratio"] = float(spread(predictions) / first)
+        return measured
 
     @torch.no_grad()
     def _describe(

@@ -163,7 +163,6 @@ def _training(
     workers: Workers,
 ) -> Iterator[Progress | ProbeDue | CheckpointDue | Collapsed]:
     num_steps, health = num_updates(trial), trial.health
-    watched = isinstance(trial.objective, Data2VecObjective)
     return train(
         state,
         batches=modality_of(trial).batches(trial, dataset, workers),
@@ -173,12 +172,7 @@ def _training(
         seed=trial.seed,
         log_every=trial.execution.log_every,
         checkpoint_every_seconds=trial.execution.checkpoint_every_seconds,
-        thresholds={
-            "target/std": health.min_target_std,
-            "prediction/std": health.min_prediction_std,
-        }
-        if watched
-        else {},
+        thresholds=_thresholds(trial),
         check_after=resolve_duration(health.after, num_steps),
         check_every=health.check_every,
         stop_on_collapse=health.on_collapse == "stop",
@@ -188,3 +182,15 @@ def _training(
         stop_wanted=stop_wanted,
         workers=workers,
     )
+
+
+def _thresholds(trial: TrialConfig) -> dict[str, float]:
+    """Least healthy value of each metric that tells a collapse."""
+    if not isinstance(trial.objective, Data2VecObjective):
+        return {}
+    health, target = trial.health, trial.target
+    measure = "std_ratio" if target.layer_norm == target.final_norm == "none" else "std"
+    return {
+        f"target/{measure}": health.min_target_std,
+        f"prediction/{measure}": health.min_prediction_std,
+    }

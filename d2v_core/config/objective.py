@@ -216,7 +216,8 @@ class HealthConfig(Section):
     """Collapse detection, with the reference's measure (``data2vec_audio.py`` 478-517).
 
     The measured quantity is the mean over channels of the standard deviation over all
-    masked positions of the batch.
+    masked positions of the batch. Targets without any norm have no scale of their own:
+    theirs, and that of the predictions, is divided by the targets' at the first update.
     """
 
     min_target_std: float = Field(0.1, ge=0.0)

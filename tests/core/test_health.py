@@ -10,6 +10,7 @@ from d2v_core.health import (
     find_collapse,
     gain_over_constant,
     mean_std,
+    spread,
 )
 
 
@@ -74,3 +75,10 @@ def test_a_collapse_names_the_first_measure_below_its_threshold():
 def test_values_at_the_threshold_and_missing_measures_are_healthy():
     assert find_collapse(1, {"target/std": 0.1}, {"target/std": 0.1}) is None
     assert find_collapse(1, {"train/loss": 0.0}, {"target/std": 0.1}) is None
+
+
+def test_spread_has_no_floor():
+    features = np.random.default_rng(4).normal(0.0, 1e-5, (40, 3))
+    expected = features.std(axis=0, ddof=1).mean()
+    assert float(spread(torch.from_numpy(features))) == pytest.approx(expected, 1e-4)
+    assert float(spread(torch.ones(10, 4))) == 0.0

@@ -262,3 +262,32 @@ def test_devices_are_taken_as_named():
     assert pick_device("cpu") == torch.device("cpu")
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert pick_device("auto").type == expected
+
+
+NO_NORM = {"target": {"layer_norm": "none", "final_norm": "none"}}
+
+
+def test_targets_without_a_norm_are_compared_with_those_of_the_first_update():
+    ratios = {"min_target_std": 0.5, "min_prediction_std": 0.0, "after": 1}
+    events = run(NO_NORM, {"health": ratios})
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert progress[0].metrics["target/std_ratio"] == 1.0
+    assert progress[0].metrics["target/std"] < 0.5  # of the encoder's size, not of 1
+    assert events[-1].status == "finished"
+
+    dead = run(NO_NORM, {"health": {**ratios, "min_target_std": 1e9, "after": 2}})
+    assert dead[-1].status == "collapsed"
+    assert dead[-1].notes[0].startswith("collapsed at step 2: target/std_ratio ")
+
+
+def test_a_resumed_trial_without_a_norm_remembers_the_first_update(tmp_path):
+    straight = run(NO_NORM)
+    for event in run_trial(small_trial(NO_NORM), dataset=small_dataset()):
+        if isinstance(event, CheckpointDue) and event.state.step == 3:
+            event.save(tmp_path / "checkpoint.pt")
+    resumed = run(NO_NORM, checkpoint=tmp_path / "checkpoint.pt")
+    ratios = [
+        e.metrics["target/std_ratio"] for e in straight if isinstance(e, Progress)
+    ]
+    again = [e.metrics["target/std_ratio"] for e in resumed if isinstance(e, Progress)]
+    assert again == ratios[3:]
