@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -29,6 +31,9 @@ KEY_TAG = "d2v.key"
 STATUS_TAG = "d2v.status"
 REASON_TAG = "d2v.reason"
 NOTES_TAG = "d2v.notes"
+TRIES_TAG = "d2v.failed_tries"
+"""On a trial: its tries without a result, as a JSON list of :class:`FailedTry`, oldest
+first; the last one too, if there is no result yet."""
 SEED_TAG = "d2v.seed"
 ARM_TAG = "d2v.arm"
 MODALITY_TAG = "d2v.modality"
@@ -41,7 +46,9 @@ STUDY_TAG_PREFIX = "d2v.study."
 OPENED_TAG = "d2v.opened"
 """On a parent run: unix milliseconds of the last ``d2v run`` of its request."""
 REQUEST_TAG = "d2v.request"
-"""On a parent run: which request (study, modality, scale, settings) it answers."""
+"""On a parent run: which request (study, modality, scale, settings) it answers; see
+:func:`request_id`. With a dot and that id: on the trials of its table (see
+:func:`request_tag`)."""
 FLOPS_METRIC = "cost/flops"
 """Operations of a trial's updates, counted beforehand; evaluation comes on top."""
 
@@ -79,6 +86,17 @@ class Record(Section):
     """Of the data it was trained and evaluated on."""
     environment: dict[str, str]
     """Versions, processor, device, code version."""
+
+
+class FailedTry(Section):
+    """One try at a trial that ended without a result."""
+
+    status: Status
+    """How it ended."""
+    reason: str
+    """Why."""
+    seconds: float | None = None
+    """Training time, if it is known."""
 
 
 class ManifestCell(Section):
@@ -145,6 +163,12 @@ class Manifest(Section):
     command: str
     """The command that made it."""
 
+    @property
+    def request_id(self) -> str:
+        """Of the request that it answers."""
+        name = self.study["name"]
+        return request_id(name, self.modality, self.scale, self.assignments)
+
 
 TAG_LENGTH = 5_000
 """Characters of a tag that every MLflow backend takes."""
@@ -164,6 +188,19 @@ def record_tags(record: Record) -> dict[str, str]:
 def study_tag(study: str) -> str:
     """The tag that says which arm of a study a trial is."""
     return f"{STUDY_TAG_PREFIX}{study}"
+
+
+def request_id(
+    study: str, modality: str, scale: str, assignments: Iterable[str]
+) -> str:
+    """Identifies a request for a study; seeds and places are not part of it."""
+    text = json.dumps([study, modality, scale, sorted(assignments)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def request_tag(request: str) -> str:
+    """The tag, its value the arm, on the trials that a request's table has now."""
+    return f"{REQUEST_TAG}.{request}"
 
 
 def is_done(tags: Mapping[str, str]) -> bool:

@@ -112,9 +112,9 @@ def show_study(
 ) -> None:
     """Build, print and place the report of a request, or of the last one there is."""
     from reports.build import build_report
-    from sweeps.planning import request_id
+    from sweeps.planning import id_of_request
 
-    wanted = request_id(study, request)
+    wanted = id_of_request(study, request)
     parts = [study, request.modality, request.scale]
     if request.assignments:
         parts.append(wanted[:8])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ from ablations.library import load_study
 from ablations.metrics import Metric
 from ablations.paper_diff import differences_from_paper
 from ablations.published import PaperValue, match_published
-from ablations.record import Manifest, ManifestArm, ManifestCell
+from ablations.record import Manifest, ManifestArm, ManifestCell, request_id
 from d2v_core.build import check_buildable
 from d2v_core.config import TrialConfig
 from d2v_core.errors import DataError
@@ -70,15 +68,12 @@ class StudyPlan:
     @property
     def request_id(self) -> str:
         """Which study run this is: the same for every run of the same request."""
-        return request_id(self.name, self.expanded.request)
+        return id_of_request(self.name, self.expanded.request)
 
 
-def request_id(study: str, request: Request) -> str:
-    """Identifies a request for a study; seeds and places are not part of it."""
-    text = json.dumps(
-        [study, request.modality, request.scale, sorted(request.assignments)]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def id_of_request(study: str, request: Request) -> str:
+    """As :func:`ablations.record.request_id`."""
+    return request_id(study, request.modality, request.scale, request.assignments)
 
 
 def plan_study(name: str, request: Request, *, require_data: bool = True) -> StudyPlan:
