@@ -18,8 +18,10 @@ from d2v_core.config import Section
 class Better(Section):
     """One arm, or at least one of several, beats another.
 
-    Supported when the interval of the paired difference (corrected for the number of
-    arms tried) lies above ``by``; contradicted when it lies below for every arm tried.
+    Supported when the interval of the paired difference lies above ``by`` and the exact
+    sign-flip p is below 0.05, both corrected for the number of arms tried; contradicted
+    when all arms tried lie below in this sense. Seeds in which ``than`` collapsed count
+    with the value they reached.
     """
 
     kind: Literal["better"] = "better"
@@ -34,8 +36,8 @@ class Better(Section):
 class NearlyBest(Section):
     """An arm is at most a little worse than the best of the others.
 
-    Supported when the interval of its paired difference to every other arm lies above
-    ``-within``; contradicted when it lies below for one of them.
+    Supported when its paired difference to every other arm lies above ``-within`` by
+    interval and by exact sign-flip p; contradicted when it lies below for one of them.
     """
 
     kind: Literal["nearly_best"] = "nearly_best"
@@ -71,7 +73,10 @@ class Trend(Section):
 
 
 class LikePaper(Section):
-    """Our arms rank like the paper's numbers: Kendall's tau-b, judged as a trend."""
+    """Our arms rank like the paper's numbers: Kendall's tau-b, judged as a trend.
+
+    Numbers of the paper within twice their reading error of each other are tied.
+    """
 
     kind: Literal["like_paper"] = "like_paper"
 

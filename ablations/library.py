@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +58,11 @@ def read_study(name: str) -> StudyFile:
 
     Raises:
         ConfigError: There is no such study; or every mistake in the file, each with
-            file, line and column.
+            file, line and column. The name of a shipped study is one: both would
+            share an experiment, and reports could not tell their trials apart.
     """
     source = _read(name, STUDIES, "study")
-    return StudyFile(_parse(Study, source, "study"), source)
+    return StudyFile(_parse(Study, source, "study", _taken_name(source)), source)
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,29 @@ def read_space(name: str) -> SpaceFile:
     return SpaceFile(_parse(SearchSpace, source, "search space"), source)
 
 
-def _parse(model: type[Model], source: YamlSource, kind: str) -> Model:
+def _taken_name(source: YamlSource) -> list[Problem]:
+    """The refusal of a file of the user's that calls itself like a shipped study."""
+    name = source.data.get("name") if isinstance(source.data, dict) else None
+    is_shipped = source.file.resolve().parent == STUDIES.resolve()
+    if is_shipped or name not in study_names():
+        return []
+    rule = "must not be the name of a shipped study"
+    return [Problem("name", f"{rule}, got {name!r}; choose another name")]
+
+
+def _parse(
+    model: type[Model], source: YamlSource, kind: str, known: Sequence[Problem] = ()
+) -> Model:
+    """The section in a file; ``known`` are mistakes found before."""
     if not isinstance(source.data, dict):
         raise source.located([Problem("", f"a {kind} must be a mapping")])
     try:
-        return parse_section(model, source.data)
+        parsed = parse_section(model, source.data)
     except ConfigError as error:
-        raise source.located(error.problems) from None
+        raise source.located([*known, *error.problems]) from None
+    if known:
+        raise source.located(known)
+    return parsed
 
 
 def _read(name: str, folder: Path, kind: str) -> YamlSource:

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ablations.record import Manifest
 
+LOGGED_GROUPS = (
+    *("eval", "cost", "train", "target", "prediction"),
+    *("teacher", "student", "optimizer"),
+)
+"""What the names of logged numbers begin with. ``eval/`` and ``cost/`` are logged at
+the end of a trial, the others are curves, of which the last value is taken."""
+
 
 @dataclass(frozen=True)
 class Metric:

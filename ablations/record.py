@@ -49,6 +49,8 @@ REQUEST_TAG = "d2v.request"
 """On a parent run: which request (study, modality, scale, settings) it answers; see
 :func:`request_id`. With a dot and that id: on the trials of its table (see
 :func:`request_tag`)."""
+LOST_METRIC = "cost/lost_seconds"
+"""Of a record without a result: training time since the last checkpoint."""
 FLOPS_METRIC = "cost/flops"
 """Operations of a trial's updates, counted beforehand; evaluation comes on top."""
 
@@ -96,7 +98,9 @@ class FailedTry(Section):
     reason: str
     """Why."""
     seconds: float | None = None
-    """Training time, if it is known."""
+    """Training time lost with it, since its last checkpoint, if that is known."""
+    ended: int = 0
+    """Unix milliseconds; tells tries apart."""
 
 
 class ManifestCell(Section):

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from ablations.axis import Axis
 from ablations.claims import Claim
-from ablations.metrics import Metric, metric_of
+from ablations.metrics import LOGGED_GROUPS, Metric, metric_of
 from ablations.study_checks import check_study
 from d2v_core.config import Section
 from d2v_core.config.parsing import one_of
@@ -64,8 +64,9 @@ class Paper(Section):
 class OwnMetric(Section):
     """Any number that trials log, beside the ones that have names of their own."""
 
-    name: str = Field(pattern=r"^(eval|cost)/[\w./-]+$")
-    """As logged: ``eval/sst_2_score``, ``cost/training_seconds``."""
+    name: str = Field(pattern=rf"^({'|'.join(LOGGED_GROUPS)})/[\w./-]+$")
+    """As logged: ``eval/sst_2_score``, ``cost/training_seconds``; of a curve
+    (``train/loss``, ``target/effective_rank``) the last value of the trial counts."""
     title: str = Field(min_length=1)
     """For captions and axes, with the unit."""
     higher_is_better: bool

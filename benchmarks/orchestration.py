@@ -39,6 +39,8 @@ title: Trials of known length
 arms: [{name: only, set: {target.top_k: 2}}]
 metric: {vision: linear_accuracy}
 """
+Span = tuple[float, float]
+"""Start and end of a trial, in unix seconds."""
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -53,11 +55,12 @@ class Measured:
 
     Attributes:
         first: Seconds from the start of the process to the first trial.
-        dead: Seconds between the trials of a worker.
+        dead: Seconds between the trials of a slot: from the end of a trial to the start
+            of the one that takes its place, in whatever process.
         last: Seconds from the end of the last trial to the end of the process.
         wall: All of it.
-        steady: Share of the workers' time spent in trials, from the first trial of the
-            last worker to start, to the last of the first to end.
+        steady: Share of the slots' time spent in trials, from the first trial of the
+            last slot to start, to the last of the first to end.
         mebibytes: Peak memory of the driver.
     """
 
@@ -158,25 +161,34 @@ def measure(name: str, num_trials: int, seconds: float) -> Measured:
 
 def evaluate(folder: Path, began: float, ended: float, num_trials: int) -> Measured:
     """What the trials and the process have written down."""
-    trials: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for file in folder.glob("*.jsonl"):
-        for line in file.read_text().splitlines():
-            entry = json.loads(line)
-            trials[entry["process"]].append((entry["began"], entry["ended"]))
-    workers = [sorted(times) for times in trials.values()]
-    found = [trial for worker in workers for trial in worker]
+    lines = [f.read_text().splitlines() for f in folder.glob("*.jsonl")]
+    entries = [json.loads(line) for file in lines for line in file]
+    found = sorted((entry["began"], entry["ended"]) for entry in entries)
     if len(found) != num_trials:
         raise RuntimeError(f"{len(found)} trials ran, {num_trials} were asked for")
-    start, stop = max(w[0][0] for w in workers), min(w[-1][1] for w in workers)
+    slots = into_slots(found)
+    start, stop = max(s[0][0] for s in slots), min(s[-1][1] for s in slots)
     busy = sum(max(0.0, min(b, stop) - max(a, start)) for a, b in found)
     return Measured(
-        first=min(a for a, _ in found) - began,
-        dead=[b[0] - a[1] for w in workers for a, b in zip(w, w[1:], strict=False)],
+        first=found[0][0] - began,
+        dead=[b[0] - a[1] for s in slots for a, b in zip(s, s[1:], strict=False)],
         last=ended - max(b for _, b in found),
         wall=ended - began,
-        steady=busy / (len(workers) * (stop - start)) if stop > start else float("nan"),
+        steady=busy / (len(slots) * (stop - start)) if stop > start else float("nan"),
         mebibytes=float((folder / "memory").read_text()) / 1024,
     )
+
+
+def into_slots(trials: Sequence[Span]) -> list[list[Span]]:
+    """Each trial, in order, after the one that has been over for longest."""
+    slots: list[list[Span]] = []
+    for trial in trials:
+        free = [slot for slot in slots if slot[-1][1] <= trial[0]]
+        if free:
+            min(free, key=lambda slot: slot[-1][1]).append(trial)
+        else:
+            slots.append([trial])
+    return slots
 
 
 def show(results: dict[str, list[Measured]]) -> None:

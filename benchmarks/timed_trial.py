@@ -1,7 +1,8 @@
 """A trial of known length, so that everything else a runner does can be told apart.
 
 It keeps a core busy (a sleeping one would hide what the driver takes away) and writes
-down when it began and ended, in which process. Only the workers import torch.
+down when it began and ended. Ours leaves a checkpoint besides. Only the workers import
+torch.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from d2v_core.config import TrialConfig
+
+if TYPE_CHECKING:
+    from d2v_core.checkpoint import TrainingState
 
 FOLDER = "D2V_BENCHMARK_FOLDER"
 SECONDS = "D2V_BENCHMARK_SECONDS"
@@ -32,7 +36,7 @@ def work() -> Iterator[int]:
         while time.time() < began + length * step / REPORTS_PER_TRIAL:
             matrix = (matrix @ matrix).clamp(0, 1)
         yield step
-    times = {"process": os.getpid(), "began": began, "ended": time.time()}
+    times = {"began": began, "ended": time.time()}
     file = Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl"
     with file.open("a") as lines:
         lines.write(json.dumps(times) + "\n")
@@ -40,13 +44,30 @@ def work() -> Iterator[int]:
 
 def timed_trial(trial: TrialConfig, **options: Any) -> Iterator[Any]:
     """In place of :func:`d2v_core.trial.run_trial`."""
-    from d2v_core.events import Finished, Progress, Started
+    from d2v_core.events import Finished, Progress, Started, Trained
 
+    state = small_state()
     yield Started(step=0, num_steps=REPORTS_PER_TRIAL, num_parameters=1)
     for step in work():
         yield Progress(step, METRICS, float(step))
+    yield Trained(state)
     metrics = {"eval/linear_accuracy": 50.0, "cost/training_seconds": 1.0}
     yield Finished(step=REPORTS_PER_TRIAL, status="finished", metrics=metrics)
+
+
+def small_state() -> TrainingState:
+    """What a checkpoint of a small encoder holds: 1 MB of weights, twice as moments."""
+    import torch
+
+    from d2v_core.checkpoint import TrainingState
+    from d2v_core.learners import Untrained
+
+    learner = Untrained.__new__(Untrained)
+    learner.module = torch.nn.ModuleDict({"encoder": torch.nn.Linear(512, 512)})
+    optimizer = torch.optim.AdamW(learner.module.parameters())
+    torch.autograd.backward(learner.module["encoder"](torch.ones(512)).sum())
+    optimizer.step()
+    return TrainingState(learner, optimizer)
 
 
 def timed_packed(config: dict[str, Any]) -> None:

@@ -23,8 +23,9 @@ def report(
         bool,
         typer.Option(
             "--all",
-            help="Every study of the store, and a scorecard of all claims; --scale "
-            "and --modality, if given, choose among them.",
+            help="Every study of the store, and a scorecard of the paper's claims, "
+            "run or not, and yours; --scale and --modality, if given, choose among "
+            "them.",
         ),
     ] = False,
     tracking_uri: o.TrackingUri = None,

@@ -13,10 +13,16 @@ class Background:
 
     The thread lives in the ``with`` block. What a task raises is raised at the next
     call here, in the caller's thread; the tasks after it are dropped. Leaving the block
-    waits for all tasks, unless it is left by an exception.
+    waits for all tasks; if it is left by an exception, for the running one and no
+    longer than ``patience_seconds``.
+
+    Args:
+        patience_seconds: See above.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_seconds: float = 10.0) -> None:
+        self._patience = patience_seconds
+        self._dropped = False
         self._tasks: queue.SimpleQueue[Callable[[], object] | None]
         self._tasks = queue.SimpleQueue()
         self._idle = threading.Event()
@@ -35,9 +41,12 @@ class Background:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._dropped = error is not None
         self._tasks.put(None)
         if error is None:
             self.wait()
+        else:
+            self._idle.wait(self._patience)
 
     @property
     def busy(self) -> bool:
@@ -72,7 +81,7 @@ class Background:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             try:
-                if self._error is None:
+                if self._error is None and not self._dropped:
                     task()
             except BaseException as error:  # SystemExit too is the caller's
                 self._error = error

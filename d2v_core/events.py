@@ -21,11 +21,13 @@ class Started:
         step: Updates already done (above 0 when resumed).
         num_steps: Updates of the whole run; 0 for an untrained encoder.
         num_parameters: Of the evaluated encoder.
+        seconds: Training time so far.
     """
 
     step: int
     num_steps: int
     num_parameters: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

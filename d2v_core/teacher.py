@@ -1,6 +1,6 @@
 """The teacher: an exponentially moving average of the student.
 
-Paper section 3.2; fairseq ``ema_module.py``; ``data2vec_vision`` at af9a3634 (timm
+Paper section 3.3; fairseq ``ema_module.py``; ``data2vec_vision`` at af9a3634 (timm
 ``ModelEmaV2`` over the whole encoder). Departures, each a fault of a reference: exactly
 one step after each optimiser update (fairseq steps once per micro-batch), and buffers
 are copied, never averaged (averaging rounds integer relative-position indices down).

@@ -80,6 +80,7 @@ def run_trial(
         step=state.step,
         num_steps=num_steps,
         num_parameters=sum(p.numel() for p in encoder.parameters()),
+        seconds=state.seconds,
     )
     if state.collapse is None or trial.health.on_collapse == "continue":
         for event in _training(trial, state, dataset, stop_wanted, workers):

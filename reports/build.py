@@ -38,9 +38,16 @@ from reports.manifests import (
 from reports.mlflow_view import StudyView
 from reports.page import Content, render_page
 from reports.paper import paper_numbers
-from reports.scorecard import scorecard_csv, scorecard_html, scorecard_markdown
+from reports.scorecard import (
+    AllClaims,
+    claims_csv,
+    scorecard_csv,
+    scorecard_html,
+    scorecard_markdown,
+    unrun_claims,
+)
 from reports.statistics import StudyResult, study_result
-from reports.store import open_store, trial_frame
+from reports.store import open_store, trial_frames
 from reports.table import Table, build_table
 from reports.verdicts import Verdict, study_verdicts
 
@@ -81,16 +88,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """All reports of a store, and their claims beside each other.
+    """All reports of a store, and all claims beside each other.
 
     Attributes:
         reports: Written, by study, modality and scale.
-        claims: Of all of them.
+        claims: Of all of them, and the paper's that were not run yet.
         files: ``scorecard.md``, ``scorecard.csv``, ``scorecard.html``.
     """
 
     reports: tuple[Report, ...]
-    claims: tuple[JudgedClaim, ...]
+    claims: AllClaims
     files: dict[str, Path]
 
 
@@ -147,16 +154,22 @@ def build_all(
         ConfigError: The store has no study run.
     """
     client = open_store(tracking_uri)
-    studies = all_manifests(client, modality, scale)
-    if not studies:
+    known = all_manifests(client)
+    wanted = [one for one in known if _is_wanted(one.manifest, modality, scale)]
+    if not wanted:
         raise no_study(modality, scale)
     reports = []
-    for planned in studies:
+    for planned in wanted:
         place = folder / place_name(planned.manifest)
         report = _build(client, planned, place, tracking_uri, attach=attach)
         on_report(report)
         reports.append(report)
-    claims = [claim for report in reports for claim in report.claims]
+    only = {"modality": modality, "scale": scale}
+    claims = AllClaims(
+        judged=tuple(claim for report in reports for claim in report.claims),
+        unrun=unrun_claims([one.manifest for one in known], modality),
+        narrowed=" and ".join(f"{name} {one}" for name, one in only.items() if one),
+    )
     names = [report.folder.name for report in reports]
     contents: Contents = {
         "scorecard.md": scorecard_markdown(claims),
@@ -165,7 +178,11 @@ def build_all(
             claims, {name: f"{name}/report.html" for name in names}
         ),
     }
-    return Scorecard(tuple(reports), tuple(claims), _write(contents, folder))
+    return Scorecard(tuple(reports), claims, _write(contents, folder))
+
+
+def _is_wanted(manifest: Manifest, modality: str | None, scale: str | None) -> bool:
+    return modality in (None, manifest.modality) and scale in (None, manifest.scale)
 
 
 def judged(manifest: Manifest, verdicts: tuple[Verdict, ...]) -> list[JudgedClaim]:
@@ -177,7 +194,7 @@ def judged(manifest: Manifest, verdicts: tuple[Verdict, ...]) -> list[JudgedClai
 def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Content:
     """Read the store and compute everything a report shows; writes nothing."""
     manifest = planned.manifest
-    frame = trial_frame(client, manifest)
+    frame, removed = trial_frames(client, manifest)
     result = study_result(frame, manifest)
     used = set(frame["experiment_id"]) - {""} or {planned.experiment_id}
     return Content(
@@ -188,7 +205,7 @@ def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Co
         figure=figure_data(result, manifest),
         verdicts=study_verdicts(result, manifest),
         curves=read_curves(client, frame, manifest),
-        ledger=build_ledger(client, frame, manifest),
+        ledger=build_ledger(client, frame, removed, manifest),
         tracking_uri=tracking_uri,
         view=StudyView(manifest, tuple(sorted(used))),
     )
@@ -228,7 +245,7 @@ def _contents(content: Content) -> Contents:
         "table.csv": table_csv(result, manifest),
         "trials.csv": trials_csv(content.frame),
         "trials.parquet": trials_parquet(content.frame),
-        "claims.csv": scorecard_csv(judged(manifest, verdicts)),
+        "claims.csv": claims_csv(judged(manifest, verdicts)),
         "curve.svg": draw_svg(content.figure),
         "curve.png": draw_png(content.figure),
         "ledger.json": ledger_json(ledger),

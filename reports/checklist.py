@@ -13,7 +13,14 @@ from ablations.record import Manifest
 from reports.caption import VARIED
 from reports.formats import escape_markdown
 from reports.inference import MIN_PAIRS
-from reports.ledger import Ledger, amount_text, code_text, seeds_text, trials_text
+from reports.ledger import (
+    Ledger,
+    amount_text,
+    code_text,
+    removed_text,
+    seeds_text,
+    trials_text,
+)
 from reports.statistics import StudyResult
 from reports.verdicts import Verdict
 
@@ -70,17 +77,19 @@ def _what_was_tried(
             if str(value) not in shown:
                 shown.append(str(value))
     varied = "; ".join(f"{path}: {', '.join(v)}" for path, v in ranges.items())
+    removed = removed_text(ledger)
     return [
         Item(
             "Which settings were varied, over which range? How was the best chosen?",
-            f"{varied or 'none'}. Every arm is in the table, none was selected. "
+            f"{varied or 'none'}. "
+            f"{removed or 'Every arm is in the table, none was selected'}. "
             "Choices inside the evaluation (probe learning rate, k) were made on the "
             "validation split; numbers are the test split's.",
-            is_met=True,
+            is_met=not removed,
         ),
         Item(
             "How many trials were run, failures included?",
-            f"{trials_text(trials)}.",
+            f"{trials_text(ledger)}.",
             is_met=tried == trials["planned"],
         ),
         Item(

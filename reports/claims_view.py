@@ -11,7 +11,7 @@ from rich.text import Text
 
 from reports.formats import escape_markdown
 from reports.verdicts import Verdict
-from reports.wording import p_text, signed
+from reports.wording import p_text, share_text, signed
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 HEAD = (
@@ -24,9 +24,10 @@ CLAIM_COLUMNS = (
 )
 """Of :func:`claim_row`."""
 LEGEND = (
-    "Effects count so that positive is better, or speaks for the claim. The interval "
-    "is the one the verdict rests on, named in the evidence. Seeds needed: in all, if "
-    "effect and spread stay as measured, which is an even chance and no promise."
+    "Effects count so that positive is better, or speaks for the claim; of a share of "
+    "seeds, more than one half does. The interval and p are those the verdict rests "
+    "on, named in the evidence. Seeds needed: in all, if effect and spread stay as "
+    "measured, which is an even chance and no promise."
 )
 
 
@@ -54,12 +55,12 @@ class JudgedClaim:
 
 def effect_text(verdict: Verdict) -> str:
     """``+1.03 [+0.85, +1.22]``; a dash where nothing could be measured."""
+    text = share_text if verdict.is_share else signed
     if verdict.effect is None:
         return "–"
     if verdict.low is None or verdict.high is None:
-        return signed(verdict.effect)
-    ends = f"[{signed(verdict.low)}, {signed(verdict.high)}]"
-    return f"{signed(verdict.effect)} {ends}"
+        return text(verdict.effect)
+    return f"{text(verdict.effect)} [{text(verdict.low)}, {text(verdict.high)}]"
 
 
 def seeds_text(verdict: Verdict) -> str:

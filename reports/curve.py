@@ -87,12 +87,12 @@ def figure_data(result: StudyResult, manifest: Manifest) -> FigureData:
     values = {arm.label: arm.value for arm in manifest.arms}
     axis = manifest.study.get("axis")
     names = [str(values[a.label]) if axis else a.label for a in arms]
-    theirs = list(paper.values) if paper else []
+    references = [arm.label for arm in manifest.arms if arm.is_reference]
+    theirs = [name for name in paper.values if name not in references] if paper else []
     shares = scales_with_depth(manifest)
     if shares:
-        ours_at = {name: float(name) / manifest.depth for name in names}
-        paper_depth = max((float(name) for name in theirs), default=1.0)
-        theirs_at = {name: float(name) / paper_depth for name in theirs}
+        ours_at = _shares(names, manifest.depth)
+        theirs_at = _shares(theirs, max(map(float, theirs), default=1.0))
         limits = (0.0, 1.05)
     else:
         ours_at = theirs_at = _even_positions(names, theirs if axis else [])
@@ -112,8 +112,14 @@ def figure_data(result: StudyResult, manifest: Manifest) -> FigureData:
         is_curve=axis is not None,
         limits=limits,
         ours=ours,
-        paper=_paper_panel(paper, theirs_at, label, shares) if paper else None,
+        paper=_paper_panel(paper, theirs_at, references, label, shares)
+        if paper
+        else None,
     )
+
+
+def _shares(names: Sequence[str], depth: float) -> dict[str, float]:
+    return {name: float(name) / depth for name in names}
 
 
 def _even_positions(names: Sequence[str], others: Sequence[str]) -> dict[str, float]:
@@ -165,7 +171,11 @@ def _levels(result: StudyResult) -> tuple[Level, ...]:
 
 
 def _paper_panel(
-    paper: PaperNumbers, positions: dict[str, float], label: str, shares: bool
+    paper: PaperNumbers,
+    positions: dict[str, float],
+    references: Sequence[str],
+    label: str,
+    shares: bool,
 ) -> Panel | None:
     """The paper's whole curve; of named arms, those the study has too."""
     names = sorted(
@@ -186,5 +196,10 @@ def _paper_panel(
         points=tuple(
             Point(positions[name], name, paper.values[name], paper.tolerance)
             for name in names
+        ),
+        levels=tuple(
+            Level(name, paper.values[name])
+            for name in references
+            if name in paper.values
         ),
     )

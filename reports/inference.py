@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+ALPHA = 0.05
+"""What a p must stay below."""
 NUM_RESAMPLES = 9_999
 EXACT_UP_TO = 20
 """Pairs up to which every one of the ``2**n`` sign flips is tried."""
@@ -204,23 +206,48 @@ def share_p(successes: int, n: int) -> float:
     return float(stats.binomtest(successes, n, 0.5).pvalue)
 
 
+def fewest_pairs(tried: int = 1) -> int:
+    """Pairs from which a sign-flip p below 0.05 exists when so many arms are tried.
+
+    The smallest p is ``2 / 2**pairs``; Holm's correction multiplies it by ``tried``.
+    """
+    return math.floor(math.log2(2 * tried / ALPHA)) + 1
+
+
 def seeds_to_exclude(
-    distance: float, spread: float, confidence: float = CONFIDENCE
+    distance: float,
+    spread: float,
+    confidence: float = CONFIDENCE,
+    *,
+    tried: int = 1,
 ) -> int | None:
-    """Fewest seeds whose t interval would stay clear of a value.
+    """Fewest seeds whose t interval and sign-flip p would stay clear of a value.
 
     If mean and spread stay what they are, which they do half of the time: no power
-    calculation, but the least that makes sense.
+    calculation, but the least that makes sense. The p is that of normal scores; above
+    20 pairs it asks for no more than the interval does.
 
     Args:
         distance: From the mean to that value.
         spread: Standard deviation of the paired differences.
         confidence: Of the interval.
+        tried: What the p is multiplied by; 0 for verdicts that look at no sign-flip p.
 
     Returns:
-        At least 6 (fewer have no sign-flip p below 0.05); None when 1,000 do not do.
+        None when 1,000 do not do.
     """
-    seeds = np.arange(MIN_PAIRS, MAX_SEEDS)
+    seeds = np.arange(2, MAX_SEEDS)
     halves = stats.t.ppf(0.5 + confidence / 2, seeds - 1) * spread / np.sqrt(seeds)
-    enough = np.flatnonzero(halves < distance)
-    return int(seeds[enough[0]]) if len(enough) else None
+    for n in seeds[halves < distance].tolist():
+        if tried == 0 or n > EXACT_UP_TO:
+            return int(n)
+        p = sign_flip_p(distance + spread * _normal_scores(n))
+        if p is not None and tried * p < ALPHA:
+            return int(n)
+    return None
+
+
+def _normal_scores(n: int) -> Floats:
+    """Numbers spread like a normal sample, of mean 0 and standard deviation 1."""
+    scores = np.asarray(stats.norm.ppf((np.arange(n) + 0.5) / n), dtype=float)
+    return scores / float(scores.std(ddof=1))

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import pandas as pd
 from mlflow import MlflowClient
 
-from ablations.record import DONE, FLOPS_METRIC, Manifest, Status
+from ablations.record import DONE, FLOPS_METRIC, FailedTry, Manifest, Status
 from reports.formats import escape_markdown
 from reports.store import read_record
+from reports.wording import counted
 
 Ledger = dict[str, Any]
 """Plain data, as in ``ledger.json``."""
@@ -28,16 +29,21 @@ STATUSES = (*get_args(Status), "unfinished", "missing")
 
 
 def build_ledger(
-    client: MlflowClient, frame: pd.DataFrame, manifest: Manifest
+    client: MlflowClient,
+    frame: pd.DataFrame,
+    removed: pd.DataFrame,
+    manifest: Manifest,
 ) -> Ledger:
     """The ledger of a study.
 
     Args:
         client: Of the store.
-        frame: As from :func:`reports.store.trial_frame`.
+        frame: As from :func:`reports.store.trial_frames`.
+        removed: Likewise.
         manifest: The planned study.
     """
     counts = Counter(frame["status"])
+    failed = [one for tries in frame["failed_tries"] for one in tries]
     environments, num_read = _environments(client, frame)
     return {
         "study": manifest.study["name"],
@@ -48,11 +54,12 @@ def build_ledger(
         "seeds": sorted({cell.seed for cell in manifest.cells}),
         "trials": {
             "planned": len(frame),
-            "runs": int(frame["num_runs"].sum()),
             **{status: counts[status] for status in STATUSES},
         },
+        "tries": int(frame["num_tries"].sum()),
+        "failed_tries": _count(one.status for one in failed),
         "cost": {
-            "training_seconds": _amount(frame, TRAINING),
+            "training_seconds": _training(frame, failed),
             "evaluation_seconds": _amount(frame, EVALUATION),
             "flops": _amount(frame, FLOPS_METRIC),
         },
@@ -75,6 +82,7 @@ def build_ledger(
         "environments": environments,
         "records_read": num_read,
         "by_trial": [_trial(row) for row in frame.to_dict("records")],
+        "removed": [_trial(row) for row in removed.to_dict("records")],
     }
 
 
@@ -101,7 +109,8 @@ def facts(ledger: Ledger) -> list[tuple[str, str]]:
     cost, encoder, data = ledger["cost"], ledger["encoder"], ledger["data"]
     digests = [f"{name} ({n} trials)" for name, n in data["trials_by_digest"].items()]
     rows = [
-        ("Trials", trials_text(ledger["trials"])),
+        ("Trials", trials_text(ledger)),
+        ("Removed", removed_text(ledger)),
         ("Arms and seeds", f"{ledger['arms']} arms; seeds {seeds_text(ledger)}"),
         ("Training time", amount_text(cost["training_seconds"], "s")),
         ("Evaluation time", amount_text(cost["evaluation_seconds"], "s")),
@@ -119,17 +128,36 @@ def facts(ledger: Ledger) -> list[tuple[str, str]]:
             "records read",
         ),
     ]
-    return [(name, text.strip("; ")) for name, text in rows]
+    return [(name, text.strip("; ")) for name, text in rows if text]
 
 
-def trials_text(trials: Mapping[str, int]) -> str:
-    """``12 planned in 13 runs: 10 finished, 1 failed, 1 missing``."""
-    listed = ", ".join(
-        f"{trials[status]} {status.replace('_', ' ')}"
-        for status in STATUSES
-        if trials[status]
-    )
-    return f"{trials['planned']} planned, {trials['runs']} runs: {listed or 'none'}"
+def trials_text(ledger: Ledger) -> str:
+    """``2 planned: 1 finished, 1 missing; 2 tries, 1 without a result: 1 failed``."""
+    trials, failed = ledger["trials"], ledger["failed_tries"]
+    ended = {status: trials[status] for status in STATUSES if trials[status]}
+    tries = "1 try" if ledger["tries"] == 1 else f"{ledger['tries']} tries"
+    text = f"{trials['planned']} planned: {_listed(ended)}; {tries}"
+    if not failed:
+        return f"{text}, none failed"
+    return f"{text}, {sum(failed.values())} without a result: {_listed(failed)}"
+
+
+def removed_text(ledger: Ledger) -> str:
+    """What the table leaves out; empty where that is nothing."""
+    removed = ledger["removed"]
+    if not removed:
+        return ""
+    arms: dict[str, Counter[str]] = {}
+    for trial in removed:
+        arms.setdefault(trial["arm"], Counter())[trial["status"]] += 1
+    listed = "; ".join(f"{arm}: {_listed(counts)}" for arm, counts in arms.items())
+    trials = counted(len(removed), "trial")
+    return f"{trials} of former arms or seeds in the store, not in this table: {listed}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    named = (f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
+    return ", ".join(named) or "none"
 
 
 def seeds_text(ledger: Ledger) -> str:
@@ -141,12 +169,19 @@ def seeds_text(ledger: Ledger) -> str:
 
 
 def amount_text(amount: Mapping[str, float] | None, unit: str) -> str:
-    """Total, and from trial to trial."""
+    """Total with what failed tries cost, and from trial to trial."""
     if amount is None:
         return "not recorded"
+    text = f"{amount['total']:,.4g} {unit} over {amount['trials']} trials"
+    if "lost" in amount:
+        text += f", {amount['lost']:,.4g} {unit} of it in tries without a result"
+        if amount["tries_not_timed"]:
+            text += f" ({amount['tries_not_timed']} more not timed)"
+    if not amount["trials"]:
+        return text
     return (
-        f"{amount['total']:,.4g} {unit} over {amount['trials']} trials; per trial mean "
-        f"{amount['mean']:,.4g}, least {amount['min']:,.4g}, most {amount['max']:,.4g}"
+        f"{text}; per trial mean {amount['mean']:,.4g}, least {amount['min']:,.4g}, "
+        f"most {amount['max']:,.4g}"
     )
 
 
@@ -181,6 +216,19 @@ def _environments(
     return list(found.values()), num_read
 
 
+def _training(
+    frame: pd.DataFrame, failed: Sequence[FailedTry]
+) -> dict[str, Any] | None:
+    """Of trials with a result, and what tries without one have lost."""
+    amount = _amount(frame[frame["status"].isin(DONE)], TRAINING)
+    timed = [one.seconds for one in failed if one.seconds is not None]
+    if not failed or not (amount or timed):
+        return amount
+    amount = amount or {"total": 0.0, "trials": 0}
+    lost = {"lost": sum(timed), "tries_not_timed": len(failed) - len(timed)}
+    return {**amount, "total": amount["total"] + sum(timed), **lost}
+
+
 def _amount(frame: pd.DataFrame, column: str) -> dict[str, Any] | None:
     if column not in frame or not frame[column].notna().any():
         return None
@@ -195,8 +243,9 @@ def _amount(frame: pd.DataFrame, column: str) -> dict[str, Any] | None:
 
 
 def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
-    names = ("arm", "seed", "key", "status", "run_id", "num_runs")
+    names = ("arm", "seed", "key", "status", "run_id", "num_tries")
     trial: dict[str, Any] = {name: row[name] for name in names}
+    trial["failed_tries"] = [one.model_dump() for one in row["failed_tries"]]
     for column in (TRAINING, EVALUATION, FLOPS_METRIC):
         value = row.get(column, math.nan)
         trial[column] = None if math.isnan(value) else value

@@ -53,6 +53,15 @@ def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
     return shlex.join(words)
 
 
+def report_command(manifest: Manifest) -> str:
+    """Rebuilds the report of a request from the tracking store."""
+    words = ["d2v", "report", manifest.study["name"]]
+    words += ["--modality", manifest.modality, "--scale", manifest.scale]
+    for assignment in manifest.assignments:
+        words += ["--set", assignment]
+    return shlex.join(words)
+
+
 def as_yaml(value: Any) -> str:
     """A setting that YAML reads back as itself, text without quotes where it may."""
     if not isinstance(value, str):

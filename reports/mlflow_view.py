@@ -17,7 +17,7 @@ from urllib.parse import quote
 from mlflow import MlflowClient
 
 from ablations.metrics import manifest_metric
-from ablations.record import MODALITY_TAG, SCALE_TAG, Manifest, study_tag
+from ablations.record import Manifest, request_tag, study_tag
 from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
 from reports.manifests import PlannedStudy, all_manifests, no_study, place_name
@@ -43,8 +43,9 @@ class StudyView:
 
     @property
     def name(self) -> str:
-        """Of the view: ``d2v-layer_averaging-vision-laptop``."""
-        return f"d2v-{place_name(self.manifest)}"
+        """Of the view: ``d2v-layer_averaging-vision-laptop``, and which ``--set``."""
+        settings = f"-{self.manifest.request_id[:8]}" * bool(self.manifest.assignments)
+        return f"d2v-{place_name(self.manifest)}{settings}"
 
     @property
     def label(self) -> str:
@@ -98,12 +99,8 @@ def study_views(
 
 
 def study_filter(manifest: Manifest) -> str:
-    """MLflow's search for the trials that a study uses."""
-    return (
-        f"tags.`{study_tag(manifest.study['name'])}` LIKE '%' "
-        f"AND tags.`{MODALITY_TAG}` = '{manifest.modality}' "
-        f"AND tags.`{SCALE_TAG}` = '{manifest.scale}'"
-    )
+    """MLflow's search for the trials that the table of a study has now."""
+    return f"tags.`{request_tag(manifest.request_id)}` LIKE '%'"
 
 
 def _find_view(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,15 +12,16 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from ablations.record import Manifest, ManifestArm
+from ablations.record import DONE, FailedTry, Manifest, ManifestArm
 from reports.caption import summary
 from reports.claims_view import HEAD as CLAIMS_HEAD
 from reports.claims_view import LEGEND, claim_cells
 from reports.curve import FigureData, Panel
 from reports.curves import METRICS, Curves
 from reports.figure import INK, OURS, PAPER, QUIET, Which, draw_svg
-from reports.ledger import Ledger, facts
+from reports.ledger import Ledger, facts, removed_text
 from reports.links import (
+    report_command,
     run_address,
     train_command,
     web_address,
@@ -27,7 +29,7 @@ from reports.links import (
 from reports.mlflow_view import StudyView
 from reports.paper import paper_numbers
 from reports.sparklines import draw_curves, line_style
-from reports.statistics import StudyResult
+from reports.statistics import SeedResult, StudyResult
 from reports.table import Table
 from reports.templating import render
 from reports.verdicts import Verdict
@@ -93,12 +95,8 @@ def render_page(content: Content) -> str:
         claims_head=CLAIMS_HEAD,
         claims_legend=LEGEND,
         claims=[(one.verdict, claim_cells(one)) for one in content.verdicts],
-        troubles=[
-            (arm.label, seed)
-            for arm in result.arms
-            for seed in arm.seeds
-            if seed.status != "finished" or seed.value is None
-        ],
+        troubles=_troubles(content),
+        removed=removed_text(content.ledger),
         is_curve=content.figure.is_curve,
         training=_training(content),
         curves=content.curves,
@@ -116,6 +114,7 @@ def render_page(content: Content) -> str:
             for path, ours, theirs in manifest.paper_diff
         ],
         base=json.dumps(manifest.base, indent=2, ensure_ascii=False),
+        again=report_command(manifest),
         facts=[*facts(content.ledger), *_more_facts(content)],
         environments=content.ledger["environments"],
     )
@@ -163,6 +162,32 @@ def _training(content: Content) -> list[tuple[str, Markup]]:
         for metric in METRICS
         if (found := content.curves.of(metric))
     ]
+
+
+def _troubles(content: Content) -> list[tuple[str, SeedResult, list[str]]]:
+    """Cells that are not simply finished, with their former tries."""
+    frame = content.frame
+    cells = zip(frame["arm"], frame["seed"], strict=True)
+    tries = dict(zip(cells, frame["failed_tries"], strict=True))
+    return [
+        (arm.label, seed, _former(tries[arm.label, seed.seed], seed))
+        for arm in content.result.arms
+        for seed in arm.seeds
+        if seed.status != "finished"
+        or seed.value is None
+        or tries[arm.label, seed.seed]
+    ]
+
+
+def _former(tries: Sequence[FailedTry], seed: SeedResult) -> list[str]:
+    """Failed tries in words; the last one is left out where the cell says it."""
+    failed_last = seed.status not in (*DONE, "unfinished")
+    texts = []
+    for number, one in enumerate(tries[: len(tries) - failed_last], start=1):
+        lost = "" if one.seconds is None else f", {one.seconds:,.4g} s lost"
+        status = one.status.replace("_", " ")
+        texts.append(f"try {number} {status}{lost}: {one.reason}")
+    return texts
 
 
 def _arms(content: Content) -> list[dict[str, Any]]:

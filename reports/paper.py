@@ -1,6 +1,6 @@
 """The paper's own numbers of a study, with where they come from and how they were read.
 
-They belong to another metric and another scale than ours, so nothing here compares the
+Metric, data or scale may differ from ours, so nothing here compares the
 two; see the caption.
 """
 

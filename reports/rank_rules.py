@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from ablations.claims import Collapses, LikePaper, Trend
-from reports.evidence import NOT_REACHABLE, Evidence, Finding, SeedsNeeded
+from reports.evidence import NOT_REACHABLE, Evidence, Finding, Outcome, SeedsNeeded
 from reports.inference import (
-    CONFIDENCE,
+    ALPHA,
     MAX_SEEDS,
     MIN_PAIRS,
+    Interval,
     share_interval,
     share_p,
 )
 from reports.paper import paper_goodness
 from reports.ranks import RankCorrelation, rank_correlation, seeds_to_order
-from reports.wording import signed
+from reports.wording import counted, signed
 
 TAU = "Kendall's tau-b"
 LEAST_ARMS = 3
 """Two arms have only two orders."""
-ALPHA = 1.0 - CONFIDENCE
 
 
 def trend(rule: Trend, evidence: Evidence) -> Finding:
@@ -34,14 +33,22 @@ def trend(rule: Trend, evidence: Evidence) -> Finding:
 
 
 def like_paper(rule: LikePaper, evidence: Evidence) -> Finding:
-    """Our arms rank like the paper's numbers."""
+    """Our arms rank like the paper's numbers, as far as those can be told apart.
+
+    Two of them that differ by no more than twice the reading error are tied.
+    """
     paper = paper_goodness(evidence.manifest)
     arms = [arm for arm in evidence.own_arms if arm in paper]
-    return _ranked(evidence, arms, paper, f"{TAU} with the paper's numbers")
+    measure = f"{TAU} with the paper's numbers"
+    return _ranked(evidence, arms, paper, measure, evidence.paper_tolerance)
 
 
 def _ranked(
-    evidence: Evidence, arms: Sequence[str], order: Mapping[str, float], measure: str
+    evidence: Evidence,
+    arms: Sequence[str],
+    order: Mapping[str, float],
+    measure: str,
+    tolerance: float = 0.0,
 ) -> Finding:
     if len(arms) < LEAST_ARMS:
         why = f"an order needs {LEAST_ARMS} arms, there are {len(arms)}."
@@ -49,41 +56,47 @@ def _ranked(
     trouble = [why for arm in arms if (why := evidence.trouble(arm))]
     if trouble:
         return Finding("undecided", measure, f"{'; '.join(trouble)}.")
-    found = rank_correlation(evidence.goodness(arms), order, evidence.generator())
+    found = rank_correlation(
+        evidence.goodness(arms), order, evidence.generator(), tolerance
+    )
     if found is None:
         why = "no seed is common to all arms, or all arms are alike."
         return Finding("undecided", measure, why)
-    if found.interval is None or found.p is None:
+    tied = f" The paper's values up to {2 * tolerance:g} apart are tied."
+    return _rank_finding(found, measure, tied * (tolerance > 0.0), evidence)
+
+
+def _rank_finding(
+    found: RankCorrelation, measure: str, remark: str, evidence: Evidence
+) -> Finding:
+    interval, p = found.interval, found.p
+    if interval is None or p is None:
         why = "one common seed: no interval."
         return Finding("undecided", measure, why, effect=found.tau, n=found.n)
-    verdict = _rank_verdict(found)
-    low, high = found.interval.low, found.interval.high
+    verdict = _rank_verdict(interval, p)
+    ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
     return Finding(
         verdict=verdict,
         measure=measure,
         reason=(
-            f"{len(arms)} arms over {found.n} common seeds: {signed(found.tau)} "
-            f"[{signed(low)}, {signed(high)}] (95 %, seeds resampled), p {found.p:.2g} "
-            "when arms are permuted within seeds; both must be clear of chance."
+            f"{found.num_arms} arms over {found.n} common seeds: {signed(found.tau)} "
+            f"{ends} (95 %, seeds resampled), p {p:.2g} when arms are permuted within "
+            f"seeds; both must be clear of chance.{remark}"
         ),
         effect=found.tau,
-        interval=found.interval,
+        interval=interval,
         n=found.n,
-        p=found.p,
+        p=p,
         seeds_needed=None
         if verdict != "undecided"
         else seeds_to_order(found, evidence.generator()) or NOT_REACHABLE,
     )
 
 
-def _rank_verdict(
-    found: RankCorrelation,
-) -> Literal["supported", "contradicted", "undecided"]:
-    assert found.interval is not None
-    assert found.p is not None
-    if found.p < ALPHA and found.interval.low > 0.0:
+def _rank_verdict(interval: Interval, p: float) -> Outcome:
+    if p < ALPHA and interval.low > 0.0:
         return "supported"
-    if found.p < ALPHA and found.interval.high < 0.0:
+    if p < ALPHA and interval.high < 0.0:
         return "contradicted"
     return "undecided"
 
@@ -104,6 +117,7 @@ def collapses(rule: Collapses, evidence: Evidence) -> Finding:
     clear = p < ALPHA
     share = as_claimed / n
     left_out = len(arm.seeds) - n
+    lacking = counted(left_out, "seed")
     return Finding(
         verdict="undecided"
         if not clear
@@ -112,23 +126,24 @@ def collapses(rule: Collapses, evidence: Evidence) -> Finding:
         else "contradicted",
         measure=measure,
         reason=(
-            f"{rule.arm} collapsed in {collapsed} of {n} seeds; exact binomial test "
-            "against one half."
+            f"{rule.arm} collapsed in {collapsed} of {counted(n, 'seed')}; exact "
+            "binomial test against one half."
             + (f" {MIN_PAIRS} seeds are the fewest that can show it." * (n < MIN_PAIRS))
-            + (f" {left_out} seeds without a result are left out." * bool(left_out))
+            + f" Left out: {lacking} without a result." * (left_out > 0)
         ),
         effect=share,
         interval=interval,
         n=n,
         p=p,
-        seeds_needed=None if clear else _share_seeds(share),
+        seeds_needed=None if clear else _share_seeds(share, n),
+        is_share=True,
     )
 
 
-def _share_seeds(share: float) -> SeedsNeeded:
+def _share_seeds(share: float, n: int) -> SeedsNeeded:
     if share == 0.5:
         return NOT_REACHABLE
-    for n in range(MIN_PAIRS, MAX_SEEDS):
-        if share_p(round(share * n), n) < ALPHA:
-            return n
+    for more in range(max(n + 1, MIN_PAIRS), MAX_SEEDS):
+        if share_p(round(share * more), more) < ALPHA:
+            return more
     return NOT_REACHABLE

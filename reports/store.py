@@ -9,8 +9,8 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +20,21 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter
 
+from ablations.metrics import LOGGED_GROUPS, manifest_metric
 from ablations.record import (
+    DONE,
     KEY_TAG,
     NOTES_TAG,
     OPENED_TAG,
     REASON_TAG,
     RECORD_ARTIFACT,
     STATUS_TAG,
+    TRIES_TAG,
+    FailedTry,
     Manifest,
+    ManifestCell,
     Record,
     is_done,
     study_tag,
@@ -41,8 +47,10 @@ PAGE_SIZE = 500
 Fewer cost time, more cost memory (docs/performance.md).
 """
 
-METRIC_PREFIXES = ("eval/", "cost/")
-"""Final metrics; the others are curves over training."""
+METRIC_PREFIXES = tuple(f"{group}/" for group in LOGGED_GROUPS)
+"""Of the columns of a frame that are metrics."""
+FINAL_PREFIXES = ("eval/", "cost/")
+"""Of the metrics that every frame has; the others are curves over training."""
 
 SOURCE_TAGS = {
     "commit": "mlflow.source.git.commit",
@@ -50,6 +58,8 @@ SOURCE_TAGS = {
     "command": "mlflow.source.name",
 }
 """Where a trial comes from: column and tag."""
+
+FAILED_TRIES = TypeAdapter(tuple[FailedTry, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,48 +109,75 @@ def open_store(tracking_uri: str) -> MlflowClient:
 
 
 def trial_frame(client: MlflowClient, manifest: Manifest) -> pd.DataFrame:
-    """One row per planned cell, whether or not its trial exists.
+    """The first of :func:`trial_frames`."""
+    return trial_frames(client, manifest)[0]
+
+
+def trial_frames(
+    client: MlflowClient, manifest: Manifest
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per planned cell, whether or not its trial exists; and the removed ones.
 
     Args:
         client: Of the store.
         manifest: The planned study; its cells are the rows, in order.
 
     Returns:
-        Columns ``arm``, ``seed``, ``key``, ``num_runs`` (of that key, failed tries
-        among them), ``status`` (as in :data:`ablations.record.Status`, ``unfinished``
-        or ``missing``), ``reason``, ``notes``, ``run_id``, ``experiment_id``, ``ended``
-        (milliseconds since 1970, 0 when unknown), ``commit``, ``dirty``, ``command``,
-        ``data_digest``, then one column per logged ``eval/`` and ``cost/`` metric, NaN
-        where there is none.
+        Columns ``arm``, ``seed``, ``key``, ``num_tries`` (failed ones among them; one
+        that was interrupted goes on as the same), ``failed_tries`` (as in
+        :data:`ablations.record.TRIES_TAG`), ``status`` (as in
+        :data:`ablations.record.Status`, ``unfinished`` or ``missing``), ``reason``,
+        ``notes``, ``run_id``, ``experiment_id``, ``ended`` (milliseconds since 1970, 0
+        when unknown), ``commit``, ``dirty``, ``command``, ``data_digest``, then one
+        column per logged ``eval/`` and ``cost/`` metric and the metric that counts,
+        NaN where there is none. Then the same of the cells that the table no longer
+        has, if the store has their trials.
     """
     tag = study_tag(manifest.study["name"])
-    logged = list(search(client, experiment_names(client), f"tags.`{tag}` LIKE '%'"))
-    runs, attempts = best_runs(logged), Counter(run.tags.get(KEY_TAG) for run in logged)
-    found = [runs.get(cell.key) for cell in manifest.cells]
-    metrics = sorted(
-        {name for run in found if run for name in run.metrics if _is_final(name)}
-    )
+    runs: dict[str, list[StoredRun]] = defaultdict(list)
+    for run in search(client, experiment_names(client), f"tags.`{tag}` LIKE '%'"):
+        runs[run.tags.get(KEY_TAG, "")].append(run)
+    left = [cell for cell in manifest.removed if cell.key in runs]
+    chosen = manifest_metric(manifest).logged_as
+    return _frame(runs, manifest.cells, chosen), _frame(runs, left, chosen)
+
+
+def _frame(
+    runs: Mapping[str, Sequence[StoredRun]], cells: Iterable[ManifestCell], chosen: str
+) -> pd.DataFrame:
+    """A row for every cell, with the final metrics and the chosen one."""
+    found = [(cell, runs.get(cell.key, ())) for cell in cells]
+    best = [max(tries, key=_rank, default=None) for _, tries in found]
+    names = {name for run in best if run for name in run.metrics}
+    metrics = sorted(n for n in names if n == chosen or n.startswith(FINAL_PREFIXES))
     rows = [
         {
             "arm": cell.arm,
             "seed": cell.seed,
             "key": cell.key,
-            "num_runs": attempts[cell.key],
+            **_tries(tries),
             **_trial_row(run, metrics),
         }
-        for cell, run in zip(manifest.cells, found, strict=True)
+        for (cell, tries), run in zip(found, best, strict=True)
     ]
     return pd.DataFrame(rows)
 
 
-def best_runs(runs: Iterable[StoredRun]) -> dict[str, StoredRun]:
-    """One run per trial key: a done one before any other, then the latest."""
-    best: dict[str, StoredRun] = {}
-    for run in runs:
-        key = run.tags.get(KEY_TAG)
-        if key is not None and (key not in best or _rank(run) > _rank(best[key])):
-            best[key] = run
-    return best
+def _tries(runs: Sequence[StoredRun]) -> dict[str, Any]:
+    """How often a trial was tried in its runs, of which it mostly has one."""
+    failed = [one for run in sorted(runs, key=age) for one in _failed_tries(run)]
+    others = [run for run in runs if run.tags.get(STATUS_TAG) in (None, *DONE)]
+    return {"num_tries": len(failed) + len(others), "failed_tries": failed}
+
+
+def _failed_tries(run: StoredRun) -> tuple[FailedTry, ...]:
+    """As tagged; a failure before there was such a tag is one."""
+    if tagged := run.tags.get(TRIES_TAG):
+        return FAILED_TRIES.validate_json(tagged)
+    status, reason = _status(run)
+    if status in (*DONE, "unfinished"):
+        return ()
+    return (FailedTry.model_validate({"status": status, "reason": reason}),)
 
 
 def read_record(client: MlflowClient, run_id: str) -> Record | None:
@@ -180,16 +217,13 @@ def _status(run: StoredRun) -> tuple[str, str]:
 
 
 def _rank(run: StoredRun) -> tuple[bool, int, str]:
+    """Of several runs of a trial the greatest counts: a done one, else the latest."""
     return (is_done(run.tags), *age(run))
 
 
 def age(run: StoredRun) -> tuple[int, str]:
     """Sorts runs, the last one last."""
     return (int(run.tags.get(OPENED_TAG) or run.started), run.run_id)
-
-
-def _is_final(metric: str) -> bool:
-    return metric.startswith(METRIC_PREFIXES)
 
 
 def experiment_names(client: MlflowClient) -> dict[str, str]:

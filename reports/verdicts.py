@@ -34,15 +34,17 @@ class Verdict:
         says: The sentence.
         where: In the paper.
         verdict: The outcome.
-        measure: What the effect is, with unit; positive speaks for the claim.
+        measure: What the effect is, with unit; positive, or a share above one half,
+            speaks for the claim.
         effect: None where it could not be measured.
         low: Lower end of its interval.
         high: Upper end.
         n: Seeds, or pairs of seeds, behind it.
         p: Of the test named in the reason.
-        reason: One or two sentences: which arms, which interval, what is in the way.
+        reason: A few sentences: which arms, which interval, what is in the way.
         seeds_needed: How many seeds in all would settle it, if effect and spread stay
             as measured; None where it is settled or nothing can be said.
+        is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
     """
 
     claim: str
@@ -57,6 +59,7 @@ class Verdict:
     p: float | None
     reason: str
     seeds_needed: SeedsNeeded
+    is_share: bool = False
 
 
 def claims_of(manifest: Manifest) -> list[Claim]:
@@ -91,6 +94,7 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         p=found.p,
         reason=found.reason,
         seeds_needed=found.seeds_needed if found.verdict == "undecided" else None,
+        is_share=found.is_share,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from itertools import groupby
 
 from reports.statistics import Estimate, SeedResult
 
@@ -27,6 +26,16 @@ def signed(value: float) -> str:
     return f"{value:+z.{DECIMALS}f}".replace("-", "−")
 
 
+def share_text(value: float) -> str:
+    """``0.29``, of a share between 0 and 1."""
+    return f"{value:.{DECIMALS}f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def p_text(p: float) -> str:
     """Three decimals, ``<0.001`` below."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
@@ -35,16 +44,17 @@ def p_text(p: float) -> str:
 def trouble(seeds: Iterable[SeedResult]) -> str:
     """What is not simply finished, in words; empty when everything is.
 
-    Seeds that ended alike are named together:
+    Seeds that ended alike are named together, at the place of the first of them:
     ``seeds 0, 1 not run yet; seed 2 failed: diverged at step 12``.
     """
-    parts = []
-    for why, alike in groupby(sorted(seeds, key=_why), key=_why):
-        if why:
-            numbers = [str(seed.seed) for seed in sorted(alike, key=lambda s: s.seed)]
-            plural = "s" if len(numbers) > 1 else ""
-            parts.append(f"seed{plural} {', '.join(numbers)} {why}")
-    return "; ".join(parts)
+    numbers: dict[str, list[str]] = {}
+    for seed in sorted(seeds, key=lambda seed: seed.seed):
+        if why := _why(seed):
+            numbers.setdefault(why, []).append(str(seed.seed))
+    return "; ".join(
+        f"seed{'s' * (len(alike) > 1)} {', '.join(alike)} {why}"
+        for why, alike in numbers.items()
+    )
 
 
 def _why(seed: SeedResult) -> str:

@@ -19,7 +19,7 @@ from sweeps.planning import PlannedCell, StudyPlan, make_manifest, unique_trials
 from sweeps.progress import LiveView
 from sweeps.spool import spool_of
 from sweeps.stopping import StopRequest
-from sweeps.stores import Stores
+from sweeps.stores import Stores, answers
 from sweeps.writer import StoreWriter
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Books(Listener):
         self._data_names, self._locks, self._stop = data_names, locks, stop
         self.outcome = Outcome()
         self.view, self.board = view, view.board
-        self._writer = StoreWriter(stores, view.say, on_failure=stop.make)
+        self._writer = StoreWriter(stores, view.say, stop, self._store_works)
         self._cells = unique_trials(plans)
         self._home = {c.key: plan for plan in reversed(plans) for c in plan.cells}
         self._by_key = defaultdict[str, list[tuple[StudyPlan, PlannedCell]]](list)
@@ -76,6 +76,9 @@ class Books(Listener):
     def tracker(self) -> Tracker:
         """Of the store."""
         return self._open_tracker()
+
+    def _store_works(self) -> bool:
+        return answers(self.stores.tracking_uri) and self.tracker.works()
 
     def open(self, make_command: str) -> None:
         """Put every trial on the board, and open the studies' runs.
@@ -149,7 +152,8 @@ class Books(Listener):
         view.state, view.score = "cached", stored.metrics.get(metric)
         self.outcome.num_cached += 1
         for plan, cell in self._places(key):
-            self._submit(self.tracker.adopt, stored.run_id, plan, cell.arm.label)
+            arm, tags = cell.arm.label, stored.tags
+            self._submit(self.tracker.adopt, stored.run_id, plan, arm, tags)
         self._locks.give_back(key)
 
     def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
@@ -160,9 +164,15 @@ class Books(Listener):
         """Write down a result that lies in the storage; whether there was one."""
         spool = spool_of(self.stores, key)
         ended = spool.read_record()
-        if ended is None or ended[0].status not in DONE:
+        if ended is None:
             return False
         record, timestamp = ended
+        if record.status not in DONE:  # tried again, so it must not be found there
+            spool.handed_in(keep_checkpoint=True)
+            self._submit(self._begin, key)
+            self._submit(self._log, key, spool.read_history())
+            self._submit(self._write_down, record, timestamp)
+            return False
         view = self.board.trials[key]
         view.state = "cached"
         view.score = record.metrics.get(self._home[key].metric.logged_as)
@@ -195,11 +205,14 @@ class Books(Listener):
     ) -> None:
         """Log metrics that are not in the store yet."""
         self.board.trials[key].step = progress[-1][0]
+        self.view.still_there()
         self._submit(self._log, key, progress)
 
     def _log(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
     ) -> None:
+        if key not in self._logged_until:  # it has ended before anyone heard it start
+            self._begin(key)
         until = self._logged_until[key]
         new = [entry for entry in progress if entry[0] > until]
         self.tracker.log_progress(self._runs[key], new)
@@ -222,13 +235,16 @@ class Books(Listener):
         self.view.say_ended(view)
 
     def _end(self, record: Record, timestamp: int) -> None:
+        self._write_down(record, timestamp)
+        spool = spool_of(self.stores, record.key)
+        spool.handed_in(keep_checkpoint=record.status not in DONE)
+        self._locks.give_back(record.key)
+
+    def _write_down(self, record: Record, timestamp: int) -> None:
         if record.key not in self._runs:  # failed before it could start
             self._begin(record.key)
         counted = with_flops(record, self._cells[record.key].trial)
         self.tracker.finish_trial(self._runs[record.key], counted, timestamp)
-        spool = spool_of(self.stores, record.key)
-        spool.handed_in(keep_checkpoint=record.status not in DONE)
-        self._locks.give_back(record.key)
 
     def trial_lost(self, key: str, status: Status, reason: str) -> None:
         """Record a trial whose process kept dying."""
@@ -247,11 +263,10 @@ class Books(Listener):
         )
         self.trial_ended(record, int(time.time() * 1_000))
 
-    def close(self, *, hurry: bool = False) -> None:
+    def close(self) -> None:
         """Wait for the writes, and end every run that is still open.
 
-        Args:
-            hurry: Do not wait for a store that is away.
+        Once the run is to stop, a store that is away is not waited for.
 
         Raises:
             StoreWriteError: A write failed for good.
@@ -265,7 +280,7 @@ class Books(Listener):
         if self.outcome.failed:
             status = "FAILED"
         self._submit(self._close, status)
-        self._writer.close(hurry=hurry)
+        self._writer.close()
 
     def _close(self, status: str) -> None:
         for run_id in self._parents.values():

@@ -118,6 +118,7 @@ def tune_trials(
     """
     from ray import tune
 
+    from sweeps.memory_kills import as_deaths
     from sweeps.tune_callback import ListenerCallback
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending)
@@ -139,7 +140,8 @@ def tune_trials(
                 failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
             ),
         )
-        tuner.fit()
+        with as_deaths():
+            tuner.fit()
 
 
 def run_packed(config: dict[str, Any]) -> None:

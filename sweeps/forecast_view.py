@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sweeps.costing import cost_line, gpu_hours, people_hours
 from sweeps.durations import duration
@@ -15,22 +16,36 @@ from sweeps.planning import seed_warning
 
 
 def show_forecast(result: Forecast, console: Console) -> None:
-    """Print a forecast for people."""
-    table = Table("study", "arm", "seeds", "cached", "to train", "each about")
+    """Print a forecast for people.
+
+    A trial counts in the first row that has it and is ``shared`` in later ones, so that
+    columns add up.
+    """
+    table = Table(
+        *(Column("study", no_wrap=True), "arm"),
+        *("seeds", "cached", "shared", "to train", "each about"),
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    counted: set[str] = set()
     for plan in result.plans:
         for arm in plan.expanded.arms:
-            cells = [cell for cell in plan.cells if cell.arm.label == arm.label]
-            keys = {cell.key for cell in cells}
-            missing = [key for key in keys if key not in result.cached]
+            keys = [cell.key for cell in plan.cells if cell.arm.label == arm.label]
+            new = set(keys) - counted
+            missing = [key for key in new if key not in result.cached]
+            counted |= new
+            numbers = (len(keys), len(new) - len(missing), len(keys) - len(new))
             table.add_row(
                 plan.name,
                 arm.label,
-                str(len(cells)),
-                str(len(keys) - len(missing)),
-                str(len(missing)),
+                *map(str, (*numbers, len(missing))),
                 _price(result, missing),
             )
     console.print(table)
+    if len(counted) < result.num_cells:
+        console.print("shared: the same trials as in rows above", style="dim")
     for line in summary(result):
         console.print(line, markup=False, soft_wrap=True)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ablations import record as names
+from ablations.record import FailedTry, Record
 from d2v_core.config import TrialConfig, leaves
 from sweeps.environment import code_version, user
 from sweeps.planning import PlannedCell, StudyPlan
+
+REASON_LENGTH = 120
+"""Characters of a failed try's reason: dozens must fit into a tag."""
 
 
 def place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
@@ -40,6 +45,27 @@ def param_text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def with_try(known: str | None, record: Record, timestamp: int) -> str:
+    """The tag of failed tries with one more; the same one again changes nothing."""
+    failed = FailedTry(
+        status=record.status,
+        reason=record.reason[:REASON_LENGTH],
+        seconds=record.metrics.get(names.LOST_METRIC),
+        ended=timestamp,
+    )
+    tries = [FailedTry.model_validate(one) for one in json.loads(known or "[]")]
+    if failed.ended not in {one.ended for one in tries}:
+        tries.append(failed)
+    text = _as_json(tries)
+    if len(text) > names.TAG_LENGTH:
+        text = _as_json([FailedTry(**{**vars(t), "reason": ""}) for t in tries])
+    return text
+
+
+def _as_json(tries: Sequence[FailedTry]) -> str:
+    return json.dumps([one.model_dump(exclude_defaults=True) for one in tries])
 
 
 def source_tags(command: str) -> dict[str, str]:

@@ -99,8 +99,9 @@ class PendingProgress:
         return list(self._history)
 
     def save(self) -> None:
-        """Write the history."""
-        self.spool.write_history(self._history)
+        """Write the history; an attempt without any leaves that of earlier ones."""
+        if self._history:
+            self.spool.write_history(self._history)
 
     def resend(self, until: int) -> None:
         """Send the history of an earlier attempt, up to where training resumes."""

@@ -21,6 +21,7 @@ State = Status | Literal["waiting", "running", "stopped", "elsewhere", "cached"]
 """``elsewhere``: another process trains it; once it ended, its status."""
 FAILURES: tuple[Status, ...] = ("diverged", "out_of_memory", "timed_out", "failed")
 MAX_ROWS = 30
+SILENT_SECONDS = 60.0
 STYLES: dict[State, str] = {
     "waiting": "dim",
     "running": "cyan",
@@ -206,6 +207,7 @@ class LiveView:
     ) -> None:
         self.board, self.console, self._on_say = board, console, on_say
         self._live: Live | None = None
+        self._printed = time.monotonic()
 
     def __enter__(self) -> LiveView:
         if self.console.is_terminal:
@@ -224,8 +226,16 @@ class LiveView:
 
     def say_ended(self, trial: TrialView) -> None:
         """Tell that a trial ended, where there is no live table."""
+        score = f" {trial.score:.2f}" if trial.score is not None else ""
+        line = f"{trial.label}: {trial.state}{score} ({duration(trial.seconds)})"
+        self._print(f"{line}  [{self.board.summary()}]")
+
+    def still_there(self) -> None:
+        """Tell how far it is, where no line has been printed for a while."""
+        if time.monotonic() - self._printed > SILENT_SECONDS:
+            self._print(f"[{self.board.summary()}]")
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
         if self._live is None:
-            score = f" {trial.score:.2f}" if trial.score is not None else ""
-            line = f"{trial.label}: {trial.state}{score} ({duration(trial.seconds)})"
-            line = f"{line}  [{self.board.summary()}]"
             self.console.print(line, markup=False, soft_wrap=True)

@@ -74,19 +74,19 @@ def run_studies(
         view = LiveView(board, console, on_say=log.message)
         books = Books(plans, tracker, stores, view, data_names, locks, stop)
         books.outcome.event_log = log.file
-        try:
-            with stop.on_interrupt(view.say):
+        with stop.on_interrupt(view.say):
+            try:
                 books.open(make_command=command)
                 log.run_started(command, plans, stores)
                 _train_missing(books, log, session, stop, budget)
-        except KeyboardInterrupt:
-            stop.made = True
-        finally:
-            books.close(hurry=stop.made)
-            if budget is not None and not stop.made:
-                books.outcome.ended_by = "budget"
-            books.outcome.seconds = time.monotonic() - began
-            log.run_ended(books.outcome)
+            except KeyboardInterrupt:
+                stop.make()
+            finally:
+                books.close()
+                if budget is not None and budget.spent and not stop.made:
+                    books.outcome.ended_by = "budget"
+                books.outcome.seconds = time.monotonic() - began
+                log.run_ended(books.outcome)
     return books.outcome
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlflow import MlflowClient
@@ -35,9 +36,11 @@ from ablations.notes import NOTE_TAG, study_note
 from ablations.record import (
     DONE,
     Manifest,
+    ManifestCell,
     Record,
     is_done,
     record_tags,
+    request_tag,
     study_tag,
 )
 from sweeps.database import create_database
@@ -47,6 +50,7 @@ from sweeps.labels import (
     shown_params,
     source_tags,
     trial_kind,
+    with_try,
 )
 from sweeps.planning import PlannedCell, StudyPlan
 from sweeps.stores import Stores
@@ -105,6 +109,14 @@ class Tracker:
         if stores.database is not None:
             create_database(stores.database, stores.artifacts)
         self.client = MlflowClient(tracking_uri=stores.tracking_uri)
+
+    def works(self) -> bool:
+        """Whether the store answers; a database may be away behind its server."""
+        try:
+            self.client.search_experiments(max_results=1)
+        except Exception:  # MLflow and its database libraries raise many kinds
+            return self.stores.database is not None  # a file is never away
+        return True
 
     def trials(self, keys: Iterable[str]) -> dict[str, StoredTrial]:
         """The trials among these keys that the store has, one search for each.
@@ -180,6 +192,7 @@ class Tracker:
                 experiment, tags=tags, run_name=title + settings
             )
             run_id = run.info.run_id
+        self._leave_out(plan, manifest.removed)
         opened = str(int(time.time() * 1_000))
         self.client.set_tag(run_id, names.OPENED_TAG, opened)
         self.client.log_text(
@@ -197,7 +210,7 @@ class Tracker:
         if stored is not None:
             run_id = stored.run_id
             self.client.update_run(run_id, status="RUNNING")
-            self.client.set_tag(run_id, study_tag(plan.name), cell.arm.label)
+            self.adopt(run_id, plan, cell.arm.label, stored.tags)
         else:
             run_id = self._create_trial(cell, plan, parent)
         if stored is None or not stored.described:
@@ -216,7 +229,7 @@ class Tracker:
             names.SEED_TAG: str(cell.seed),
             names.ARM_TAG: cell.arm.label,
             names.KIND_TAG: trial_kind(cell.trial),
-            study_tag(plan.name): cell.arm.label,
+            **_belongs(plan, cell.arm.label),
         }
         run = self.client.create_run(
             self._experiment(plan),
@@ -226,9 +239,24 @@ class Tracker:
         run_id: str = run.info.run_id
         return run_id
 
-    def adopt(self, run_id: str, plan: StudyPlan, arm: str) -> None:
-        """Tag a trial that is already in the store as part of one more study."""
-        self.client.set_tag(run_id, study_tag(plan.name), arm)
+    def adopt(
+        self,
+        run_id: str,
+        plan: StudyPlan,
+        arm: str,
+        known: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Tag a trial of the store as part of one more study; ``known``: its tags."""
+        for name, value in _belongs(plan, arm).items():
+            if known.get(name) != value:
+                self.client.set_tag(run_id, name, value)
+
+    def _leave_out(self, plan: StudyPlan, cells: Iterable[ManifestCell]) -> None:
+        """Former cells of a request stay in the store; its view shows them no more."""
+        tag = request_tag(plan.request_id)
+        for trial in self.trials(cell.key for cell in cells).values():
+            if tag in trial.tags:
+                self.client.delete_tag(trial.run_id, tag)
 
     def last_step(self, run_id: str) -> int:
         """Last update whose metrics are in the store; 0 when none are."""
@@ -255,9 +283,11 @@ class Tracker:
         self.client.log_text(
             run_id, record.model_dump_json(indent=1), names.RECORD_ARTIFACT
         )
-        tags = [RunTag(key, value) for key, value in record_tags(record).items()]
-        self.client.log_batch(run_id, tags=tags)
-        done = record.status in DONE
+        done, tags = record.status in DONE, record_tags(record)
+        if not done:
+            known = self.client.get_run(run_id).data.tags.get(names.TRIES_TAG)
+            tags[names.TRIES_TAG] = with_try(known, record, timestamp)
+        self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
         self.client.set_terminated(run_id, status="FINISHED" if done else "FAILED")
 
     def abandon_trial(self, run_id: str) -> None:
@@ -325,6 +355,11 @@ class Tracker:
         )
         tag = InputTag(key="mlflow.data.context", value="training and evaluation")
         self.client.log_inputs(run_id, [DatasetInput(dataset, tags=[tag])])
+
+
+def _belongs(plan: StudyPlan, arm: str) -> dict[str, str]:
+    """Tags of a trial of a study, and of the table that a request makes of it."""
+    return {study_tag(plan.name): arm, request_tag(plan.request_id): arm}
 
 
 def _stored(run: Run) -> StoredTrial:

@@ -5,15 +5,19 @@ Imported only once Ray's environment is set (:mod:`sweeps.engine`).
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.experiment import Trial
 
 from ablations.record import Record, Status
 from sweeps.listener import Listener
+from sweeps.memory_kills import LowMemoryError
 from sweeps.node_losses import NodeLosses, num_dead_nodes
+from sweeps.spool import Spool
 
 
 class ListenerCallback(tune.Callback):
@@ -69,31 +73,52 @@ class ListenerCallback(tune.Callback):
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Tune has handled one event."""
         self._losses.look()
-        while self._over:
-            forget(self._over.pop())
+        for trial in [one for one in self._over if one.status == Trial.TERMINATED]:
+            self._over.remove(trial)
+            forget(trial)
 
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """The trial's process died too often."""
-        cause = trial.get_pickled_error()
-        if isinstance(cause, ray.exceptions.OutOfMemoryError):
+        """The trial's process died too often; the last time perhaps at its end."""
+        key, spool = trial.config["key"], spool_of_job(trial.config)
+        if ended := spool.read_record():
+            if history := spool.read_history():
+                self._listener.trial_progressed(key, history)
+            self._listener.trial_ended(*ended)
+            return
+        died = f"the worker process died {trial.num_failures} times"
+        if isinstance(last_error(trial), LowMemoryError):
             status: Status = "out_of_memory"
-            reason = "Ray ended the worker process: the machine ran out of memory"
+            reason = f"{died}: Ray ends processes before the machine is out of memory"
         else:
-            status = "failed"
-            reason = f"the worker process died {trial.num_failures} times"
-        self._listener.trial_lost(trial.config["key"], status, reason)
+            status, reason = "failed", died
+        self._listener.trial_lost(key, status, reason)
+
+
+def spool_of_job(config: Mapping[str, str]) -> Spool:
+    """What a trial has left in the storage folder."""
+    return Spool(Path(json.loads(config["job"])["folder"]))
+
+
+def last_error(trial: Trial) -> Exception | None:
+    """Why its process died; ``Trial.get_pickled_error`` looks where it lies later."""
+    file = trial.pickled_error_file
+    if file is None or not Path(file).exists():
+        return None
+    error: Exception = cloudpickle.loads(Path(file).read_bytes())
+    return error
 
 
 def forget(trial: Trial) -> None:
     """Drop what Tune would keep of an ended trial until the run is over.
 
     It is meant for restores and tables of results, which the tracking store serves
-    here, and makes up nine tenths of a trial's memory on the driver.
+    here.
     """
     rest = type(trial.run_metadata)()
     rest.checkpoint_manager = trial.run_metadata.checkpoint_manager
     rest.last_result = {"done": True}  # empty, Tune would ask the worker for one
     trial.run_metadata, trial.experiment_tag = rest, ""
     trial.config, trial.evaluated_params = {}, {}
+    vars(trial)["_Trial__unresolved_config"] = {}  # the same again

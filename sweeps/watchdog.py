@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Watchdog:
@@ -19,6 +20,7 @@ class Watchdog:
         self._seconds, self._give_up = seconds, give_up
         self._heard = time.monotonic()
         self._over = threading.Event()
+        self._paused = False
 
     def __enter__(self) -> Watchdog:
         if self._seconds is not None:
@@ -32,9 +34,20 @@ class Watchdog:
         """Something happened."""
         self._heard = time.monotonic()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Silence is somebody else's while the context is open."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self.sign_of_life()
+            self._paused = False
+
     def _watch(self) -> None:
         assert self._seconds is not None
         while not self._over.wait(min(1.0, self._seconds / 4)):
-            if time.monotonic() - self._heard > self._seconds:
+            silent = time.monotonic() - self._heard > self._seconds
+            if silent and not self._paused:
                 self._give_up()
                 return

@@ -7,7 +7,6 @@ processes that die, and starts those trials again from their last checkpoint.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import traceback
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ablations.record import Record, Status
+from ablations.record import LOST_METRIC, Record, Status
 from d2v_core.background import Background
 from d2v_core.checkpoint import TrainingState, snapshot, write_checkpoint
 from d2v_core.config import parse_trial
@@ -124,6 +123,7 @@ class Attempt:
     ) -> None:
         self._job, self._pending, self._workers = job, pending, workers
         self._started: Started | None = None
+        self._seconds = self._saved_seconds = 0.0
         self.saving = Background()
 
     def run(self, watchdog: Watchdog, stop_file: Path) -> Record | None:
@@ -140,12 +140,15 @@ class Attempt:
             match event:
                 case Started():
                     self._started = event
+                    self._seconds = self._saved_seconds = event.seconds
                     pending.send_now({"started": vars(event)})
                     pending.resend(until=event.step)
                 case Progress():
+                    self._seconds = event.seconds
                     pending.add(event)
                 case Probed():
-                    pending.probed(event)
+                    with watchdog.paused():  # the driver may take its time
+                        pending.probed(event)
                 case CheckpointDue(stopping=False) if self.saving.busy:
                     pass  # a slow disk: the next one will do
                 case CheckpointDue() | Trained() if self._workers.rank == 0:
@@ -158,6 +161,7 @@ class Attempt:
         """Write a checkpoint while training goes on."""
         spool, history = self._pending.spool, self._pending.history()
         content = snapshot(state)
+        self._saved_seconds = state.seconds
 
         def write() -> None:
             spool.write_history(history)  # first: it must reach at least as far
@@ -168,11 +172,11 @@ class Attempt:
     def give_up(self, seconds: float) -> None:
         """End a process that shows no sign of life; its next start hands this in."""
         error = TimedOutError(f"no sign of life for {seconds:g} seconds")
-        with contextlib.suppress(Exception):
-            self.saving.wait(timeout=10.0)
-        self._pending.save()
-        self._pending.spool.write_record(self.failed(error), unix_milliseconds())
-        os._exit(1)
+        try:
+            self._pending.save()
+            self._pending.spool.write_record(self.failed(error), unix_milliseconds())
+        finally:  # a full disk, say: without a record it is one more death
+            os._exit(1)
 
     def _finished(self, event: Finished) -> Record:
         assert self._started is not None
@@ -195,7 +199,7 @@ class Attempt:
             reason=f"{type(error).__name__}: {error}",
             steps=self._pending.last_step,
             num_parameters=self._started.num_parameters if self._started else 0,
-            metrics={},
+            metrics={LOST_METRIC: self._seconds - self._saved_seconds},
             notes=(traceback.format_exc(),) if status == "failed" else (),
             **self._common(),
         )

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from d2v_core.files import is_disk_full
-from sweeps.stores import Stores, answers
+from sweeps.stopping import StopRequest
+from sweeps.stores import Stores
 
 PATIENCE_SECONDS = 60.0
 """How long a write that fails although the store answers is tried again."""
@@ -40,18 +41,26 @@ class StoreWriter:
     Args:
         stores: Where they go.
         say: Tells a person that the store is away, and back.
-        on_failure: Called once when a write failed for good.
+        stop: Of the run; made here when a write failed for good. Once it is made nobody
+            waits for a store that is away, except for what a trial has to say.
+        works: Whether the store answers a simple question.
+
+    Attributes:
+        is_away: Whether writes wait for the store.
+        failure: Why writes are not made any more.
     """
 
     def __init__(
         self,
         stores: Stores,
         say: Callable[[str], None],
-        on_failure: Callable[[], None],
+        stop: StopRequest,
+        works: Callable[[], bool],
     ) -> None:
-        self._stores, self._say, self._on_failure = stores, say, on_failure
+        self._stores, self._say, self._stop, self._works = stores, say, stop, works
         self._queue: queue.Queue[_Write | None] = queue.Queue()
-        self._hurry = threading.Event()
+        self._closing = False
+        self.is_away = False
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
         self._thread.start()
@@ -64,6 +73,7 @@ class StoreWriter:
         """What the store answers once all writes before are made.
 
         Raises:
+            KeyboardInterrupt: The run is to stop, and the store is away.
             StoreWriteError: As :meth:`close`.
         """
         answer: Future[Answer] = Future()
@@ -73,15 +83,16 @@ class StoreWriter:
                 return answer.result(timeout=POLL_SECONDS)
             except TimeoutError:
                 self._raise_failure()
+                if self.is_away and self._stop.made:
+                    raise KeyboardInterrupt from None
 
-    def close(self, *, hurry: bool = False) -> None:
-        """Wait for all writes; in a hurry, not for a store that is away.
+    def close(self) -> None:
+        """Wait for all writes; once the run is to stop, not for a store that is away.
 
         Raises:
             StoreWriteError: A write failed for good; those after it were not made.
         """
-        if hurry:
-            self._hurry.set()
+        self._closing = True
         self._queue.put(None)
         self._thread.join()
         self._raise_failure()
@@ -107,7 +118,7 @@ class StoreWriter:
             except Exception as error:  # whatever the store's client raises
                 if not self._wait(error, first):
                     self.failure = error
-                    self._on_failure()
+                    self._stop.make()
                     return
             else:
                 return
@@ -116,13 +127,16 @@ class StoreWriter:
         """Wait for a better moment; False when there will be none."""
         if is_disk_full(error):
             return False
-        if answers(self._stores.tracking_uri):
+        if self._works():
             time.sleep(POLL_SECONDS)
             return time.monotonic() - first < PATIENCE_SECONDS
         self._say("the tracking store does not answer: results wait in the storage")
-        while not answers(self._stores.tracking_uri):
-            if self._hurry.wait(POLL_SECONDS):
+        self.is_away = True
+        while not self._works():
+            if self._closing and self._stop.made:
                 return False
+            time.sleep(POLL_SECONDS)
+        self.is_away = False
         self._say("the tracking store answers again")
         return True
 

@@ -109,7 +109,7 @@ class TargetConfig(Section):
 
 
 class LinearTau(Section):
-    """tau rises linearly from start to end, then stays (paper section 3.2)."""
+    """tau rises linearly from start to end, then stays (paper section 3.3)."""
 
     kind: Literal["linear"] = "linear"
     start: float = Field(0.999, ge=0.0, le=1.0)
@@ -147,7 +147,7 @@ def _canonical(parts: tuple[SharedPart, ...]) -> tuple[SharedPart, ...]:
 
 
 class TeacherConfig(Section):
-    """The exponentially moving average of the student (paper section 3.2)."""
+    """The exponentially moving average of the student (paper section 3.3)."""
 
     tau: Annotated[LinearTau | CosineTau | ConstantTau, Field(discriminator="kind")] = (
         ConstantTau()
@@ -158,7 +158,7 @@ class TeacherConfig(Section):
     )
     """Parts the teacher takes from the student at every update instead of averaging
     them; order and repetition do not matter. The paper shares the feature encoder and
-    the positions (section 3.2: "more efficient and slightly more accurate"); the
+    the positions (section 3.3: "more efficient and slightly more accurate"); the
     released vision code averages everything. ``positions`` are absolute ones; tables of
     relative positions belong to the attention and are always averaged."""
     context: float | None = Field(None, gt=0.0, le=1.0)

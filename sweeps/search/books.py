@@ -75,6 +75,11 @@ class SearchBooks(Books):
         parent = self._parents[self.plan.name]
         self.tracker.client.set_tag(parent, names.ROLE_TAG, SEARCH_ROLE)
 
+    @property
+    def store_is_away(self) -> bool:
+        """Whether a question to the store would have to wait for it."""
+        return self._writer.is_away
+
     def add(self, cell: PlannedCell) -> None:
         """Take in a trial; :meth:`claim` says whose it is."""
         self._cells[cell.key], self._home[cell.key] = cell, self.plan

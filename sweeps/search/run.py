@@ -102,26 +102,26 @@ def run_search(
         books = SearchBooks(
             [plan], tracker, stores, view, cells.data_names, locks, stop
         )
-        outcome, hurry = books.outcome, True
+        outcome = books.outcome
         outcome.event_log = log.file
-        try:
-            with stop.on_interrupt(view.say):
+        with stop.on_interrupt(view.say):
+            try:
                 books.open(make_command=command)
                 log.run_started(command, [plan], stores)
                 _tidy(study, cells, books)
                 if left > 0:
                     _train(cells, books, study, storage, session, stop, log, left)
-                hurry = stop.made
-        except KeyboardInterrupt:
-            hurry = True
-        except StorageInternalError as error:
-            rule = f"Optuna's store failed ({str(error).splitlines()[0]})"
-            mend = "finished trials are safe: put the cause right, then the same again"
-            raise StoreWriteError(f"{rule}; {mend}") from error
-        finally:
-            books.close(hurry=hurry)
-            outcome.seconds = time.monotonic() - began
-            log.run_ended(outcome)
+            except KeyboardInterrupt:
+                stop.make()
+            except StorageInternalError as error:
+                stop.make()
+                rule = f"Optuna's store failed ({str(error).splitlines()[0]})"
+                mend = "finished trials are safe: put the cause right, then again"
+                raise StoreWriteError(f"{rule}; {mend}") from error
+            finally:
+                books.close()
+                outcome.seconds = time.monotonic() - began
+                log.run_ended(outcome)
     return Searched(study, cells.plan_cell(bound.paper, 0).key, outcome)
 
 

@@ -95,6 +95,8 @@ class StoredSearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> Any:
         """What Ray trains next; None: nothing yet."""
+        if self._books.store_is_away and not self._stop.made:
+            return None  # asking it would hold up the trials that run
         while not self._stop.made:
             if key := self._to_train():
                 self._keys[trial_id] = key

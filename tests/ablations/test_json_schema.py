@@ -57,6 +57,10 @@ def test_every_shipped_study_is_valid(schema: dict[str, Any], name: str) -> None
         ({"set": {"target.feature": "fnn"}}, "set.target.feature"),
         ({"metric": {"vision": "accuracy"}}, "metric.vision"),
         ({"metric": {"sound": "linear_accuracy"}}, "metric"),
+        (
+            {"metric": {"text": {"name": "x", "title": "x", "higher_is_better": True}}},
+            "metric.text",
+        ),
         ({"arms": [{"name": "a", "only": ["sound"]}]}, "arms.0.only.0"),
         (
             {"arms": ..., "axis": {**K_AXIS, "setting": "target.topk"}},
@@ -85,7 +89,8 @@ def test_mistakes_are_marked_where_they_stand(
         {"arms": ..., "axis": K_AXIS, "baseline": "K=1", "seeds": [3, 5]},
         {
             "metric": {
-                "vision": {"name": "cost/x", "title": "x", "higher_is_better": True}
+                "vision": {"name": "cost/x", "title": "x", "higher_is_better": True},
+                "text": {"name": "train/x", "title": "x", "higher_is_better": True},
             }
         },
     ],

@@ -136,7 +136,8 @@ def test_all_places_in_the_paper_are_listed() -> None:
         (
             {"metric": {"vision": {"name": "loss", "title": "x"}}},
             "metric.vision.name: must hold: string should match pattern "
-            r"'^(eval|cost)/[\w./-]+$', got 'loss'",
+            r"'^(eval|cost|train|target|prediction|teacher|student|optimizer)/[\w./-]+$'"
+            ", got 'loss'",
         ),
         (
             {"metric": TWO_METRICS, "paper": {"where": {"vision": "Table 1"}}},
@@ -211,20 +212,35 @@ claims:
     ]
 
 
-def test_a_metric_of_ones_own_is_any_number_that_trials_log() -> None:
-    own = {
-        "name": "cost/training_seconds",
-        "title": "seconds",
-        "higher_is_better": False,
-    }
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("eval/sst_2_score", "cost/training_seconds", "train/loss", "target/std"),
+        *("prediction/gain", "teacher/tau", "student/local_effective_rank"),
+        "optimizer/learning_rate",
+    ],
+)
+def test_a_metric_of_ones_own_is_any_number_that_trials_log(name: str) -> None:
+    own = {"name": name, "title": "a number", "higher_is_better": False}
     made = study(metric={"vision": own})
     metric = made.metric_for("vision")
-    assert metric.logged_as == "cost/training_seconds"
-    assert (metric.title, metric.higher_is_better) == ("seconds", False)
+    assert metric.logged_as == name
+    assert (metric.title, metric.higher_is_better) == ("a number", False)
     assert (
         metric_of("vision", made.model_dump(mode="json")["metric"]["vision"]) == metric
     )
     assert study().metric_for("vision").logged_as == "eval/linear_accuracy"
+
+
+def test_reference_arms_may_have_published_numbers_beside_layers() -> None:
+    values = {1: 83.0, 12: 84.0, "untrained": 10.0}
+    published = {"metric": "m", "source": "read", "higher_is_better": True}
+    made = study(
+        axis=K_AXIS,
+        reference_arms=["untrained"],
+        published={"vision": {**published, "values": values}},
+    )
+    assert made.published["vision"].values == values
 
 
 def test_reports_find_the_metric_in_the_manifest() -> None:

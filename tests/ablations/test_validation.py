@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from ablations.library import STUDIES, load_study
 from ablations.validation import Size, check_study_file
 from d2v_core.errors import ConfigError
 
@@ -105,6 +107,24 @@ def test_values_of_an_axis_are_placed_at_the_axis(tmp_path: Path) -> None:
         "mine.yaml:4:39: study mine: arm 'K=9, s=1x': target.top_k: must be at most "
         "the encoder's depth (4), got 9"
     )
+
+
+def test_the_name_of_a_shipped_study_is_taken(tmp_path: Path) -> None:
+    """Its trials would lie in that study's experiment, under that study's tag."""
+    taken = ("name: mine", "name: loss")
+    rule = "must not be the name of a shipped study, got 'loss'; choose another name"
+    line = f"mine.yaml:1:1: name: {rule}"
+    assert refused(tmp_path, taken) == [line]
+    with pytest.raises(ConfigError, match="choose another name"):
+        load_study(write(tmp_path, taken))
+    both = refused(tmp_path, taken, ("seeds: 3", "seeds: 0"))
+    assert (both[0], len(both)) == (line, 2)
+
+
+def test_a_shipped_study_may_be_named_by_its_file() -> None:
+    file = STUDIES / "loss.yaml"
+    assert load_study(str(file)) == load_study("loss")
+    assert load_study(os.path.relpath(file)).name == "loss"
 
 
 def test_a_scale_without_a_recipe_is_refused(tmp_path: Path) -> None:

@@ -63,11 +63,33 @@ def test_waiting_ends_after_its_time():
         assert not background.busy
 
 
-def test_an_exception_does_not_wait_for_open_tasks():
-    gate = threading.Event()
+def test_an_exception_waits_for_the_running_task_and_drops_the_others():
+    done = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def first():
+        begun.set()
+        gate.wait()
+        done.append("first")
 
     def use():
         with Background() as background:
+            background.do(first)
+            background.do(lambda: done.append("second"))
+            begun.wait()
+            threading.Timer(0.1, gate.set).start()
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        use()
+    assert done == ["first"]
+
+
+def test_an_exception_does_not_wait_for_ever():
+    gate = threading.Event()
+
+    def use():
+        with Background(patience_seconds=0.05) as background:
             background.do(gate.wait)
             raise ValueError("mine")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ablations.record import (
     SCALE_TAG,
     SEED_TAG,
     STATUS_TAG,
+    TRIES_TAG,
     Manifest,
     ManifestArm,
     ManifestCell,
@@ -84,14 +86,16 @@ class Store:
         run_status: str = "FINISHED",
         environment: Mapping[str, str] | None = None,
         curves: Mapping[str, list[float]] | None = None,
+        failed: Sequence[Mapping[str, Any]] = (),
     ) -> str:
         """Log one trial; ``value`` None logs no metric, ``status`` None no record.
 
-        Curves have a value every 10 updates.
+        Curves have a value every 10 updates; ``failed`` are tries without a result.
         """
         self.clock += 1_000
         name = manifest.study["name"]
-        key = next(c.key for c in manifest.cells if (c.arm, c.seed) == (arm, seed))
+        cells = [*manifest.cells, *manifest.removed]
+        key = next(c.key for c in cells if (c.arm, c.seed) == (arm, seed))
         tags = {
             ROLE_TAG: "trial",
             KEY_TAG: key,
@@ -102,6 +106,8 @@ class Store:
         }
         if status is not None:
             tags |= {STATUS_TAG: status, REASON_TAG: reason}
+        if failed:
+            tags[TRIES_TAG] = json.dumps([dict(one) for one in failed])
         run = self.client.create_run(
             self.experiment(experiment or name), start_time=self.clock, tags=tags
         )

@@ -1,16 +1,22 @@
+"""Curves over training, and the study's own curve beside the paper's."""
+
 from __future__ import annotations
 
 import math
 import re
 import xml.etree.ElementTree as ET
 
+import pandas as pd
 import pytest
 
 from reports import curves as curves_module
+from reports.curve import Level, figure_data
 from reports.curves import Curve, average, read_curves
+from reports.figure import draw_png, draw_svg
 from reports.sparklines import draw_curves
+from reports.statistics import study_result
 from reports.store import trial_frame
-from tests.reports.stores import Store, make_manifest
+from tests.reports.stores import Store, make_manifest, make_named_manifest
 
 
 def test_a_curve_is_the_mean_over_the_seeds_that_have_the_step():
@@ -79,3 +85,69 @@ def test_drawings_are_well_formed_and_their_text_is_text():
     assert len(re.findall("<circle", svg)) == 1
     flat = draw_curves([Curve("a", "m", (0,), (1.0,), 1, ())], ["a"])
     assert "nan" not in flat
+
+
+def test_fractions_of_the_depth_share_an_axis_with_the_paper(store: Store):
+    manifest = make_manifest("depths")
+    for arm in ("K=2", "untrained", "supervised"):
+        store.trial(manifest, arm, 0, 60.0)
+    frame = trial_frame(store.client, manifest)
+    data = figure_data(study_result(frame, manifest), manifest)
+    assert [point.position for point in data.ours.points] == [0.25, 0.5, 0.75, 1.0]
+    assert [point.position for point in data.paper.points] == [
+        k / 12 for k in range(1, 13)
+    ]
+    assert data.paper.points[2].mean == 84.02
+    assert data.paper.title == "Paper: Figure 2 (digitised, ±0.02)"
+    assert [level.label for level in data.ours.levels] == ["untrained", "supervised"]
+    assert data.ours.points[1].half_width is None
+
+
+@pytest.mark.parametrize("values", [{"fraction_of_depth": ["1"]}, [1, 2]])
+def test_the_papers_reference_arms_are_levels_beside_its_curve(values):
+    manifest = make_manifest(
+        "with_reference",
+        axis={"setting": "target.top_k", "label": "K", "values": values},
+    )
+    published = manifest.study["published"]["vision"]
+    published["values"] = {"1": 83.0, "2": 84.0, "untrained": 10.0}
+    frame = pd.DataFrame(
+        {"arm": c.arm, "seed": c.seed, "status": "missing", "reason": ""}
+        for c in manifest.cells
+    )
+    data = figure_data(study_result(frame, manifest), manifest)
+    assert [point.label for point in data.paper.points] == ["1", "2"]
+    assert data.paper.levels == (Level("untrained", 10.0),)
+    assert draw_svg(data)
+
+
+def test_other_axes_stand_in_order_and_match_by_value(store: Store):
+    manifest = make_manifest(
+        "values",
+        ks=(4, 1),
+        axis={"setting": "target.top_k", "label": "K", "values": [4, 1]},
+    )
+    frame = trial_frame(store.client, manifest)
+    data = figure_data(study_result(frame, manifest), manifest)
+    assert [point.position for point in data.ours.points] == [3.0, 0.0]
+    assert [point.label for point in data.ours.points] == [
+        "4\n(no result)",
+        "1\n(no result)",
+    ]
+    assert [point.position for point in data.paper.points] == list(range(12))
+
+
+@pytest.mark.parametrize("value", [None, 61.0])
+def test_named_arms_are_drawn_as_rows_even_without_results(store: Store, value):
+    name = f"rows_{value is None}".lower()
+    manifest = make_named_manifest(name, ("$a_1$", "<b>&", "c"))
+    if value is not None:
+        store.trial(manifest, "$a_1$", 0, value, status="collapsed")
+        store.trial(manifest, "$a_1$", 1, value)
+    frame = trial_frame(store.client, manifest)
+    data = figure_data(study_result(frame, manifest), manifest)
+    assert not data.is_curve
+    svg = draw_svg(data)
+    assert "$a_1$" in svg
+    assert "&lt;b&gt;&amp;" in svg
+    assert draw_png(data).startswith(b"\x89PNG")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,10 +10,15 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
+from reports import inference
 from reports.inference import (
+    MIN_PAIRS,
+    Floats,
+    Interval,
     bootstrap_interval,
     equivalence_interval,
     equivalence_p,
+    fewest_pairs,
     holm,
     paired_differences,
     seeds_to_exclude,
@@ -114,22 +120,28 @@ COVERAGE = [(3, 0.95, 0.75, 0.73), (5, 0.95, 0.84, 0.84), (10, 0.95, 0.91, 0.90)
 
 
 @pytest.mark.parametrize(("n", "by_t", "by_percentile", "by_bca"), COVERAGE)
-def test_coverage_is_what_the_module_says(n, by_t, by_percentile, by_bca):
-    samples = generator(n).normal(size=(1_000, n))
-    covered = [i.low <= 0 <= i.high for i in map(t_interval, samples)]
-    assert np.mean(covered) == pytest.approx(by_t, abs=0.025)
-    for method, wanted in (("percentile", by_percentile), ("BCa", by_bca)):
-        found = stats.bootstrap(
-            (samples,),
-            np.mean,
-            axis=-1,
-            n_resamples=1_999,
-            batch=100,
-            method=method,
-            rng=generator(1),
-        ).confidence_interval
-        covered = (found.low <= 0) & (found.high >= 0)
-        assert np.mean(covered) == pytest.approx(wanted, abs=0.03), method
+def test_coverage_is_what_the_module_says(n, by_t, by_percentile, by_bca, monkeypatch):
+    monkeypatch.setattr(inference, "NUM_RESAMPLES", 999)
+    samples = generator(n).normal(size=(400, n))
+
+    def covered(interval: Callable[[Floats], Interval | None]) -> float:
+        return float(np.mean([i.low <= 0 <= i.high for i in map(interval, samples)]))
+
+    def by_bootstrap(sample: Floats) -> Interval | None:
+        return bootstrap_interval(sample, generator(1))
+
+    assert covered(t_interval) == pytest.approx(by_t, abs=0.03)
+    for bca_from, wanted in ((n + 1, by_percentile), (n, by_bca)):
+        monkeypatch.setattr(inference, "BCA_FROM", bca_from)
+        assert covered(by_bootstrap) == pytest.approx(wanted, abs=0.05), bca_from
+
+
+def test_the_fewest_pairs_are_those_with_a_small_enough_p():
+    assert fewest_pairs() == MIN_PAIRS == 6
+    for tried in (1, 2, 3, 4, 7, 11):
+        n = fewest_pairs(tried)
+        assert tried * 2 / 2**n < 0.05 <= tried * 2 / 2 ** (n - 1)
+        assert seeds_to_exclude(5.0, 0.0, tried=tried) == n
 
 
 def test_planned_seeds_are_the_fewest_that_do():
@@ -141,6 +153,8 @@ def test_planned_seeds_are_the_fewest_that_do():
 
         assert half(n) < distance
         assert n == 6 or half(n - 1) >= distance
+    assert seeds_to_exclude(1.2, 1.0, tried=0) == 6  # by the interval alone
+    assert seeds_to_exclude(1.2, 1.0) == 7  # with 6, one sign differs: p = 4 / 64
     assert seeds_to_exclude(5.0, 0.0) == 6
     assert seeds_to_exclude(0.0, 1.0) is None
     assert seeds_to_exclude(0.001, 1.0) is None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ablations.record import MODALITY_TAG, SCALE_TAG, Manifest, study_tag
+from ablations.record import Manifest, request_tag, study_tag
 from d2v_core.errors import ConfigError
 from reports.mlflow_view import VIEW_TAG, StudyView, study_views, view_state
 from tests.reports.stores import Store, make_manifest
@@ -16,17 +16,14 @@ KEY = "workflowType=machine_learning&viewStateShareKey=d2v-viewed-vision-laptop"
 
 @pytest.fixture(scope="module")
 def viewed(store: Store) -> Manifest:
-    """Its trials lie in two experiments; another modality's lies in a third."""
+    """Its trials lie in two experiments; another request's lies in a third."""
     manifest = make_manifest("viewed", ks=(1, 2), references=(), seeds=1)
     store.study(manifest)
-    place = {MODALITY_TAG: "vision", SCALE_TAG: "laptop"}
-    others = ("viewed", "viewed_too", "viewed_elsewhere")
-    for experiment, tags in zip(
-        others, (place, place, {**place, MODALITY_TAG: "text"}), strict=True
-    ):
-        store.client.create_run(
-            store.experiment(experiment), tags={study_tag("viewed"): "K=1", **tags}
-        )
+    ours, other = request_tag(manifest.request_id), request_tag("another")
+    places = {"viewed": ours, "viewed_too": ours, "viewed_elsewhere": other}
+    for experiment, request in places.items():
+        tags = {study_tag("viewed"): "K=1", request: "K=1"}
+        store.client.create_run(store.experiment(experiment), tags=tags)
     return manifest
 
 
@@ -35,6 +32,12 @@ def test_the_page_is_one_experiment_or_several(viewed: Manifest):
     several = StudyView(viewed, ("3", "7")).fragment
     listed = "%5B%223%22%2C%227%22%5D"
     assert several == f"/compare-experiments/s?experiments={listed}&{KEY}"
+
+
+def test_what_was_set_by_hand_has_a_view_of_its_own(viewed: Manifest):
+    other = viewed.model_copy(update={"assignments": ["target.top_k=3"]})
+    assert StudyView(other, ("7",)).name != StudyView(viewed, ("7",)).name
+    assert StudyView(other, ("7",)).filter != StudyView(viewed, ("7",)).filter
 
 
 def test_the_view_lies_where_the_trials_are(store: Store, viewed: Manifest):

@@ -1,22 +1,19 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from ablations.record import Manifest
+from ablations.record import Manifest, ManifestCell
 from d2v_core.errors import ConfigError
 from reports.build import Report, build_report, gather
-from reports.curve import figure_data
-from reports.figure import draw_png, draw_svg
 from reports.manifests import find_manifest
 from reports.page import render_page
-from reports.statistics import study_result
-from reports.store import trial_frame
 from tests.browser import chromium
-from tests.reports.stores import Store, make_manifest, make_named_manifest
+from tests.reports.stores import Store, make_manifest
 
 NASTY = "<script>alert(1)</script> & $x_1$ \"quoted\" 'single'"
 FILES = [
@@ -26,8 +23,14 @@ FILES = [
 ]
 
 
+FAILED = [{"status": "out_of_memory", "reason": "no memory", "seconds": 12.0}]
+
+
 def fill(store: Store, manifest: Manifest) -> str:
-    """Seed 1 of K=2 is missing, seed 0 of K=4 collapsed; the others have curves."""
+    """Seed 1 of K=2 is missing, seed 0 of K=4 collapsed, K=3 had to be tried again.
+
+    A former arm, K=9, is in the store.
+    """
     run_id = store.study(manifest)
     for number, cell in enumerate(manifest.cells):
         if cell.arm == "K=2" and cell.seed == 1:
@@ -45,7 +48,10 @@ def fill(store: Store, manifest: Manifest) -> str:
             else "",
             environment={"torch": "2.15.0", "device": "cpu"},
             curves={} if cell.arm == "untrained" else {"train/loss": losses},
+            failed=FAILED if (cell.arm, cell.seed) == ("K=3", 1) else (),
         )
+    for cell in manifest.removed:
+        store.trial(manifest, cell.arm, cell.seed, 50.0)
     return run_id
 
 
@@ -73,10 +79,9 @@ def build(store: Store, name: str, folder: Path, *, attach: bool = False) -> Rep
 
 @pytest.fixture(scope="module")
 def report(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    fill(
-        store,
-        make_manifest("reported", hypothesis=NASTY, title=NASTY, claims=CLAIMS),
-    )
+    manifest = make_manifest("reported", hypothesis=NASTY, title=NASTY, claims=CLAIMS)
+    left = [ManifestCell(arm="K=9", seed=0, key="reported-K=9-0")]
+    fill(store, manifest.model_copy(update={"removed": left}))
     return build(store, "reported", tmp_path_factory.mktemp("report"), attach=True)
 
 
@@ -151,15 +156,17 @@ def test_text_from_yaml_stays_text(page: Page):
 def test_page_has_every_section(page: Page):
     for part in (
         "Reproduces Figure 2 of arXiv 2202.03555v3",
-        "levels must not be compared",
+        "metric and scale may differ, so levels must not be compared",
         "1/2",
         "not run yet",
         "95 % Student-t interval",
         "K=4 collapsed in 1 of 2 seeds.",
         "seed 0 collapsed at step 20",
         "d2v train vision-laptop --seed 1 --set target.top_k=3",
-        "tags.`d2v.study.reported` LIKE '%'",
-        "12 planned, 11 runs: 10 finished, 1 collapsed, 1 missing",
+        f"tags.`d2v.request.{make_manifest('reported').request_id}` LIKE '%'",
+        "12 planned: 10 finished, 1 collapsed, 1 missing; 12 tries, 1 without a result",
+        "1 trial of former arms or seeds in the store, not in this table: K=9: 1 fin",
+        "try 1 out of memory, 12 s lost: no memory",
         "c0ffee (11 trials)",
         "What differs from the paper's recipe",
         "training.batch_size",
@@ -188,50 +195,36 @@ def test_a_served_store_is_linked_study_and_runs(store: Store, report: Report):
     assert "secret" not in page.text + "".join(page.addresses)
 
 
-def test_fractions_of_the_depth_share_an_axis_with_the_paper(store: Store):
-    manifest = make_manifest("reported")
-    frame = trial_frame(store.client, manifest)
-    data = figure_data(study_result(frame, manifest), manifest)
-    assert [point.position for point in data.ours.points] == [0.25, 0.5, 0.75, 1.0]
-    assert [point.position for point in data.paper.points] == [
-        k / 12 for k in range(1, 13)
-    ]
-    assert data.paper.points[2].mean == 84.02
-    assert data.paper.title == "Paper: Figure 2 (digitised, ±0.02)"
-    assert [level.label for level in data.ours.levels] == ["untrained", "supervised"]
-    assert data.ours.points[1].half_width is None
+def test_each_number_of_ours_leads_to_the_runs_of_its_arm(store: Store, tmp_path: Path):
+    manifest = make_manifest("linked", ks=(1, 2), references=("untrained",), seeds=6)
+    for number, cell in enumerate(manifest.cells):
+        store.trial(manifest, cell.arm, cell.seed, 60.0 + number % 5)
+    store.study(manifest)
+    report = build(store, "linked", tmp_path)
+    text = report.files["report.html"].read_text(encoding="utf-8")
+    table = text[text.index('class="results"') : text.index("Each number of ours")]
+    [row] = [part for part in table.split("<tr>") if ">K=2<" in part]
+    cell = report.table.cell
+    for key in ("n", "value", "difference", "p", "gain"):
+        shown = cell("K=2", key)
+        assert shown.value is not None
+        assert f'<a href="#runs-1">{escape(shown.text)}</a>' in row, key
+    assert row.count('"#runs-1"') == 5
+    [baseline] = [part for part in table.split("<tr>") if ">K=1<" in part]
+    assert baseline.count('"#runs-0"') == 3  # no difference to itself
 
 
-def test_other_axes_stand_in_order_and_match_by_value(store: Store):
-    manifest = make_manifest(
-        "values",
-        ks=(4, 1),
-        axis={"setting": "target.top_k", "label": "K", "values": [4, 1]},
-    )
-    frame = trial_frame(store.client, manifest)
-    data = figure_data(study_result(frame, manifest), manifest)
-    assert [point.position for point in data.ours.points] == [3.0, 0.0]
-    assert [point.label for point in data.ours.points] == [
-        "4\n(no result)",
-        "1\n(no result)",
-    ]
-    assert [point.position for point in data.paper.points] == list(range(12))
-
-
-@pytest.mark.parametrize("value", [None, 61.0])
-def test_named_arms_are_drawn_as_rows_even_without_results(store: Store, value):
-    name = f"rows_{value is None}".lower()
-    manifest = make_named_manifest(name, ("$a_1$", "<b>&", "c"))
-    if value is not None:
-        store.trial(manifest, "$a_1$", 0, value, status="collapsed")
-        store.trial(manifest, "$a_1$", 1, value)
-    frame = trial_frame(store.client, manifest)
-    data = figure_data(study_result(frame, manifest), manifest)
-    assert not data.is_curve
-    svg = draw_svg(data)
-    assert "$a_1$" in svg
-    assert "&lt;b&gt;&amp;" in svg
-    assert draw_png(data).startswith(b"\x89PNG")
+def test_the_page_is_rebuilt_with_the_settings_of_its_request(
+    store: Store, tmp_path: Path
+):
+    settings = ["target.top_k=2", "teacher.shares=[a, b]"]
+    manifest = make_manifest("set", seeds=1, references=())
+    store.study(manifest.model_copy(update={"assignments": settings}))
+    report = build(store, "set", tmp_path)
+    assert (
+        "d2v report set --modality vision --scale laptop --set target.top_k=2 "
+        "--set 'teacher.shares=[a, b]'"
+    ) in Page(report.files["report.html"].read_text(encoding="utf-8")).text
 
 
 def test_a_study_that_has_not_started_still_has_a_report(store: Store, tmp_path: Path):

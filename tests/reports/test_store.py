@@ -7,7 +7,9 @@ import pytest
 from ablations.record import MANIFEST_ARTIFACT, REQUEST_TAG
 from d2v_core.errors import ConfigError
 from reports import store as store_module
+from reports.formats import tidy_trials
 from reports.manifests import find_manifest
+from reports.statistics import study_result
 from reports.store import open_store, trial_frame
 from tests.reports.stores import ACCURACY, Store, make_manifest
 
@@ -100,7 +102,48 @@ def test_of_runs_with_one_key_a_done_one_then_the_latest_counts(store: Store):
     store.trial(manifest, "K=2", 0, None, status="failed", reason="new")
     frame = trial_frame(store.client, manifest)
     assert frame[ACCURACY].tolist()[:1] == [61.0]
+    assert frame["num_tries"].tolist() == [4, 2]
+    assert [one.reason for one in frame["failed_tries"][1]] == ["old", "new"]
     assert frame["reason"].tolist() == ["", "new"]
+
+
+@pytest.mark.parametrize(
+    ("status", "num_tries"), [("finished", 3), ("failed", 2), (None, 3)]
+)
+def test_every_failed_try_of_a_run_counts(
+    store: Store, status: str | None, num_tries: int
+):
+    """A trial that is tried again goes on in its run; its status is the last one."""
+    name = f"tries_{status}".lower()
+    manifest = make_manifest(name, ks=(1,), references=(), seeds=1)
+    failed = [
+        {"status": "diverged", "reason": "nan", "seconds": 1.5, "ended": 7},
+        {"status": "failed", "reason": "no disk"},
+    ]
+    store.trial(manifest, "K=1", 0, None, status=status, failed=failed)
+    [row] = trial_frame(store.client, manifest).to_dict("records")
+    assert row["num_tries"] == num_tries
+    assert [(one.status, one.seconds) for one in row["failed_tries"]] == [
+        ("diverged", 1.5),
+        ("failed", None),
+    ]
+
+
+def test_a_curve_is_in_the_frame_only_where_it_is_the_metric(store: Store):
+    own = {"name": "target/std", "title": "spread", "higher_is_better": True}
+    manifest = make_manifest(
+        "spread", ks=(1,), references=(), seeds=1, metric={"vision": own}
+    )
+    curves = {"target/std": [0.5, 0.75], "prediction/std": [0.1]}
+    store.trial(manifest, "K=1", 0, 50.0, curves=curves)
+    frame = trial_frame(store.client, manifest)
+    assert frame["target/std"].tolist() == [0.75]
+    assert not {"prediction/std", "train/loss"} & set(frame.columns)
+    arm = study_result(frame, manifest).arms[0]
+    assert arm.values == {0: 0.75}
+    assert tidy_trials(frame)["metric"].tolist() == [
+        *("cost/training_seconds", ACCURACY, "target/std"),
+    ]
 
 
 def test_searches_go_on_after_a_full_page(store: Store, monkeypatch):

@@ -13,9 +13,11 @@ from reports.console import console_view
 from reports.formats import escape_markdown, table_csv, to_markdown, trials_csv
 from reports.latex import to_latex
 from reports.paper import paper_numbers
-from reports.statistics import StudyResult, study_result
+from reports.statistics import SeedResult, StudyResult, study_result
 from reports.store import trial_frame
 from reports.table import Table, build_table
+from reports.verdicts import study_verdicts
+from reports.wording import trouble
 from tests.reports.stores import Store, make_manifest, make_named_manifest
 
 NASTY = "<script>alert(1)</script> 50% a_b & #1 $x$ {y} ~ ^ \\ | [z]"
@@ -193,10 +195,117 @@ def test_summary_is_computed_from_the_numbers(troubled, result: StudyResult):
         "K=1 run from −20.00 ± "
     )
     assert text.endswith(
-        "The paper's highest value is 84.02 ± 0.02 at K=3 (digitised from Figure 2 of "
-        "arXiv 2202.03555v3). Kendall's tau-b between our order and the paper's is "
-        "+1.00 (one seed gives no interval; 3 arms, 1 common seed). Both have their "
-        "best arm at K=2."
+        "The paper's highest value is 84.02 ± 0.02 at its K=3, digitised from Figure 2 "
+        "of arXiv 2202.03555v3. Of the matched arms both have their best at K=2; the "
+        "paper's best of all, its K=3, is not among them. Left out of this: K=3 has no "
+        "result (failed); K=4 collapsed in 1 of 2 seeds."
+    )
+
+
+def made_up(manifest: Manifest, arms: dict[str, list[float | str]]) -> StudyResult:
+    """Arms by seed; text is a status, ``collapsed`` with the value 99 all the same."""
+    rows = [
+        {
+            "arm": arm,
+            "seed": seed,
+            "status": cell if isinstance(cell, str) else "finished",
+            "reason": "",
+            "eval/linear_accuracy": 99.0 if isinstance(cell, str) else cell,
+        }
+        for arm, cells in arms.items()
+        for seed, cell in enumerate(cells)
+    ]
+    return study_result(pd.DataFrame(rows), manifest)
+
+
+IN_ORDER = {
+    "K=1": [60.0, 60.1, 60.2],
+    "K=2": [63.0, 63.2, 63.1],
+    "K=3": [61.0, 61.1, 61.3],
+    "K=4": [62.0, 62.3, 62.1],
+}
+
+
+def test_the_agreement_with_the_paper_stands_under_the_table():
+    claim = {"id": "ranks", "says": "So it is.", "test": {"kind": "like_paper"}}
+    manifest = make_manifest("agreement", references=(), seeds=3, claims=[claim])
+    result = made_up(manifest, IN_ORDER)
+    sentences = (
+        "Kendall's tau-b between our order and the paper's of the matched arms is "
+        "+0.91 (95 % interval [+0.91, +0.91] over resampled seeds; 4 arms, 3 common "
+        "seeds; the paper's values up to 0.04 apart are tied). Of the matched arms "
+        "both have their best at K=2; the paper's best of all, its K=3, is not among "
+        "them."
+    )
+    table = build_table(result, manifest)
+    assert escape_markdown(sentences) in to_markdown(table)
+    assert summary(result, manifest, paper_numbers(manifest)).endswith(sentences)
+    [verdict] = study_verdicts(result, manifest)
+    assert (verdict.effect, verdict.low) == pytest.approx((5 / 30**0.5, 5 / 30**0.5))
+
+
+def test_dead_arms_are_no_part_of_the_agreement():
+    manifest = make_manifest("dead", references=(), seeds=3)
+    arms = {**IN_ORDER, "K=1": [60.0, "collapsed", "collapsed"]}
+    caption = build_table(made_up(manifest, arms), manifest).caption
+    assert "is +0.82 (95 % interval [+0.82, +0.82]" in caption  # 2 of 3 pairs, 1 tied
+    assert "; 3 arms, 3 common seeds; " in caption
+    assert caption.endswith("Left out of this: K=1 collapsed in 2 of 3 seeds.")
+    arms["K=2"] = ["diverged"] * 3
+    caption = build_table(made_up(manifest, arms), manifest).caption
+    assert "Kendall" not in caption  # two arms have two orders
+    assert "Of the matched arms both have their best at K=4" in caption
+
+
+def own_study(values: dict[int, float], tolerance: float | None = None) -> Manifest:
+    """Published values of one's own beside K=1..4, one for each."""
+    manifest = make_manifest("own_values", references=(), seeds=3)
+    read = {"source": "read", "tolerance": tolerance}
+    published = {
+        **manifest.study["published"]["vision"],
+        **read,
+        "values": {str(k): value for k, value in values.items()},
+    }
+    arms = [
+        arm.model_copy(update={"paper": {"value": value, "at": arm.label, **read}})
+        for arm, value in zip(manifest.arms, values.values(), strict=True)
+    ]
+    study = {**manifest.study, "published": {"vision": published}}
+    return manifest.model_copy(update={"study": study, "arms": arms})
+
+
+def test_where_all_points_stand_beside_our_arms_nothing_is_called_matched():
+    manifest = own_study({1: 1.0, 2: 2.0, 3: 3.0, 4: 4.0})
+    caption = build_table(made_up(manifest, IN_ORDER), manifest).caption
+    assert "matched" not in caption
+    assert caption.endswith(
+        "The paper's best of these arms, K=4, is 1 place below the top here; the "
+        "paired difference to K=2 is clear of 0."
+    )
+    may = "Metric, data or scale may differ: compare order and direction, never levels"
+    assert may in caption  # true of the same metric, too
+    tied = own_study({1: 1.0, 2: 3.9, 3: 3.0, 4: 4.0}, tolerance=0.05)
+    caption = build_table(made_up(tied, IN_ORDER), tied).caption
+    assert caption.endswith("Of these arms both have their best at K=2.")
+
+
+def test_a_place_with_parentheses_is_not_put_into_others():
+    paper = {"arxiv": "2202.03555v3", "where": "section 6 (no numbers)"}
+    manifest = make_manifest("place", references=(), seeds=3, paper=paper)
+    result = made_up(manifest, IN_ORDER)
+    place = "section 6 (no numbers) of arXiv 2202.03555v3"
+    assert build_table(result, manifest).caption.startswith(
+        f"Averaging the top K teacher layers, {place}. Vision, "
+    )
+    text = summary(result, manifest, paper_numbers(manifest))
+    assert f"at its K=3, digitised from {place}. " in text
+
+
+def test_troubles_are_told_in_the_order_of_seeds():
+    reasons = ["std 0.3", "std 0.2", "std 0.3", "std 0.1"]
+    seeds = [SeedResult(i, "failed", why, None) for i, why in enumerate(reasons)]
+    assert trouble(reversed(seeds)) == (
+        "seeds 0, 2 failed: std 0.3; seed 1 failed: std 0.2; seed 3 failed: std 0.1"
     )
 
 
@@ -273,6 +382,6 @@ def test_console_breaks_no_word_and_no_count(table: Table, width: int):
 def test_a_narrow_console_cuts_nothing_off(table: Table):
     console = Console(width=50, file=io.StringIO(), record=True)
     console.print(console_view(table))
-    head = console.export_text().split("Averaging the top K teacher layers (")[0]
+    head = console.export_text().split("Averaging the top K teacher layers, ")[0]
     assert "K=12" in head.replace("\n", "") or "12" in head
     assert "…" not in head

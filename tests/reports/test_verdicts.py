@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import stats
 
 from ablations.metrics import Metric
 from ablations.record import Manifest
+from reports import rank_rules
 from reports.evidence import NOT_REACHABLE
 from reports.inference import equivalence_p, sign_flip_p
 from reports.statistics import ArmResult, SeedResult, StudyResult
@@ -22,29 +24,21 @@ ACCURACY = Metric("linear_accuracy", "accuracy (%)", True)
 ERROR = Metric("word_error_rate", "word error rate (%)", False)
 
 
+def seed_result(seed: int, cell: Cell) -> SeedResult:
+    """Text is a status, ``collapsed`` with the value 10 all the same."""
+    if isinstance(cell, str):
+        return SeedResult(seed, cell, "", 10.0 if cell == "collapsed" else None)
+    return SeedResult(seed, "finished", "", cell)
+
+
 def result_of(
     arms: Mapping[str, Sequence[Cell]], metric: Metric = ACCURACY
 ) -> StudyResult:
-    """Arms by seed; text is a status, ``collapsed`` with a value all the same."""
     built = []
     for label, cells in arms.items():
-        seeds = [
-            SeedResult(
-                seed,
-                cell if isinstance(cell, str) else "finished",
-                "",
-                cell if not isinstance(cell, str) else 10.0 * (cell == "collapsed"),
-            )
-            for seed, cell in enumerate(cells)
-        ]
-        seeds = [
-            SeedResult(s.seed, s.status, "", None)
-            if s.status not in ("finished", "collapsed")
-            else s
-            for s in seeds
-        ]
+        seeds = tuple(seed_result(seed, cell) for seed, cell in enumerate(cells))
         is_reference = label in ("untrained", "supervised")
-        built.append(ArmResult(label, is_reference, tuple(seeds), None, None, None))
+        built.append(ArmResult(label, is_reference, seeds, None, None, None))
     return StudyResult(metric, None, None, tuple(built))
 
 
@@ -116,14 +110,62 @@ def test_one_of_several_is_corrected_for_their_number():
 
 def test_contradicted_needs_every_arm_that_was_tried():
     rule = {"kind": "better", "arm": None, "than": "b"}
-    low = [v - 5.0 for v in BELOW]
-    noisy = [55.0, 66.0, 58.0, 63.0, 59.0, 62.0]
-    assert judge(rule, {"b": ABOVE, "a": BELOW, "c": low}).verdict == "contradicted"
-    assert judge(rule, {"b": ABOVE, "a": BELOW, "c": noisy}).verdict == "undecided"
-    missing = {"b": ABOVE, "a": BELOW, "c": ["missing"] * 6}
+    high, low = [*ABOVE, 61.7], [*BELOW, 60.2]
+    lower = [v - 5.0 for v in low]
+    noisy = [55.0, 66.0, 58.0, 63.0, 59.0, 61.0, 60.0]
+    found = judge(rule, {"b": high, "a": low, "c": lower})
+    assert (found.verdict, found.p) == ("contradicted", pytest.approx(2 * 2 / 128))
+    assert found.reason.startswith("a minus b against 0: −")
+    assert "97.5 %, 2 arms tried, p the largest of 2" in found.reason
+    found = judge(rule, {"b": high, "a": low, "c": noisy})
+    assert found.verdict == "undecided"
+    assert found.reason.startswith("c minus b")
+    assert found.p == pytest.approx(sign_flip_p(np.subtract(noisy, high)))
+    missing = {"b": high, "a": low, "c": ["missing"] * 7}
     found = judge(rule, missing)
     assert (found.verdict, found.seeds_needed) == ("undecided", None)
     assert "Left out: c has no result (missing)." in found.reason
+    assert judge(rule, {"b": high}).reason == "there is no other arm."
+
+
+@pytest.mark.parametrize("pairs", [2, 5])
+def test_fewer_than_six_pairs_decide_no_difference(pairs: int):
+    arms = {"a": [v + 5.0 for v in ABOVE[:pairs]], "b": BELOW[:pairs]}
+    for rule in (
+        BETTER,
+        {"kind": "better", "arm": "b", "than": "a"},
+        {"kind": "nearly_best", "arm": "a", "within": 1.0},
+        {"kind": "nearly_best", "arm": "b", "within": 1.0},
+    ):
+        found = judge(rule, arms)
+        assert (found.verdict, found.p) == ("undecided", 2 / 2**pairs)
+        assert f"No p below 0.05 exists with {pairs} pairs, the fewest are 6." in (
+            found.reason
+        )
+        assert found.seeds_needed == 6
+
+
+def test_an_interval_without_its_p_does_not_decide():
+    arms = {"a": [1.0, 1.0, 1.0, 1.0, 1.0, -0.05], "b": [0.0] * 6}
+    found = judge(BETTER, arms)
+    assert found.low > 0.0
+    assert (found.verdict, found.p) == ("undecided", 4 / 64)
+    assert found.seeds_needed == 7
+    nearly = {"kind": "nearly_best", "arm": "a", "within": 1e-9}
+    assert judge(nearly, arms).verdict == "undecided"
+    assert judge({**nearly, "arm": "b"}, arms).verdict == "undecided"
+
+
+def test_more_arms_tried_need_more_pairs():
+    any_arm = {"kind": "better", "arm": None, "than": "b"}
+    for rule in (any_arm, {"kind": "nearly_best", "arm": "b", "within": 0.1}):
+        arms = {"b": BELOW, "a": ABOVE, "c": BELOW[::-1]}
+        found = judge(rule, arms)
+        assert (found.verdict, found.p) == ("undecided", 2 * 2 / 64)
+        assert "with 6 pairs, the fewest are 7." in found.reason
+        assert found.seeds_needed == 7
+        more = {"b": [*BELOW, 60.2], "a": [*ABOVE, 61.2], "c": [*BELOW[::-1], 60.1]}
+        assert judge(rule, more).verdict != "undecided"
 
 
 @pytest.mark.parametrize("status", ["collapsed", "diverged"])
@@ -131,11 +173,30 @@ def test_a_dead_trial_makes_its_arm_no_evidence(status: str):
     found = judge(BETTER, {"a": [*ABOVE[:5], status], "b": BELOW})
     assert (found.verdict, found.effect, found.n) == ("undecided", None, 0)
     assert found.reason == f"a {status} in 1 of 6 seeds."
+    for rule in (NEARLY | {"arm": "a"}, {"kind": "alike", "within": 99.0}):
+        found = judge(rule, {"a": ABOVE, "b": [*BELOW[:5], status]})
+        assert found.reason == f"b {status} in 1 of 6 seeds."
+
+
+def test_the_arm_to_be_beaten_may_collapse_and_not_diverge():
+    dead = [*BELOW[:4], "collapsed", "collapsed"]
+    found = judge(BETTER, {"a": ABOVE, "b": dead})
+    differences = np.subtract(ABOVE, [*BELOW[:4], 10.0, 10.0])
+    assert (found.effect, found.n) == (pytest.approx(differences.mean()), 6)
+    assert found.reason.endswith("b collapsed in 2 of 6 seeds; their values count.")
+    all_dead = {"a": ABOVE, "b": ["collapsed"] * 6}
+    assert judge(BETTER, all_dead).verdict == "supported"
+    assert judge({**BETTER, "arm": None}, all_dead).verdict == "supported"
+    assert judge(BETTER, {"a": [9.0] * 6, "b": ["collapsed"] * 6}).verdict == (
+        "contradicted"
+    )
+    found = judge(BETTER, {"a": ABOVE, "b": [*BELOW[:5], "diverged"]})
+    assert (found.effect, found.reason) == (None, "b diverged in 1 of 6 seeds.")
 
 
 def test_other_failures_only_make_the_sample_smaller():
     found = judge(BETTER, {"a": [*ABOVE[:4], "failed", "missing"], "b": BELOW})
-    assert (found.verdict, found.n) == ("supported", 4)
+    assert (found.verdict, found.n) == ("undecided", 4)
     assert "No p below 0.05 exists with 4 pairs" in found.reason
     found = judge(BETTER, {"a": [61.0, "failed"], "b": [60.0, 60.0]})
     assert found.reason == "a and b have one common seed: no interval."
@@ -154,25 +215,76 @@ def test_the_planner_says_how_many_seeds_would_settle_it():
     assert judge(BETTER, flat).seeds_needed == NOT_REACHABLE
 
 
+def like_normal(mean: float, spread: float, n: int) -> list[float]:
+    """Of exactly this mean and standard deviation."""
+    scores = stats.norm.ppf((np.arange(n) + 0.5) / n)
+    return (mean + spread * scores / scores.std(ddof=1)).tolist()
+
+
+PLANNED = {
+    "better": {"kind": "better", "arm": "a", "than": "b"},
+    "worse": {"kind": "better", "arm": "b", "than": "a"},
+    "any": {"kind": "better", "arm": None, "than": "b"},
+    "nearly": {"kind": "nearly_best", "arm": "a", "within": 1e-9},
+    "beaten": {"kind": "nearly_best", "arm": "b", "within": 1e-9},
+    "apart": {"kind": "alike", "within": 0.1},
+}
+
+
+@pytest.mark.parametrize("effect", [0.7, 1.0, 2.0])
+@pytest.mark.parametrize("name", [*PLANNED, "alike"])
+def test_with_the_seeds_planned_and_no_fewer_the_verdict_falls(name, effect):
+    """Whatever the verdict needs, if effect and spread stay as measured."""
+
+    def arms(n: int) -> dict[str, list[float]]:
+        found = {"a": like_normal(effect, 1.0, n), "b": [0.0] * n}
+        if name in ("any", "beaten"):  # one more arm that is tried, and as bad as b
+            found["c"] = like_normal(-0.01, 0.02, n)
+        return found
+
+    alike = {"kind": "alike", "within": effect + 0.8}
+    rule = (PLANNED | {"alike": alike})[name]
+    found = judge(rule, arms(3))
+    assert found.verdict == "undecided"
+    needed = found.seeds_needed
+    assert needed > 3
+    assert judge(rule, arms(needed)).verdict != "undecided"
+    if needed > 4:
+        assert judge(rule, arms(needed - 1)).verdict == "undecided"
+
+
 NEARLY = {"kind": "nearly_best", "arm": "all", "within": 1.0}
 
 
-def test_nearly_best_looks_at_the_arm_it_is_furthest_behind():
-    arms = {"all": BELOW, "few": [v + 0.3 for v in BELOW[::-1]], "one": [40.0] * 6}
+def test_nearly_best_shows_the_comparison_with_the_lowest_interval_end():
+    few, wide = [v + 0.3 for v in BELOW[::-1]], [63.0, 57.0, 62.0, 58.0, 61.0, 60.0]
+    arms = {"all": BELOW, "few": few, "wide": wide, "one": [40.0] * 6}
     found = judge(NEARLY, arms)
-    assert found.reason.startswith("all minus few, the arm it is furthest behind")
-    assert found.effect == pytest.approx(-0.3)
-    assert judge({**NEARLY, "within": 2.0}, arms).verdict == "supported"
-    assert judge({**NEARLY, "within": 0.01}, arms).verdict == "undecided"
-    worse = {**arms, "few": [v + 3.0 for v in BELOW]}
-    assert judge(NEARLY, worse).verdict == "contradicted"
+    differences = np.subtract(BELOW, wide)
+    assert found.effect == pytest.approx(differences.mean())
+    assert found.effect > np.subtract(BELOW, few).mean()
+    assert found.reason.startswith("all minus wide, the arm it may be furthest behind,")
+    assert "(95 %, p the largest of 3)" in found.reason
+    assert found.p == pytest.approx(sign_flip_p(differences + 1.0))
+    assert (found.verdict, found.p > 0.05) == ("undecided", True)
     assert judge(NEARLY, {"all": BELOW}).reason == "there is no other arm."
 
 
+def test_nearly_best_has_two_borders():
+    arms = {"all": BELOW, "few": [v + 0.3 for v in BELOW[::-1]], "one": [40.0] * 6}
+    assert judge({**NEARLY, "within": 2.0}, arms).verdict == "supported"
+    assert judge({**NEARLY, "within": 0.01}, arms).verdict == "undecided"
+    seventh = {"all": [*BELOW, 60.1], "few": [v + 3.0 for v in [*BELOW, 60.2]]}
+    found = judge(NEARLY, {**seventh, "one": [40.0] * 7})
+    assert (found.verdict, found.p) == ("contradicted", 2 * 2 / 128)
+    assert found.reason.startswith("all minus few, the arm it is behind, against −1.00")
+    assert "(97.5 %, 2 arms tried)" in found.reason
+
+
 def test_nearly_best_is_not_supported_without_all_others():
-    arms = {"all": BELOW, "few": BELOW, "lost": ["failed"] * 6}
+    arms = {"all": [*BELOW, 60.0], "few": [*BELOW, 60.0], "lost": ["failed"] * 7}
     assert judge(NEARLY, arms).verdict == "undecided"
-    assert judge(NEARLY, {**arms, "few": [65.0] * 6}).verdict == "contradicted"
+    assert judge(NEARLY, {**arms, "few": [65.0] * 7}).verdict == "contradicted"
 
 
 def test_alike_is_two_one_sided_tests_for_every_pair():
@@ -183,79 +295,26 @@ def test_alike_is_two_one_sided_tests_for_every_pair():
     assert found.p == pytest.approx(equivalence_p(differences, 1.0))
     assert (found.verdict, found.p < 0.05) == ("supported", True)
     apart = {**close, "c": [v + 4.0 for v in BELOW]}
-    found = judge(rule, apart)
-    assert found.verdict == "contradicted"
-    assert "the pair furthest apart" in found.reason
+    assert judge(rule, apart).verdict == "contradicted"
     assert judge({**rule, "arms": ["a", "b"]}, apart).verdict == "supported"
     tight = judge({**rule, "within": 0.2}, close)
     assert (tight.verdict, tight.seeds_needed > 6) == ("undecided", True)
+    three = judge(rule, {arm: values[:3] for arm, values in close.items()})
+    assert "No p" not in three.reason  # a t test has one with few pairs too
 
 
-def rising(step: float, seeds: int = 5, arms: int = 4, noise: float = 0.1):
-    values = np.random.default_rng(4).normal(0.0, noise, (arms, seeds))
-    return {f"K={k + 1}": [60.0 + step * k + v for v in values[k]] for k in range(arms)}
-
-
-def test_a_trend_has_a_direction():
-    rises, falls = ({"kind": "trend", "direction": d} for d in ("rises", "falls"))
-    assert judge(rises, rising(1.0)).verdict == "supported"
-    assert judge(falls, rising(1.0)).verdict == "contradicted"
-    assert judge(falls, rising(-1.0)).verdict == "supported"
-    assert judge(rises, rising(1.0), ERROR).verdict == "contradicted"
-    assert judge(rises, rising(0.0)).verdict == "undecided"
-    chosen = {**rises, "arms": ["K=4", "K=3", "K=1"]}
-    assert judge(chosen, rising(1.0)).verdict == "contradicted"
-
-
-def test_a_trend_without_all_arms_is_undecided():
-    arms = {**rising(1.0), "K=2": ["collapsed"] * 5}
-    found = judge({"kind": "trend"}, arms)
-    assert (found.verdict, found.reason) == (
-        "undecided",
-        "K=2 collapsed in 5 of 5 seeds.",
-    )
-    two = judge({"kind": "trend"}, {"a": ABOVE, "b": BELOW})
-    assert two.reason == "an order needs 3 arms, there are 2."
-    single = judge({"kind": "trend"}, rising(1.0, seeds=1))
-    assert (single.effect, single.verdict) == (1.0, "undecided")
-
-
-def test_like_paper_compares_orders_and_knows_both_directions():
-    # Figure 2 beside K=1..4 of 4 layers: 83.01, 83.79, 83.64, 83.66 (by stores.py).
-    noise = np.random.default_rng(1).normal(0.0, 0.05, (4, 5))
-    order = {"K=1": 0.0, "K=2": 3.0, "K=3": 1.0, "K=4": 2.0}
-    arms = {
-        label: [60.0 + step + v for v in noise[i]]
-        for i, (label, step) in enumerate(order.items())
+def test_alike_shows_the_pair_with_the_largest_p():
+    a, wide = BELOW, [v + d for v, d in zip(BELOW, [2, -2, 2, -2, 1, -1], strict=True)]
+    arms = {"a": a, "shifted": [v + 0.5 for v in a], "wide": wide}
+    found = judge({"kind": "alike", "within": 1.0}, arms)
+    by_pair = {
+        pair: equivalence_p(np.subtract(arms[pair[0]], arms[pair[1]]), 1.0)
+        for pair in combinations(arms, 2)
     }
-    rule = {"kind": "like_paper"}
-    assert judge(rule, arms).verdict == "supported"
-    assert judge(rule, arms, ERROR).verdict == "contradicted"
-    manifest = make_manifest("lower")
-    published = {**manifest.study["published"]["vision"], "higher_is_better": False}
-    study = {**manifest.study, "published": {"vision": published}}
-    lower = manifest.model_copy(update={"study": study})
-    assert judge(rule, arms, ERROR, lower).verdict == "supported"
-    unpublished = make_manifest("none", published=False)
-    assert judge(rule, arms, ACCURACY, unpublished).reason == (
-        "an order needs 3 arms, there are 0."
-    )
-
-
-def test_collapse_is_counted():
-    rule = {"kind": "collapses", "arm": "a"}
-    dead = {"a": ["collapsed"] * 6}
-    found = judge(rule, dead)
-    assert (found.verdict, found.effect, found.n) == ("supported", 1.0, 6)
-    assert judge({**rule, "never": True}, dead).verdict == "contradicted"
-    assert judge(rule, {"a": ABOVE}).verdict == "contradicted"
-    few = judge(rule, {"a": ["collapsed"] * 3 + ["failed"]})
-    assert (few.verdict, few.seeds_needed) == ("undecided", 6)
-    assert "6 seeds are the fewest" in few.reason
-    assert "1 seeds without a result are left out" in few.reason
-    half = judge(rule, {"a": ["collapsed"] * 3 + [60.0] * 3})
-    assert half.seeds_needed == NOT_REACHABLE
-    assert judge(rule, {"a": ["missing"]}).reason == "a has no finished trial."
+    pair = max(by_pair, key=lambda pair: by_pair[pair])
+    assert pair == ("shifted", "wide")
+    assert found.reason.startswith("shifted minus wide, the pair with the largest p,")
+    assert (found.verdict, found.p) == ("undecided", pytest.approx(by_pair[pair]))
 
 
 def test_claims_about_another_modality_are_left_out():
@@ -275,10 +334,11 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("seeds", [3, 6])
+@pytest.mark.parametrize("seeds", [3, 8])
 @pytest.mark.parametrize("name", RULES)
-def test_chance_alone_decides_at_most_as_often_as_promised(name: str, seeds: int):
+def test_chance_alone_decides_at_most_as_often_as_promised(name, seeds, monkeypatch):
     """Arms that do not differ, seeds that do: a decision is an error, 5 % at most."""
+    monkeypatch.setattr(rank_rules, "seeds_to_order", lambda *_: None)  # takes longest
     generator = np.random.default_rng(seeds)
     repeats = 200
     decided = 0

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.sweeps.command import environment
 
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+NUM_STEPS = 300
 LONG = (
-    *("run", "layer_averaging", "--seeds", "1", "--set", "training.num_steps=300"),
+    *("run", "layer_averaging", "--seeds", "1"),
+    *("--set", f"training.num_steps={NUM_STEPS}"),
     *("--set", "target.top_k=2", "--set", "execution.checkpoint_every_seconds=0.5"),
 )
 """Three trials: K=2, untrained, supervised."""
@@ -47,6 +54,18 @@ def wait_until(
 
 def checkpoints(folder: Path) -> list[Path]:
     return list(folder.glob("d2v-runs/checkpoints/*/checkpoint.pt"))
+
+
+def num_in_the_middle(folder: Path) -> int:
+    """Trials whose checkpoint lies between the first and the last update."""
+    found = 0
+    for file in checkpoints(folder):
+        try:
+            step = torch.load(file, weights_only=True)["step"]
+        except OSError:  # its trial has just ended
+            continue
+        found += 0 < step < NUM_STEPS
+    return found
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -96,17 +115,47 @@ def trials_so_far(folder: Path) -> list[Run]:
 
 
 def results(store: MlflowClient) -> dict[str, dict[str, object]]:
-    """By key: metrics without costs, status and the curve; one run per key."""
+    """By key: metrics without costs, status, curve and record; one run per key."""
     runs = all_trials(store)
     keys = [run.data.tags["d2v.key"] for run in runs]
     assert len(keys) == len(set(keys)), "a trial has a second run"
     found: dict[str, dict[str, object]] = {}
     for run in runs:
         curve = store.get_metric_history(run.info.run_id, "train/loss")
+        assert [p.step for p in curve] == sorted({p.step for p in curve}), "order"
         found[run.data.tags["d2v.key"]] = {
             "run": run.info.status,
             "status": run.data.tags.get("d2v.status"),
-            "curve": sorted((point.step, point.value) for point in curve),
+            "curve": [(point.step, point.value) for point in curve],
+            "record": record(store, run),
             **{k: v for k, v in run.data.metrics.items() if not k.startswith("cost/")},
         }
     return found
+
+
+def record(store: MlflowClient, run: Run) -> dict[str, object]:
+    """What does not depend on the machine's speed or place."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = store.download_artifacts(run.info.run_id, "record.json", folder)
+        content: dict[str, object] = json.loads(Path(file).read_text())
+    metrics = content["metrics"]
+    assert isinstance(metrics, dict)
+    content["metrics"] = {k: v for k, v in metrics.items() if not k.startswith("cost/")}
+    content.pop("environment")
+    return content
+
+
+def events(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The lines with this event, of all runs in their order."""
+    files = sorted(folder.glob("d2v-runs/events/*.jsonl"), key=os.path.getmtime)
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    found = [json.loads(line) for line in lines]
+    return [event for event in found if event["event"] == name]
+
+
+def starts(folder: Path) -> dict[str, list[int]]:
+    """By key: the update at which each of its attempts has begun."""
+    begun: dict[str, list[int]] = {}
+    for event in events(folder, "trial_started"):
+        begun.setdefault(event["key"], []).append(event["step"])
+    return begun

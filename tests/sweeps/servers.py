@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -48,29 +49,45 @@ def _as_user(folder: Path) -> list[str]:
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
 
 
-@contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A database server of its own; the URI of its database.
+class Database:
+    """A PostgreSQL server of its own while the context is open.
 
     Args:
         folder: Made; every parent must be open to all (PostgreSQL drops root).
     """
-    folder.mkdir(mode=0o755)
-    become, port, data = _as_user(folder), free_port(), folder / "data"
-    initdb = [str(postgres_tool("initdb")), "-D", str(data), "-A", "trust", "-U", "d2v"]
-    subprocess.run([*become, *initdb], check=True, stdout=subprocess.DEVNULL)
-    command = [
-        *(str(postgres_tool("postgres")), "-D", str(data), "-k", str(folder)),
-        *("-h", "127.0.0.1", "-p", str(port), "-F"),
-    ]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*become, *command], stdout=log, stderr=log)
-    try:
-        wait_for(port, server)
-        yield f"postgresql+psycopg2://d2v@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        folder.mkdir(mode=0o755)
+        self._become = _as_user(folder)
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql+psycopg2://d2v@127.0.0.1:{self._port}/postgres"
+
+    def __enter__(self) -> Database:
+        data = ["-D", str(self._folder / "data"), "-A", "trust", "-U", "d2v"]
+        initdb = [*self._become, str(postgres_tool("initdb")), *data]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL)
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        command = [
+            *(*self._become, str(postgres_tool("postgres"))),
+            *("-D", str(self._folder / "data"), "-k", str(self._folder)),
+            *("-h", "127.0.0.1", "-p", str(self._port), "-F"),
+        ]
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(self._port, self._server)
+
+    def stop(self) -> None:
+        self._server.send_signal(signal.SIGINT)  # "fast": connections are closed
+        self._server.wait()
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
+from ablations.record import TRIES_TAG, FailedTry, Record
+from sweeps.spool import Spool
 from tests.sweeps.command import TINY, d2v
 from tests.sweeps.long_run import all_trials, client
 
@@ -52,6 +54,34 @@ def test_each_trouble_has_its_status_and_the_others_go_on(tmp_path: Path) -> Non
     assert "1 cached" in again.out
     assert trials(tmp_path).keys() == by_arm.keys()
     assert len(all_trials(client(tmp_path))) == len(by_arm)
+    for arm, run in trials(tmp_path).items():
+        tries = json.loads(run.data.tags.get(TRIES_TAG, "[]"))
+        assert [t["status"] for t in tries] == 2 * [ENDS[arm][0]] * bool(ENDS[arm][1])
+
+
+def test_a_failure_that_a_dead_driver_left_is_written_down_and_tried_again(
+    tmp_path: Path,
+) -> None:
+    command = ("layer_averaging", *TINY, "--set=target.top_k=2", "--seeds=1")
+    planned = json.loads(d2v(tmp_path, "plan", *command, "--json").out)["trials"]
+    (key,) = [trial["key"] for trial in planned if trial["arm"] == "K=2"]
+    spool = Spool(tmp_path / "d2v-runs" / "checkpoints" / key)
+    spool.write_history([(2, 1_000, {"train/loss": 0.5})])
+    left = Record(
+        **{"key": key, "status": "failed", "reason": "it broke", "seed": 0, "steps": 2},
+        **{"num_parameters": 1, "metrics": {}, "environment": {}},
+        **{"data_name": "digits", "data_digest": "0" * 16},
+    )
+    spool.write_record(left, 2_000)
+
+    done = d2v(tmp_path, "run", *command)
+    assert done.code == 0, done.out + done.err
+    tags = trials(tmp_path)["K=2"].data.tags
+    assert tags["d2v.status"] == "finished"
+    tries = [FailedTry.model_validate(one) for one in json.loads(tags[TRIES_TAG])]
+    assert tries == [FailedTry(status="failed", reason="it broke", ended=2_000)]
+    report = tmp_path.glob("d2v-runs/reports/*/ledger.json")
+    assert "it broke" in next(report).read_text()
 
 
 def trials(folder: Path) -> dict[str, Run]:

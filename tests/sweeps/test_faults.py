@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from ablations.record import TRIES_TAG
 from tests.sweeps.command import d2v
 from tests.sweeps.long_run import (
     LONG,
@@ -19,8 +21,11 @@ from tests.sweeps.long_run import (
     checkpoints,
     client,
     end_ray_of,
+    events,
+    num_in_the_middle,
     results,
     start,
+    starts,
     trials_so_far,
     wait_until,
     workers_of,
@@ -50,29 +55,59 @@ def run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_killed_worker_goes_on_from_its_checkpoint(
     tmp_path: Path, run: subprocess.Popen[str], undisturbed: dict[str, Any]
 ) -> None:
-    wait_until(lambda: checkpoints(tmp_path) and workers_of(run), run)
+    wait_until(lambda: num_in_the_middle(tmp_path) and workers_of(run), run)
     for worker in workers_of(run):
         os.kill(worker, signal.SIGKILL)
     output, _ = run.communicate(timeout=240)
     assert run.returncode == 0, output
     assert results(client(tmp_path)) == undisturbed
+    later = [step for steps in starts(tmp_path).values() for step in steps[1:]]
+    assert len(later) >= 1
+    assert max(later) > 0
+    assert len(events(tmp_path, "trial_ended")) == 3
+
+
+def test_a_trial_whose_process_dies_three_times_has_failed(
+    tmp_path: Path, run: subprocess.Popen[str], undisturbed: dict[str, Any]
+) -> None:
+    wait_until(lambda: events(tmp_path, "run_started"), run)
+    planned = events(tmp_path, "run_started")[0]["trials"]
+    (key,) = [k for k, trial in planned.items() if trial["arm"] == "K=2"]
+    for attempt in (1, 2, 3):
+        wait_until(lambda n=attempt: len(starts(tmp_path).get(key, [])) == n, run)
+        for worker in workers_of(run):
+            os.kill(worker, signal.SIGKILL)
+    output, _ = run.communicate(timeout=240)
+    assert run.returncode == 1, output
+    assert f"failed: {key}: the worker process died 3 times" in output
+    assert "Traceback" not in output
+
+    again = d2v(tmp_path, *LONG)
+    assert again.code == 0, again.out + again.err
+    assert results(client(tmp_path)) == undisturbed
+    (tried,) = [
+        t for t in all_trials(client(tmp_path)) if t.data.tags["d2v.key"] == key
+    ]
+    assert [t["status"] for t in json.loads(tried.data.tags[TRIES_TAG])] == ["failed"]
 
 
 def test_after_a_killed_driver_the_same_command_continues(
     tmp_path: Path, run: subprocess.Popen[str], undisturbed: dict[str, Any]
 ) -> None:
-    wait_until(lambda: checkpoints(tmp_path), run)
+    wait_until(lambda: num_in_the_middle(tmp_path), run)
     wait_until(lambda: "RUNNING" in run_states(tmp_path), run)
-    session = os.getsid(run.pid)
-    run.kill()
+    run.kill()  # Ray, and the workers, end by themselves
     run.wait()
-    end_ray_of(session)
     assert "RUNNING" in run_states(tmp_path)
+    ended = {event["key"] for event in events(tmp_path, "trial_ended")}
 
     again = d2v(tmp_path, *LONG)
     assert again.code == 0, again.out + again.err
     assert results(client(tmp_path)) == undisturbed
     assert not checkpoints(tmp_path)
+    begun = starts(tmp_path)
+    assert max(steps[-1] for steps in begun.values()) > 0
+    assert all(len(begun[key]) == 1 for key in ended)
 
 
 def run_states(folder: Path) -> set[str]:
@@ -82,8 +117,8 @@ def run_states(folder: Path) -> set[str]:
 def test_one_interrupt_saves_and_the_next_run_goes_on_there(
     tmp_path: Path, run: subprocess.Popen[str], undisturbed: dict[str, Any]
 ) -> None:
-    wait_until(lambda: checkpoints(tmp_path), run)
-    run.send_signal(signal.SIGINT)
+    wait_until(lambda: num_in_the_middle(tmp_path), run)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to Ray's processes too
     output, _ = run.communicate(timeout=120)
     assert run.returncode == 1, output
     assert "running trials save first" in output
@@ -106,7 +141,7 @@ def test_one_interrupt_saves_and_the_next_run_goes_on_there(
 def test_two_interrupts_stop_at_once_and_leave_a_consistent_store(
     tmp_path: Path, run: subprocess.Popen[str], undisturbed: dict[str, Any]
 ) -> None:
-    wait_until(lambda: checkpoints(tmp_path), run)
+    wait_until(lambda: num_in_the_middle(tmp_path), run)
     run.send_signal(signal.SIGINT)
     wait_until(lambda: list(tmp_path.glob("d2v-runs/stops/*")), run)
     run.send_signal(signal.SIGINT)
@@ -123,19 +158,20 @@ def test_two_interrupts_stop_at_once_and_leave_a_consistent_store(
 def test_two_runs_beside_each_other_train_nothing_twice(
     tmp_path: Path, run: subprocess.Popen[str], undisturbed: dict[str, Any]
 ) -> None:
+    """Of two studies: one shares two of its four trials with the other."""
     wait_until(lambda: (tmp_path / "d2v-runs" / "trials.lock").exists(), run)
-    other = start(tmp_path, *LONG)
+    other = start(tmp_path, "run", "target_feature", *LONG[2:])
     try:
         outputs = [process.communicate(timeout=240)[0] for process in (run, other)]
     finally:
         other.kill()
         other.communicate()
     assert (run.returncode, other.returncode) == (0, 0), outputs
-    trained = [line for text in outputs for line in text.splitlines()]
-    ended = [line.partition(":")[0] for line in trained if ": finished" in line]
-    assert sorted(ended) == [
-        "K=2 · seed 0",
-        "supervised · seed 0",
-        "untrained · seed 0",
-    ]
-    assert results(client(tmp_path)) == undisturbed
+    ended = [event["key"] for event in events(tmp_path, "trial_ended")]
+    assert len(ended) == len(set(ended)) == 5
+    found = results(client(tmp_path))
+    assert {key: found[key] for key in undisturbed} == undisturbed
+    tags = [trial.data.tags for trial in all_trials(client(tmp_path))]
+    studies = ("d2v.study.layer_averaging", "d2v.study.target_feature")
+    shared = [t["d2v.kind"] for t in tags if all(study in t for study in studies)]
+    assert sorted(shared) == ["data2vec 300", "untrained 300"]

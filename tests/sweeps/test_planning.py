@@ -2,31 +2,77 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from ablations.arms import Request
-from ablations.library import study_names
+from ablations.library import load_study, study_names
 from ablations.record import Manifest
 from d2v_core.errors import DataError
+from sweeps.forecast import Forecast
+from sweeps.forecast_view import show_forecast
 from sweeps.planning import (
+    id_of_request,
     make_manifest,
     plan_study,
-    request_id,
     seed_warning,
     unique_trials,
 )
 
 SMOKE = Request("vision", "smoke")
+TOTALS = {"vision": (62, 43), "speech": (65, 46), "text": (54, 38)}
+"""Cells of all tables for one seed, and the trials they take.
+
+For vision: the recipe itself (K=3, instance norm, FFN, smooth L1 with beta 2, block
+masks of 60 %, tau 0.99 to 0.999) stands in nine of ten tables, and so does untrained:
+eight cells of each are saved; two of the collapse grid stand in tau_schedule, and two
+tables have the supervised arm.
+"""
 
 
-def test_studies_share_the_trials_they_have_in_common() -> None:
-    plans = [plan_study(n, Request("vision", "smoke")) for n in study_names()]
+@pytest.mark.parametrize("modality", TOTALS)
+def test_studies_share_the_trials_they_have_in_common(modality: str) -> None:
+    request = Request(modality, "smoke", seeds=(0,))
+    names = [name for name in study_names() if modality in load_study(name).metric]
+    plans = [plan_study(name, request) for name in names]
     cells = sum(len(plan.cells) for plan in plans)
-    # The recipe itself (K=3, instance norm, FFN, smooth L1 with beta 2, block masks of
-    # 60 %, tau 0.99 to 0.999) stands in nine of ten tables, and so does untrained:
-    # eight cells of each are saved for every seed; two of the collapse grid stand in
-    # tau_schedule, and two tables have the supervised arm.
-    assert cells - len(unique_trials(plans)) == (8 + 8 + 2 + 1) * 5
+    assert (cells, len(unique_trials(plans))) == TOTALS[modality]
+
+
+def test_a_shared_trial_is_shown_once_so_that_columns_add_up() -> None:
+    request = Request("vision", "smoke", seeds=(0, 1))
+    plans = [plan_study(name, request) for name in ("layer_averaging", "loss")]
+    unique, num_cells = unique_trials(plans), sum(len(plan.cells) for plan in plans)
+    untrained = [key for key, c in unique.items() if c.arm.label == "untrained"]
+    result = Forecast(
+        plans=plans,
+        num_cells=num_cells,
+        unique=unique,
+        cached=frozenset(untrained),
+        seconds={},
+        costs={},
+        basis="",
+        num_workers=1,
+        removed={},
+    )
+    console = Console(width=80, file=io.StringIO(), record=True)
+    show_forecast(result, console)
+    text = console.export_text()
+    cells = [re.split(r" {2,}", line.strip()) for line in text.splitlines()]
+    rows = [row for row in cells if row[0] in ("layer_averaging", "loss")]
+    numbers = {(row[0], row[1]): [int(cell) for cell in row[2:6]] for row in rows}
+    # seeds, cached, shared, to train
+    assert numbers["layer_averaging", "K=3"] == [2, 0, 0, 2]
+    assert numbers["layer_averaging", "untrained"] == [2, 2, 0, 0]
+    assert numbers["loss", "smooth L1 (2)"] == [2, 0, 2, 0]
+    assert numbers["loss", "untrained"] == [2, 0, 2, 0]
+    sums = [sum(column) for column in zip(*numbers.values(), strict=True)]
+    shared, missing = num_cells - len(unique), len(result.missing)
+    assert sums == [num_cells, len(untrained), shared, missing]
+    assert "shared: the same trials as in rows above" in text
 
 
 def test_trials_of_all_studies_run_seed_by_seed() -> None:
@@ -46,9 +92,9 @@ def test_a_manifest_survives_its_file() -> None:
 
 def test_a_request_is_the_same_whatever_its_seeds_and_places() -> None:
     same = Request("vision", "smoke", seeds=(7,), data_root="/elsewhere")
-    assert request_id("loss", same) == request_id("loss", SMOKE)
+    assert id_of_request("loss", same) == id_of_request("loss", SMOKE)
     other = Request("vision", "smoke", assignments=("target.top_k=2",))
-    assert request_id("loss", other) != request_id("loss", SMOKE)
+    assert id_of_request("loss", other) != id_of_request("loss", SMOKE)
 
 
 @pytest.mark.parametrize(

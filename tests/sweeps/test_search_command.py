@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -67,6 +68,12 @@ metric: {vision: linear_accuracy}
 cost: flops
 parameters:
   - {setting: training.batch_size, kind: int, low: 8, high: 32}
+"""
+KNOWN = """
+name: known
+title: A study that has the first trial of a search
+metric: {vision: linear_accuracy}
+arms: [{name: recipe}]
 """
 SEARCH = ("search", "mine.yaml", "--trials", "4")
 
@@ -218,7 +225,11 @@ def test_a_second_objective_is_counted_and_every_trade_off_kept(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "costly.yaml").write_text(COSTLY)
-    done = d2v(tmp_path, "search", "costly.yaml", "--trials", "3", *TINY)
+    (tmp_path / "known.yaml").write_text(KNOWN)
+    before = d2v(tmp_path, "run", "known.yaml", "--seeds", "1", *TINY)
+    assert before.code == 0, before.out + before.err
+    asked = ("costly.yaml", "--trials", "3", "--path-seeds", "2", *TINY)
+    done = d2v(tmp_path, "search", *asked)
     assert done.code == 0, done.out + done.err
     told = trials(tmp_path, "costly-vision-smoke-" + done.out.split("smoke-")[1][:8])
     assert [trial.state.name for trial in told] == ["COMPLETE"] * 3
@@ -226,3 +237,12 @@ def test_a_second_objective_is_counted_and_every_trade_off_kept(
     assert sizes[32] / 32 == pytest.approx(sizes[min(sizes)] / min(sizes))
     page = next(tmp_path.glob("d2v-runs/search/*/search.html")).read_text()
     assert "Trade-offs" in page
+    assert told[0].user_attrs["found in the store"]  # of the study
+    assert all("found in the store" not in trial.user_attrs for trial in told[1:])
+
+    path = list(tmp_path.glob("d2v-runs/search/*/path.yaml"))
+    better = max(told, key=lambda trial: trial.values[0]) is not told[0]
+    assert bool(path) == better
+    (table,) = tmp_path.glob("d2v-runs/reports/costly*/table.csv") if path else [None]
+    if table is not None:
+        assert [row["n"] for row in csv.DictReader(table.open())] == ["2", "2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reports.mlflow_view import study_views
 from tests.sweeps.command import TINY, d2v
 from tests.sweeps.long_run import all_trials, client
 
@@ -41,6 +42,11 @@ def test_only_what_is_new_is_trained_and_what_was_removed_stays(tmp_path: Path) 
     after = {run.info.run_id for run in all_trials(client(tmp_path))}
     assert len(after) == len(before) + 2
     assert before < after
+    (view,) = study_views(client(tmp_path), "edited")
+    shown = client(tmp_path).search_runs(view.experiment_ids, view.filter)
+    assert {run.data.tags["d2v.arm"] for run in shown} == {"two", "three"}
+    (ledger,) = tmp_path.glob("d2v-runs/reports/edited*/ledger.md")
+    assert "one" in ledger.read_text()  # what was removed is named
 
     file.write_text(STUDY.format(name="one", top_k=1))
     third = d2v(tmp_path, "run", *COMMAND)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.stopping import StopRequest
 from sweeps.stores import Stores
 from sweeps.writer import StoreWriteError, StoreWriter, is_disk_full
 
 
 def writer(folder: Path) -> StoreWriter:
     stores = Stores(folder, f"sqlite:///{folder}/mlflow.db")
-    return StoreWriter(stores, lambda text: None, lambda: None)
+    return StoreWriter(stores, lambda text: None, StopRequest(folder), lambda: True)
 
 
 def test_a_write_that_fails_is_made_again_before_the_next(tmp_path: Path) -> None:
