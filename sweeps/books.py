@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ablations.record import DONE, Record, Status
 from sweeps.costing import with_flops
-from sweeps.engine import Job
 from sweeps.environment import describe_environment
+from sweeps.job import Job
 from sweeps.listener import Listener
 from sweeps.locks import TrialLocks
 from sweeps.outcome import Outcome

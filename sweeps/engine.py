@@ -11,13 +11,12 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d2v_core.config import TrialConfig
 from sweeps.cluster import bundles, check_resources, num_at_once
 from sweeps.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
+from sweeps.job import Job
 from sweeps.listener import MAX_RESTARTS, Listener
 from sweeps.ray_session import RaySession
 
@@ -25,38 +24,6 @@ if TYPE_CHECKING:
     from ray.tune import PlacementGroupFactory
     from ray.tune.schedulers import TrialScheduler
     from ray.tune.search import Searcher
-
-    from sweeps.planning import PlannedCell
-
-
-@dataclass(frozen=True)
-class Job:
-    """One trial to train.
-
-    Attributes:
-        cell: What and under which key.
-        folder: Its own in the storage.
-        stop_file: Exists once the run is to stop.
-        data_name: Of the data, for the record.
-        data_digest: Likewise.
-    """
-
-    cell: PlannedCell
-    folder: Path
-    stop_file: Path
-    data_name: str
-    data_digest: str
-
-    def for_worker(self) -> dict[str, Any]:
-        """Plain data for the worker process."""
-        return {
-            "key": self.cell.key,
-            "trial": self.cell.trial.model_dump(mode="json"),
-            "folder": str(self.folder),
-            "stop_file": str(self.stop_file),
-            "data_name": self.data_name,
-            "data_digest": self.data_digest,
-        }
 
 
 def train_with_ray(

@@ -6,16 +6,14 @@ all trials beforehand and could not be told to launch no more of them.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.tune.search import Searcher
 
-if TYPE_CHECKING:
-    from sweeps.engine import Job
+from sweeps.job import Job, packed
 
 
 class InOrder(Searcher):
@@ -53,8 +51,3 @@ class InOrder(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Likewise."""
         Path(checkpoint_path).touch()
-
-
-def packed(job: Job) -> dict[str, str]:
-    """A job as Tune's configuration of a trial."""
-    return {"key": job.cell.key, "job": json.dumps(job.for_worker())}

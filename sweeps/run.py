@@ -11,8 +11,9 @@ from rich.console import Console
 from d2v_core.modalities import modality_of
 from sweeps.books import Books, open_tracker
 from sweeps.budget import Budget
-from sweeps.engine import Job, train_with_ray
+from sweeps.engine import train_with_ray
 from sweeps.event_log import EventLog
+from sweeps.job import Job
 from sweeps.listener import Listeners
 from sweeps.locks import TrialLocks
 from sweeps.outcome import Outcome

@@ -24,7 +24,7 @@ from ablations.bound_space import BoundSpace
 from ablations.record import DONE, REASON_TAG, STATUS_TAG, Record
 from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
-from sweeps.launching import packed
+from sweeps.job import packed
 from sweeps.planning import PlannedCell
 from sweeps.search.books import SearchBooks
 from sweeps.search.cells import Cells

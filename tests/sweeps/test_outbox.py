@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from d2v_core.events import Finished
+from d2v_core.trial import run_trial
+from sweeps import worker
 from sweeps.outbox import Outbox
 from sweeps.spool import Spool
 from sweeps.worker import run_job
@@ -23,16 +27,39 @@ def test_training_goes_on_while_the_driver_takes_nothing(tmp_path: Path) -> None
         assert gate.wait(timeout=60.0)
         messages.append(message)
 
-    worker = threading.Thread(target=run_job, args=(job(tmp_path), send))
-    worker.start()
+    thread = threading.Thread(target=run_job, args=(job(tmp_path), send))
+    thread.start()
     spool = Spool(tmp_path / "trial")
     while spool.read_record() is None:  # trained, evaluated, written down
-        assert worker.is_alive()
+        assert thread.is_alive()
     assert not messages
     gate.set()
-    worker.join(timeout=60.0)
+    thread.join(timeout=60.0)
     assert next(iter(messages[0])) == "started"
     assert "record" in messages[-1]
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, trained = threading.Event(), threading.Event()
+
+    def watched(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for event in run_trial(*arguments, **options):
+            if isinstance(event, Finished):
+                trained.set()
+            yield event
+
+    monkeypatch.setattr(worker, "run_trial", watched)
+    monkeypatch.setattr(worker, "write_checkpoint", lambda p, c: gate.wait(60.0))
+    thread = threading.Thread(target=run_job, args=(job(tmp_path), lambda m: None))
+    thread.start()
+    assert trained.wait(timeout=60.0)
+    spool = Spool(tmp_path / "trial")
+    assert spool.read_record() is None  # nothing is handed in before it is written
+    gate.set()
+    thread.join(timeout=60.0)
+    assert spool.read_record() is not None
 
 
 def test_a_probe_is_answered_before_training_goes_on(tmp_path: Path) -> None:
