@@ -17,6 +17,7 @@ from tests.sweeps.long_run import (
     LONG,
     client,
     end_ray_of,
+    events,
     num_in_the_middle,
     results,
     start,
@@ -100,7 +101,8 @@ def test_results_of_an_outage_survive_the_driver(
         session = os.getsid(run.pid)
         wait_until(lambda: num_in_the_middle(tmp_path), run)
     records = lambda: list(tmp_path.glob("d2v-runs/checkpoints/*/record.json"))  # noqa: E731
-    wait_until(lambda: len(records()) == 3, run)
+    wait_until(lambda: len(events(tmp_path, "trial_ended")) == 3, run, 240)
+    assert records()
     run.kill()
     run.communicate()
     end_ray_of(session)
