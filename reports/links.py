@@ -13,22 +13,28 @@ from ruamel.yaml.error import YAMLError
 
 from ablations.record import Manifest, ManifestArm
 
+UI_ADDRESS = "http://127.0.0.1:5000"
+"""Of ``d2v ui``, unless it is told another port."""
+
 
 def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """Where MLflow shows a run; None for a store without a web address.
-
-    A user name and password in the address are left out.
-    """
+    """Where MLflow shows a run; None without one; see :func:`web_address`."""
     if not run_id:
         return None
     return web_address(tracking_uri, f"/experiments/{experiment_id}/runs/{run_id}")
 
 
-def web_address(tracking_uri: str, fragment: str) -> str | None:
-    """A page of a served store; None for a store without a web address."""
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https"):
-        return None
+def is_served(tracking_uri: str) -> bool:
+    """Whether a store has a web address of its own."""
+    return urlsplit(tracking_uri).scheme in ("http", "https")
+
+
+def web_address(tracking_uri: str, fragment: str) -> str:
+    """A page of MLflow's; of a store that is a file, where ``d2v ui`` serves it.
+
+    A user name and password in the address are left out.
+    """
+    parts = urlsplit(tracking_uri if is_served(tracking_uri) else UI_ADDRESS)
     host = parts.netloc.rpartition("@")[2]
     path = parts.path.rstrip("/") + "/"
     return urlunsplit((parts.scheme, host, path, "", fragment))

@@ -21,6 +21,7 @@ from reports.curves import METRICS, Curves
 from reports.figure import INK, OURS, PAPER, QUIET, Which, draw_svg
 from reports.ledger import Ledger, facts, removed_text
 from reports.links import (
+    is_served,
     report_command,
     run_address,
     train_command,
@@ -62,7 +63,7 @@ class Content:
         verdicts: On the study's claims.
         curves: Over training.
         ledger: Counts, costs, environments.
-        tracking_uri: Links lead to it when it is a web address.
+        tracking_uri: Links lead to it, or to where ``d2v ui`` serves it.
         view: Its runs in MLflow.
     """
 
@@ -108,6 +109,7 @@ def render_page(content: Content) -> str:
         arms=_arms(content),
         num_trials=len(content.frame),
         mlflow=web_address(content.tracking_uri, content.view.fragment),
+        is_served=is_served(content.tracking_uri),
         search=content.view.filter,
         differences=[
             (path, as_text(ours), as_text(theirs))

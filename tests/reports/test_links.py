@@ -21,7 +21,8 @@ from sweeps.single import resolve_recipe
 def test_addresses_exist_only_where_the_store_is_served_and_hide_passwords():
     address = run_address("http://me:secret@host:5000/mlflow/", "7", "abc")
     assert address == "http://host:5000/mlflow/#/experiments/7/runs/abc"
-    assert run_address("sqlite:///mlflow.db", "7", "abc") is None
+    local = run_address("sqlite:///mlflow.db", "7", "abc")
+    assert local == "http://127.0.0.1:5000/#/experiments/7/runs/abc"
     assert run_address("http://host", "", "") is None
     assert web_address("https://host", "/x") == "https://host/#/x"
 
