@@ -169,9 +169,8 @@ class Books(Listener):
         record, timestamp = ended
         if record.status not in DONE:  # tried again, so it must not be found there
             spool.handed_in(keep_checkpoint=True)
-            self._submit(self._begin, key)
             self._submit(self._log, key, spool.read_history())
-            self._submit(self._write_down, record, timestamp)
+            self._submit(self._note_failure, record, timestamp)
             return False
         view = self.board.trials[key]
         view.state = "cached"
@@ -239,6 +238,10 @@ class Books(Listener):
         spool = spool_of(self.stores, record.key)
         spool.handed_in(keep_checkpoint=record.status not in DONE)
         self._locks.give_back(record.key)
+
+    def _note_failure(self, record: Record, timestamp: int) -> None:
+        self._write_down(record, timestamp)
+        del self._runs[record.key]  # the next try opens it again
 
     def _write_down(self, record: Record, timestamp: int) -> None:
         if record.key not in self._runs:  # failed before it could start

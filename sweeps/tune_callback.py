@@ -82,6 +82,8 @@ class ListenerCallback(tune.Callback):
     ) -> None:
         """The trial's process died too often; the last time perhaps at its end."""
         key, spool = trial.config["key"], spool_of_job(trial.config)
+        if key in self._ended:  # and its process died before it could say goodbye
+            return
         if ended := spool.read_record():
             if history := spool.read_history():
                 self._listener.trial_progressed(key, history)

@@ -5,9 +5,36 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+
+
+@dataclass
+class Watched:
+    """A page with what it says and asks for.
+
+    Attributes:
+        page: Open.
+        complaints: On its console, and in dialogs.
+        requests: Addresses.
+    """
+
+    page: Page
+    complaints: list[str]
+    requests: list[str]
+
+
+def watched(browser: Browser, address: str, width: int) -> Watched:
+    """Open a page and listen."""
+    found = Watched(browser.new_page(viewport={"width": width, "height": 900}), [], [])
+    found.page.on("console", lambda message: found.complaints.append(message.text))
+    found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+    found.page.on("dialog", lambda dialog: found.complaints.append(dialog.message))
+    found.page.on("request", lambda request: found.requests.append(request.url))
+    found.page.goto(address)
+    return found
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from d2v_core.errors import ConfigError
 from reports.build import Report, build_report, gather
 from reports.manifests import find_manifest
 from reports.page import render_page
-from tests.browser import chromium
+from tests.browser import chromium, watched
 from tests.reports.stores import Store, make_manifest
 
 NASTY = "<script>alert(1)</script> & $x_1$ \"quoted\" 'single'"
@@ -243,14 +243,8 @@ def test_a_study_that_has_not_started_still_has_a_report(store: Store, tmp_path:
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_in_a_browser(report: Report, width: int):
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(report.files["report.html"].as_uri())
+        seen = watched(browser, report.files["report.html"].as_uri(), width)
+        page = seen.page
         scroll_width = page.evaluate("document.documentElement.scrollWidth")
         command = page.locator("#runs-2 code", has_text="--seed 0")
         assert not command.is_visible()
@@ -268,8 +262,8 @@ def test_page_in_a_browser(report: Report, width: int):
         fits = claims.evaluate("box => box.scrollWidth <= box.clientWidth")
         page.emulate_media(media="print")
         printed = page.locator("#runs-0 code").first.is_visible()
-    assert complaints == []
-    assert requests == [report.files["report.html"].as_uri()]
+    assert seen.complaints == []
+    assert seen.requests == [report.files["report.html"].as_uri()]
     assert (scroll_width, opened_width) == (width, width)
     assert links > 0
     assert fits

@@ -19,7 +19,7 @@ from reports.scorecard import (
     scorecard_html,
     tally,
 )
-from tests.browser import chromium
+from tests.browser import chromium, watched
 from tests.reports.stores import Store, make_manifest, make_store
 
 BETTER = {"kind": "better", "arm": "K=2", "than": "K=1"}
@@ -194,14 +194,8 @@ def test_a_modality_narrows_what_was_not_run_too(own: Store, tmp_path: Path):
 def test_the_scorecard_in_a_browser(scorecard: Scorecard, width: int):
     file = scorecard.files["scorecard.html"].as_uri()
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(file)
+        seen = watched(browser, file, width)
+        page = seen.page
         widths = [page.evaluate("document.body.scrollWidth")]
         command = page.get_by_text("d2v run masking --modality speech")
         assert not command.is_visible()
@@ -210,7 +204,7 @@ def test_the_scorecard_in_a_browser(scorecard: Scorecard, width: int):
         widths.append(page.evaluate("document.documentElement.scrollWidth"))
         tables = page.get_by_role("region").all()
         fit = [t.evaluate("box => box.scrollWidth <= box.clientWidth") for t in tables]
-    assert complaints == []
-    assert requests == [file]
+    assert seen.complaints == []
+    assert seen.requests == [file]
     assert widths == [width, width]
     assert fit == [True, True]

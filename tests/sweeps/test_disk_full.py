@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from d2v_core.files import write_atomically
+from sweeps.spool import Spool
 from tests.sweeps.command import d2v
 from tests.sweeps.long_run import (
     LONG,
@@ -20,6 +21,7 @@ from tests.sweeps.long_run import (
     start,
     trials_so_far,
 )
+from tests.sweeps.test_worker import job, run_and_hang
 
 
 @pytest.fixture
@@ -76,6 +78,14 @@ def test_a_run_ends_with_one_message_and_continues_with_space(
     undisturbed = d2v(straight, *LONG)
     assert undisturbed.code == 0, undisturbed.err
     assert results(client(tmp_path)) == results(client(straight))
+
+
+def test_a_trial_that_hangs_ends_even_if_nothing_can_be_written(disk: Path) -> None:
+    hanging = job(disk, silence_seconds=10.0, checkpoint_every_seconds=1e9)
+    Path(hanging["folder"]).mkdir()
+    fill(disk)
+    assert run_and_hang(hanging) == 1
+    assert Spool(Path(hanging["folder"])).read_record() is None
 
 
 def test_half_a_file_is_no_file(disk: Path) -> None:

@@ -116,7 +116,8 @@ def test_a_watchdog_calls_once_after_silence_and_not_before() -> None:
         assert len(calls) == 1
 
 
-def test_a_trial_that_hangs_ends_its_process_and_says_so(tmp_path: Path) -> None:
+def run_and_hang(hanging: dict[str, Any]) -> int:
+    """Exit code of a process whose trial hangs in its evaluation."""
     code = """
         import json, sys, time
         import d2v_core.modalities.vision as vision
@@ -125,14 +126,17 @@ def test_a_trial_that_hangs_ends_its_process_and_says_so(tmp_path: Path) -> None
         vision.Vision.evaluate = lambda *a: time.sleep(1_000)
         run_job(job, lambda message: None)
     """
-    hanging = job(tmp_path, silence_seconds=10.0)
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), json.dumps(hanging)],
         timeout=120,
         check=False,
         cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 1
+    ).returncode
+
+
+def test_a_trial_that_hangs_ends_its_process_and_says_so(tmp_path: Path) -> None:
+    hanging = job(tmp_path, silence_seconds=10.0)
+    assert run_and_hang(hanging) == 1
     messages: list[dict[str, Any]] = []
     run_job(hanging, messages.append)
     record = record_in(messages)
