@@ -7,9 +7,9 @@ standard deviation. It can be met while the convolutional encoder below is dead
 the local features' rank, and the gain over a constant.
 
 Its thresholds take targets of about unit size for granted. Targets without any norm
-have the size of the encoder's activations (a standard deviation of 0.007 to 0.014 at the
-first update of the smoke recipes, docs/log.md), so their spread is compared with that of the
-first update.
+have the size of the encoder's activations (a standard deviation of 0.007 to 0.014 at
+the first update of the smoke recipes, docs/log.md), so their spread is compared with
+that of the first update.
 """
 
 from __future__ import annotations

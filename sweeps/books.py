@@ -154,6 +154,8 @@ class Books(Listener):
         for plan, cell in self._places(key):
             arm, tags = cell.arm.label, stored.tags
             self._submit(self.tracker.adopt, stored.run_id, plan, arm, tags)
+        spool = spool_of(self.stores, key)  # of a driver that died just before this
+        self._submit(lambda: spool.handed_in(keep_checkpoint=False))
         self._locks.give_back(key)
 
     def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:

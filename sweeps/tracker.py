@@ -287,8 +287,8 @@ class Tracker:
         if not done:
             known = self.client.get_run(run_id).data.tags.get(names.TRIES_TAG)
             tags[names.TRIES_TAG] = with_try(known, record, timestamp)
-        self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
         self.client.set_terminated(run_id, status="FINISHED" if done else "FAILED")
+        self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
 
     def abandon_trial(self, run_id: str) -> None:
         """Mark a trial that was stopped before its end."""
