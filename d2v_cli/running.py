@@ -54,7 +54,8 @@ def run(
     check_address(address)
     with RaySession(address, stores) as session:
         if stores.is_new and budget is None:  # which would time steps beside it
-            session.begin()  # all has to be trained: Ray starts while the rest is read
+            # All has to be trained: Ray starts while the rest is read.
+            session.begin([cell.trial for each in studies for cell in each.cells])
         from sweeps.planning import plan_expanded, seed_warning  # torch: 2 s
         from sweeps.run import run_studies
 

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from d2v_core.config import TrialConfig
@@ -19,6 +20,7 @@ from sweeps.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
 from sweeps.job import Job
 from sweeps.listener import MAX_RESTARTS, Listener
 from sweeps.ray_session import RaySession
+from sweeps.warm_workers import usable_by_tune
 
 if TYPE_CHECKING:
     from ray.tune import PlacementGroupFactory
@@ -43,8 +45,8 @@ def train_with_ray(
     Raises:
         ConfigError: A trial reserves more than there can ever be.
     """
-    session.start()
     trials = {job.cell.key: job.cell.trial for job in jobs}
+    session.start(trials.values())
     check_resources(session.nodes, trials.values())
     from sweeps.launching import InOrder
 
@@ -107,7 +109,8 @@ def tune_trials(
                 failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
             ),
         )
-        with as_deaths():
+        workers = usable_by_tune() if session.warm else nullcontext()
+        with as_deaths(), workers:
             tuner.fit()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweeps.planning import PlannedCell
+if TYPE_CHECKING:
+    from sweeps.planning import PlannedCell
 
 
 @dataclass(frozen=True)

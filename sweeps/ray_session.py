@@ -32,17 +32,16 @@ from sweeps.cluster import (
     this_machine,
 )
 from sweeps.stores import Stores, check_address
+from sweeps.warm_workers import COLD, WARM, fills_machine
 
 QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
-    "RAY_prestart_worker_first_driver": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
-"""Neither does Tune keep files of its own (nothing reads them again), nor does Ray
-prestart workers (Tune's have another runtime environment)."""
+"""Tune keeps no files of its own: nothing reads them again."""
 NO_GPU_UNLESS_RESERVED = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Named after the systems where it is the default: Ray's node address is 127.0.0.1, and
@@ -69,6 +68,7 @@ class RaySession:
 
     Attributes:
         nodes: Those of Ray, once it is started or joined.
+        warm: Whether workers were started that wait for trials, libraries loaded.
     """
 
     def __init__(self, address: str | None, stores: Stores) -> None:
@@ -78,6 +78,7 @@ class RaySession:
         self._ready, self._over = Event(), Event()
         self._error: Exception | None = None
         self.nodes: list[Node] = []
+        self.warm = False
 
     _last: ClassVar[Thread | None] = None
     """Of the session before: a process has one Ray at a time."""
@@ -150,21 +151,29 @@ class RaySession:
         """
         return None if self._address is None else self._stores.storage
 
-    def begin(self) -> None:
-        """Begin to start Ray, or to join the cluster; :meth:`start` waits for it."""
+    def begin(self, trials: Collection[TrialConfig] = ()) -> None:
+        """Begin to start Ray, or to join the cluster; :meth:`start` waits for it.
+
+        Args:
+            trials: Those to come, as far as known.
+        """
         if self._thread is None:
+            self.warm = self._address is None and fills_machine(trials)
             if RaySession._last is not None:
                 RaySession._last.join()
             self._thread = RaySession._last = Thread(target=self._live, name="ray")
             self._thread.start()
 
-    def start(self) -> None:
+    def start(self, trials: Collection[TrialConfig] = ()) -> None:
         """Start Ray here, or join the cluster; once.
+
+        Args:
+            trials: Those to come, as far as known.
 
         Raises:
             ConfigError: The cluster cannot be joined.
         """
-        self.begin()
+        self.begin(trials)
         self._ready.wait()
         if self._error is not None:
             raise self._error
@@ -186,7 +195,7 @@ class RaySession:
     def _connect(self) -> None:
         os.environ.update({**QUIET, **NO_GPU_UNLESS_RESERVED})
         if self._address is None:
-            os.environ.update(ON_LOOPBACK)
+            os.environ.update({**ON_LOOPBACK, **(WARM if self.warm else COLD)})
         else:
             check_address(self._address)
         import ray  # noqa: F401  (sets the levels that are changed here)

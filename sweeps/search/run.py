@@ -97,7 +97,8 @@ def run_search(
         study = open_study(bound, storage)
         left = num_trials - num_told(study)
         if left > 0:
-            session.begin()  # Ray starts while the tracking store is made
+            # Ray starts while the tracking store is made.
+            session.begin([bound.base] * left)
         tracker = partial(open_tracker, stores, command)
         books = SearchBooks(
             [plan], tracker, stores, view, cells.data_names, locks, stop
