@@ -30,6 +30,7 @@ from sweeps.search.books import SearchBooks
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna, suggest
 from sweeps.search.study import END, FOUND, KEY, REASON, directions
+from sweeps.spool import spool_of
 from sweeps.stopping import StopRequest
 
 
@@ -172,11 +173,14 @@ class StoredSearch(OptunaSearch):
         self._settle(key, verdict)
 
     def _lost(self, key: str) -> Verdict:
-        """Why its process kept dying, if the books have been told already."""
+        """Its process died for the last time, perhaps after it had a result."""
         known = [r for r in self._books.outcome.trained if r.key == key]
+        if ended := spool_of(self._books.stores, key).read_record():
+            known.append(ended[0])  # Tune tells the books after the searcher
         if not known:
             return Verdict("failed", reason="its process kept dying")
-        return Verdict(known[-1].status, reason=known[-1].reason)
+        record = known[-1]
+        return self._verdict(key, record.status, record.metrics, record.reason)
 
     def _probe(self, result: Mapping[str, Any]) -> tuple[int, float] | None:
         """Step and value, if a report is of a probe."""

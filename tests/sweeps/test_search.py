@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from ablations.bound_space import BoundSpace
 from ablations.search_record import SearchOutcome
@@ -15,9 +16,11 @@ from d2v_core.errors import ConfigError
 from reports.search import search_console, write_search
 from sweeps.locks import TrialLocks
 from sweeps.search.analysis import analyse
+from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna, suggest, to_optuna
 from sweeps.search.engine import asha
 from sweeps.search.run import _take_alone
+from sweeps.search.searcher import StoredSearch
 from sweeps.search.study import (
     END,
     KEY,
@@ -27,7 +30,10 @@ from sweeps.search.study import (
     open_study,
     search_id,
 )
+from sweeps.spool import spool_of
+from sweeps.stores import choose_stores
 from tests.ablations.test_search_space import RATE, TAU, K, bound
+from tests.sweeps.test_labels import failed
 
 
 def opened(searched: BoundSpace, folder: Path) -> optuna.Study:
@@ -134,6 +140,35 @@ def test_one_search_runs_once_at_a_time(tmp_path):
 def test_a_store_optuna_cannot_use_is_refused():
     with pytest.raises(ConfigError, match="--optuna-storage: must be a database"):
         open_storage("nonsense")
+
+
+def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
+    searched = bound(RATE)
+    study = opened(searched, tmp_path)
+    stores = choose_stores(str(tmp_path), None)
+    heard = SimpleNamespace(outcome=SimpleNamespace(trained=[]), stores=stores)
+
+    def told_of(*, at_rest: bool) -> FrozenTrial:
+        searcher: Any = StoredSearch(
+            *(Cells(searched), heard, study, study._storage, study.sampler, 1, None)
+        )
+        trial = study.ask()
+        suggest(trial, searched)
+        searcher._keys["tune"], searcher._asked["k"] = "k", [trial]
+        validation = f"eval/{searched.metric.validation}"
+        record = failed(status="finished", reason="", metrics={validation: 42.0})
+        if at_rest:
+            spool_of(stores, "k").write_record(record, 1_000)
+        else:
+            heard.outcome.trained.append(record)
+        searcher.on_trial_complete("tune", error=True)
+        return study.trials[trial.number]
+
+    for at_rest in (True, False):
+        told = told_of(at_rest=at_rest)
+        assert (told.state, told.values) == (TrialState.COMPLETE, [42.0])
+        assert told.user_attrs[END] == "finished"
+        spool_of(stores, "k").handed_in(keep_checkpoint=False)
 
 
 def test_asha_stops_by_the_validation_probe_and_never_by_the_loss():
