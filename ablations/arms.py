@@ -197,8 +197,8 @@ def _cells(
 ) -> tuple[Cell, ...]:
     """Every seed with every arm; errors of all arms together.
 
-    The seed is no part of any rule but its own: arms are validated with the first one,
-    seeds with the first arm, and the trials of an arm share their sections.
+    Every cell is validated. Errors have their places from resolving each arm with the
+    first seed and each seed with the first arm; trials of an arm share their sections.
     """
     problems: dict[str, Problem] = {}
 
@@ -216,7 +216,7 @@ def _cells(
     if problems:
         raise ConfigError(problems.values())
     return tuple(
-        Cell(arm, seed, trial.model_copy(update={"seed": seed}))
+        Cell(arm, seed, type(trial).model_validate(dict(trial) | {"seed": seed}))
         for seed, (arm, trial) in product(seeds, of_arm)
         if trial is not None
     )
