@@ -18,6 +18,8 @@ from sweeps.spool import Entry, Spool
 Send = Callable[[dict[str, Any]], None]
 REPORT_SECONDS = 1.0
 """Progress is sent to the driver at most this often."""
+GRACE_SECONDS = 10.0
+"""For a worker to notice by itself that its limit has passed, and to say so."""
 
 
 class Outbox(Background):
@@ -40,6 +42,11 @@ class Outbox(Background):
         self.do(partial(self._send, message))
         if "probe" in message:
             self.wait()
+
+    def awake(self, limit: float) -> None:
+        """Show that this process runs; it will again, well within the limit."""
+        if not self.busy:
+            self.send({"alive": limit + GRACE_SECONDS})
 
 
 class PendingProgress:

@@ -14,6 +14,7 @@ from ray import cloudpickle, tune
 from ray.tune.experiment import Trial
 
 from ablations.record import Record, Status
+from sweeps.frozen import START_SECONDS, FrozenWorkers, kill_actor
 from sweeps.listener import Listener
 from sweeps.memory_kills import LowMemoryError
 from sweeps.node_losses import NodeLosses, num_dead_nodes
@@ -32,6 +33,7 @@ class ListenerCallback(tune.Callback):
         self._ended: set[str] = set()
         self._over: list[Trial] = []
         self._losses = NodeLosses(num_dead_nodes)
+        self._frozen = FrozenWorkers(kill_actor)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles callbacks for a restore that is never used here."""
@@ -40,11 +42,21 @@ class ListenerCallback(tune.Callback):
     def __deepcopy__(self, memo: Any) -> ListenerCallback:
         return self
 
+    def on_trial_start(
+        self, iteration: int, trials: Any, trial: Any, **info: Any
+    ) -> None:
+        """Its process is there; it has yet to load what it needs."""
+        execution = json.loads(trial.config["job"])["trial"]["execution"]
+        limit = execution["silence_seconds"]
+        if limit is not None and execution["num_workers"] == 1:
+            self._frozen.heard(trial, limit + START_SECONDS)
+
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
     ) -> None:
         """One report of :func:`sweeps.worker.run_job`."""
         key = trial.config["key"]
+        self._frozen.heard(trial, result.get("alive"))
         if started := result.get("started"):
             self._listener.trial_started(key, started["step"], started["num_steps"])
         if progress := result.get("progress"):
@@ -62,16 +74,19 @@ class ListenerCallback(tune.Callback):
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
         """Its process died, and it is started again."""
+        self._frozen.over(trial)
         self._losses.trial_failed(trial)
 
     def on_trial_complete(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
         """It has reported for the last time."""
+        self._frozen.over(trial)
         self._over.append(trial)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Tune has handled one event."""
+        """Tune has handled one event, or waited a tenth of a second for one."""
+        self._frozen.look()
         self._losses.look()
         for trial in [one for one in self._over if one.status == Trial.TERMINATED]:
             self._over.remove(trial)
@@ -81,6 +96,7 @@ class ListenerCallback(tune.Callback):
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
         """The trial's process died too often; the last time perhaps at its end."""
+        self._frozen.over(trial)
         key, spool = trial.config["key"], spool_of_job(trial.config)
         if key in self._ended:  # and its process died before it could say goodbye
             return
@@ -93,6 +109,9 @@ class ListenerCallback(tune.Callback):
         if isinstance(last_error(trial), LowMemoryError):
             status: Status = "out_of_memory"
             reason = f"{died}: Ray ends processes before the machine is out of memory"
+        elif seconds := self._frozen.seconds_frozen(trial):
+            status = "timed_out"
+            reason = f"{died}: the last one had been frozen for {seconds:g} seconds"
         else:
             status, reason = "failed", died
         self._listener.trial_lost(key, status, reason)

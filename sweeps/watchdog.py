@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,16 @@ class Watchdog:
     Args:
         seconds: How long; None: for ever.
         give_up: Called then, in a thread of its own.
+        awake: Called in that thread at once, and then several times in ``seconds``.
     """
 
-    def __init__(self, seconds: float | None, give_up: Callable[[], None]) -> None:
-        self._seconds, self._give_up = seconds, give_up
+    def __init__(
+        self,
+        seconds: float | None,
+        give_up: Callable[[], None],
+        awake: Callable[[], None] | None = None,
+    ) -> None:
+        self._seconds, self._give_up, self._awake = seconds, give_up, awake
         self._heard = time.monotonic()
         self._over = threading.Event()
         self._paused = False
@@ -46,7 +53,13 @@ class Watchdog:
 
     def _watch(self) -> None:
         assert self._seconds is not None
-        while not self._over.wait(min(1.0, self._seconds / 4)):
+        told = -math.inf
+        while True:
+            if self._awake and time.monotonic() - told > self._seconds / 8:
+                told = time.monotonic()
+                self._awake()
+            if self._over.wait(min(1.0, self._seconds / 4)):
+                return
             silent = time.monotonic() - self._heard > self._seconds
             if silent and not self._paused:
                 self._give_up()

@@ -45,9 +45,9 @@ def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> Non
         job: ``key``, ``trial`` (the configuration), ``folder`` (its own in the
             storage), ``stop_file`` (someone wants the run to stop), ``data_name`` and
             ``data_digest``.
-        send: Takes ``{"started": ...}``, ``{"progress": [...]}``, ``{"probe": {...}}``
-            and, last, ``{"record": {...}}``, or ``{"stopped": True}``, with
-            ``"trouble"`` if the disk is full.
+        send: Takes ``{"started": ...}``, ``{"progress": [...]}``, ``{"probe": {...}}``,
+            ``{"alive": seconds}`` and, last, ``{"record": {...}}``, or
+            ``{"stopped": True}``, with ``"trouble"`` if the disk is full.
         workers: Those that train it together; this is the first of them.
 
     Raises:
@@ -58,7 +58,7 @@ def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> Non
         if is_over(job, outbox.send):
             return
         try:
-            _train(job, outbox.send, workers)
+            _train(job, outbox, workers)
         except Exception as error:
             if not is_disk_full(error):
                 raise
@@ -66,13 +66,14 @@ def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> Non
             outbox.send({"stopped": True, "trouble": trouble})
 
 
-def _train(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
+def _train(job: Mapping[str, Any], outbox: Outbox, workers: Workers) -> None:
     spool, stop_file = Spool(Path(job["folder"])), Path(job["stop_file"])
-    pending = PendingProgress(send, spool)
+    pending = PendingProgress(outbox.send, spool)
     attempt = Attempt(job, pending, workers)
     limit = job["trial"]["execution"]["silence_seconds"]
     try:
-        watchdog = Watchdog(limit, partial(attempt.give_up, limit))
+        awake = partial(outbox.awake, limit) if workers.count == 1 else None
+        watchdog = Watchdog(limit, partial(attempt.give_up, limit), awake)
         with watchdog, attempt.saving:
             record = attempt.run(watchdog, stop_file)
     except PeerLostError:
@@ -83,10 +84,10 @@ def _train(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
         record = attempt.failed(error)
     pending.flush()
     if record is None:
-        send({"stopped": True})
+        outbox.send({"stopped": True})
         return
     pending.save()
-    hand_in(record, spool, send)
+    hand_in(record, spool, outbox.send)
 
 
 def is_over(job: Mapping[str, Any], send: Send) -> bool:

@@ -67,6 +67,24 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(
     assert len(events(tmp_path, "trial_ended")) == 3
 
 
+def test_a_frozen_worker_is_ended_and_its_trial_goes_on_from_its_checkpoint(
+    tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    run = start(tmp_path, *LONG, "--set", "execution.silence_seconds=15")
+    session = os.getsid(run.pid)
+    try:
+        wait_until(lambda: num_in_the_middle(tmp_path) and workers_of(run), run)
+        for worker in workers_of(run):
+            os.kill(worker, signal.SIGSTOP)
+        output, _ = run.communicate(timeout=240)
+        assert run.returncode == 0, output
+    finally:
+        run.kill()
+        end_ray_of(session)
+    assert results(client(tmp_path)) == undisturbed
+    assert max(step for steps in starts(tmp_path).values() for step in steps[1:]) > 0
+
+
 def test_a_trial_whose_process_dies_three_times_has_failed(
     tmp_path: Path, run: subprocess.Popen[str], undisturbed: dict[str, Any]
 ) -> None:

@@ -58,7 +58,8 @@ def dead(folder: Path, error: Exception | None = None) -> SimpleNamespace:
         file = str(folder / "error.pkl")
         Path(file).write_bytes(cloudpickle.dumps(error))
     config = {"key": "k", "job": json.dumps({"folder": str(folder)})}
-    return SimpleNamespace(config=config, num_failures=3, pickled_error_file=file)
+    name = {"trial_id": "k", "config": config}
+    return SimpleNamespace(**name, num_failures=3, pickled_error_file=file)
 
 
 def test_a_result_that_was_written_down_before_the_last_death_counts(
