@@ -7,7 +7,8 @@ Every line has ``time`` (unix seconds) and ``event``:
 - ``trial_started``: ``key``, ``step`` (above 0 when resumed), ``num_steps``
 - ``progress``, at most every ten seconds: ``counts``, ``eta_seconds``, ``steps`` (of
   running trials, by key)
-- ``trial_ended``: ``key``, ``status``, ``reason``, ``metrics``
+- ``trial_ended``: ``key``, ``status`` (also ``stopped_early``, by a search),
+  ``reason``, ``metrics``
 - ``trial_stopped``: ``key``, ``trouble`` (empty: its state is saved)
 - ``message``: ``text``, as shown to people
 - ``run_ended``: ``summary``, ``trained``, ``failed``, ``unfinished``
@@ -124,3 +125,8 @@ class EventLog(Listener):
     def trial_lost(self, key: str, status: Status, reason: str) -> None:
         """See :class:`sweeps.listener.Listener`."""
         self.write("trial_ended", key=key, status=status, reason=reason, metrics={})
+
+    def trial_given_up(self, key: str, reason: str) -> None:
+        """See :class:`sweeps.listener.Listener`."""
+        end = {"status": "stopped_early", "reason": reason}
+        self.write("trial_ended", key=key, **end, metrics={})

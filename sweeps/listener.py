@@ -33,6 +33,9 @@ class Listener:
     def trial_lost(self, key: str, status: Status, reason: str) -> None:
         """The process died more often than is tolerated."""
 
+    def trial_given_up(self, key: str, reason: str) -> None:
+        """A search has stopped it early: it has no result."""
+
 
 class Listeners(Listener):
     """Several listeners as one; each hears in turn.
@@ -70,3 +73,8 @@ class Listeners(Listener):
         """Forwarded."""
         for listener in self._listeners:
             listener.trial_lost(key, status, reason)
+
+    def trial_given_up(self, key: str, reason: str) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.trial_given_up(key, reason)

@@ -141,9 +141,12 @@ def _train(
     from sweeps.search.searcher import StoredSearch
 
     sampler, bound = make_sampler(study, cells.bound.base.seed), cells.bound
-    searcher = StoredSearch(cells, books, study, storage, sampler, num_trials, stop)
+    listeners = Listeners(books, log)
+    searcher = StoredSearch(
+        cells, books, listeners, study, storage, sampler, num_trials, stop
+    )
     with books.view:
-        search_with_ray(searcher, Listeners(books, log), session, bound, num_trials)
+        search_with_ray(searcher, listeners, session, bound, num_trials)
 
 
 def _take_alone(bound: BoundSpace, locks: TrialLocks) -> None:

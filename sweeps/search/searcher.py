@@ -25,6 +25,7 @@ from ablations.record import DONE, REASON_TAG, STATUS_TAG, Record
 from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
 from sweeps.job import packed
+from sweeps.listener import Listener
 from sweeps.planning import PlannedCell
 from sweeps.search.books import SearchBooks
 from sweeps.search.cells import Cells
@@ -58,6 +59,7 @@ class StoredSearch(OptunaSearch):
     Args:
         cells: Plans suggestions.
         books: Of the search, already open.
+        listener: Hears of trials that are given up; the books among others.
         study: Already open, with the paper's setting waiting.
         storage: Its store.
         sampler: Of the suggestions.
@@ -69,6 +71,7 @@ class StoredSearch(OptunaSearch):
         self,
         cells: Cells,
         books: SearchBooks,
+        listener: Listener,
         study: optuna.Study,
         storage: BaseStorage,
         sampler: BaseSampler,
@@ -87,7 +90,7 @@ class StoredSearch(OptunaSearch):
             sampler=sampler,
         )
         self._plan, self._books, self._stop = cells, books, stop
-        self._study = study
+        self._listener, self._study = listener, study
         self._left = num_trials
         self._planned: dict[str, PlannedCell] = {}
         self._asked: dict[str, list[Trial]] = {}
@@ -167,7 +170,7 @@ class StoredSearch(OptunaSearch):
         elif probe := self._probe(result):
             reason = f"stopped early at update {probe[0]} with {probe[1]:.2f}"
             verdict = Verdict("stopped_early", reason=reason, probe=probe)
-            self._books.trial_given_up(key, reason)
+            self._listener.trial_given_up(key, reason)
         else:
             verdict = Verdict("")
         self._settle(key, verdict)

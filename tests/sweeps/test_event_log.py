@@ -40,12 +40,13 @@ def test_every_event_is_a_line(tmp_path: Path, board: Board) -> None:
     log.trial_progressed(key, [(1, 0, {})])
     log.trial_progressed(key, [(2, 0, {})])  # too soon
     log.trial_lost(key, "failed", "its process died")
+    log.trial_given_up(key, "stopped early at update 30 with 12.00")
     log.run_ended(Outcome())
     events = lines(log)
     names = [event["event"] for event in events]
     assert names == [
         *("run_started", "claimed", "trial_started"),
-        *("progress", "trial_ended", "run_ended"),
+        *("progress", "trial_ended", "trial_ended", "run_ended"),
     ]
     assert "secret" not in log.file.read_text()
     assert events[0]["trials"][key]["arm"] == "K=1"

@@ -14,6 +14,7 @@ from ablations.bound_space import BoundSpace
 from ablations.search_record import SearchOutcome
 from d2v_core.errors import ConfigError
 from reports.search import search_console, write_search
+from sweeps.listener import Listener
 from sweeps.locks import TrialLocks
 from sweeps.search.analysis import analyse
 from sweeps.search.cells import Cells
@@ -150,7 +151,8 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
 
     def told_of(*, at_rest: bool) -> FrozenTrial:
         searcher: Any = StoredSearch(
-            *(Cells(searched), heard, study, study._storage, study.sampler, 1, None)
+            *(Cells(searched), heard, Listener(), study, study._storage),
+            *(study.sampler, 1, None),
         )
         trial = study.ask()
         suggest(trial, searched)

@@ -27,6 +27,7 @@ from tests.sweeps.long_run import (
     checkpoints,
     client,
     end_ray_of,
+    events,
     results,
     start,
     wait_until,
@@ -218,6 +219,8 @@ def test_asha_gives_a_bad_trial_up_and_repeated_suggestions_are_not_trained(
         bad.info.run_id, "probe/linear_validation_accuracy"
     )
     assert [probe.step for probe in probes] == [30]
+    ended = {event["status"] for event in events(tmp_path, "trial_ended")}
+    assert ended == {"finished", "stopped_early"}
     assert not list(tmp_path.glob("d2v-runs/checkpoints/*"))
 
 
