@@ -32,7 +32,7 @@ from sweeps.cluster import (
     this_machine,
 )
 from sweeps.stores import Stores, check_address
-from sweeps.warm_workers import COLD, WARM, fills_machine
+from sweeps.warm_workers import COLD, ONE_THREAD, WARM, fills_machine
 
 QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
@@ -196,6 +196,8 @@ class RaySession:
         os.environ.update({**QUIET, **NO_GPU_UNLESS_RESERVED})
         if self._address is None:
             os.environ.update({**ON_LOOPBACK, **(WARM if self.warm else COLD)})
+            if self.warm:
+                os.environ.setdefault(*ONE_THREAD)
         else:
             check_address(self._address)
         import ray  # noqa: F401  (sets the levels that are changed here)

@@ -23,10 +23,10 @@ WARM = {
     "RAY_prestart_worker_first_driver": "1",
     "RAY_preload_python_modules": "torch,ray.tune",
     "PL_DISABLE_FORK": "1",
-    "OMP_NUM_THREADS": "1",
 }
-"""Ray sets the number of threads when a process gets its trial, which is too late for
-libraries that are loaded already."""
+ONE_THREAD = ("OMP_NUM_THREADS", "1")
+"""Unless the user says otherwise. Ray sets it when a process gets its trial, which is
+too late for libraries that are loaded already."""
 
 
 def fills_machine(trials: Collection[TrialConfig]) -> bool:

@@ -12,11 +12,13 @@ import pytest
 from ray import cloudpickle
 
 from ablations.record import Record
-from sweeps import tune_callback
+from sweeps import frozen, tune_callback
+from sweeps.frozen import START_SECONDS
 from sweeps.listener import Listener
 from sweeps.memory_kills import LowMemoryError
 from sweeps.spool import Spool
 from sweeps.tune_callback import ListenerCallback
+from tests.sweeps.test_frozen import Clock
 from tests.sweeps.test_labels import failed
 
 HISTORY = [(5, 1_000, {"train/loss": 0.5})]
@@ -46,7 +48,16 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-def callback(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> ListenerCallback:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(frozen, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def callback(
+    heard: Heard, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> ListenerCallback:
     monkeypatch.setattr(tune_callback, "num_dead_nodes", lambda: 0)
     return ListenerCallback(heard)
 
@@ -101,3 +112,21 @@ def test_without_a_result_it_is_lost_and_says_why(
     ((what, key, found, reason),) = heard.told
     assert (what, key, found) == ("lost", "k", status)
     assert reason.startswith("the worker process died 3 times")
+
+
+def test_a_trial_whose_last_process_was_frozen_has_timed_out(
+    tmp_path: Path, callback: ListenerCallback, heard: Heard, clock: Clock
+) -> None:
+    trial = dead(tmp_path)
+    execution = {"silence_seconds": 20.0, "num_workers": 1}
+    job = {"folder": str(tmp_path), "trial": {"execution": execution}}
+    trial.config["job"] = json.dumps(job)
+    trial.temporary_state = SimpleNamespace(ray_actor=None)
+    callback.on_trial_start(0, [], trial)
+    for _ in range(int(20.0 + START_SECONDS) + 1):
+        clock.now += 1.0
+        callback.on_step_end(0, [])
+    callback.on_trial_error(0, [], trial)
+    ((what, key, found, reason),) = heard.told
+    assert (what, key, found) == ("lost", "k", "timed_out")
+    assert reason.endswith("the last one had been frozen for 80 seconds")
