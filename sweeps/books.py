@@ -231,7 +231,7 @@ class Books(Listener):
         view.state = record.status
         view.score = record.metrics.get(self._home[record.key].metric.logged_as)
         view.seconds = time.monotonic() - (view.started or time.monotonic())
-        self.outcome.trained.append(record)
+        self.outcome.add(record)
         self._submit(self._end, record, timestamp)
         self.view.say_ended(view)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from d2v_core.config import TrialConfig
+from d2v_core.config import TrialConfig, parse_trial
 from sweeps.cluster import bundles, check_resources, num_at_once
 from sweeps.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
 from sweeps.job import Job
@@ -45,18 +45,17 @@ def train_with_ray(
     Raises:
         ConfigError: A trial reserves more than there can ever be.
     """
-    trials = {job.cell.key: job.cell.trial for job in jobs}
-    session.start(trials.values())
-    check_resources(session.nodes, trials.values())
+    trials = [job.cell.trial for job in jobs]
+    session.start(trials)
+    check_resources(session.nodes, trials)
     from sweeps.launching import InOrder
 
     tune_trials(
         InOrder(jobs, may_launch),
         listener,
         session,
-        resources=lambda config: resources(trials[config["key"]]),
-        max_at_once=at_once(trials.values(), session),
-        max_pending=session.num_at_once(trials.values()),
+        max_at_once=at_once(trials, session),
+        max_pending=session.num_at_once(trials),
         num_trials=len(jobs),
     )
 
@@ -66,7 +65,6 @@ def tune_trials(
     listener: Listener,
     session: RaySession,
     *,
-    resources: Callable[[dict[str, Any]], PlacementGroupFactory],
     max_at_once: int | None,
     max_pending: int = 1,
     num_trials: int,
@@ -78,7 +76,6 @@ def tune_trials(
         searcher: Gives each trial's configuration: its ``key`` and its ``job``.
         listener: Hears what happens.
         session: Already started.
-        resources: What Ray reserves for a configuration.
         max_at_once: Most trials at the same time; None: as many as resources allow.
         max_pending: Trials the searcher is asked for before there is room for them: as
             many workers start together.
@@ -87,13 +84,14 @@ def tune_trials(
     """
     from ray import tune
 
+    from sweeps.forgetting import trials_forgotten
     from sweeps.memory_kills import as_deaths
     from sweeps.tune_callback import ListenerCallback
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending)
     with tempfile.TemporaryDirectory(prefix=".tune-", dir=session.scratch) as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(run_packed, resources),
+            tune.with_resources(run_packed, reserved),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
@@ -110,7 +108,7 @@ def tune_trials(
             ),
         )
         workers = usable_by_tune() if session.warm else nullcontext()
-        with as_deaths(), workers:
+        with as_deaths(), trials_forgotten(), workers:
             tuner.fit()
 
 
@@ -132,9 +130,14 @@ def at_once(trials: Iterable[TrialConfig], session: RaySession) -> int | None:
     return num_at_once(session.nodes, trials)
 
 
-def resources(trial: TrialConfig) -> PlacementGroupFactory:
-    """What Ray reserves for a trial."""
+def reserved(config: dict[str, Any]) -> PlacementGroupFactory:
+    """What Ray reserves for a trial.
+
+    Tune pickles this function, and reads it again for every trial: it must not refer to
+    the other trials.
+    """
     from ray.tune import PlacementGroupFactory
 
+    trial = parse_trial(json.loads(config["job"])["trial"])
     shared = num_workers(trial) > 1
     return PlacementGroupFactory([DRIVER_BUNDLE] if shared else bundles(trial))

@@ -88,7 +88,7 @@ class EventLog(Listener):
         self.write(
             "run_ended",
             summary=outcome.sentence(),
-            trained=len(outcome.trained),
+            trained=outcome.trained.total(),
             failed=len(outcome.failed),
             unfinished=outcome.num_unfinished,
         )

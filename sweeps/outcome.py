@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ablations.record import DONE, Record
+from ablations.record import DONE, Record, Status
 from sweeps.durations import duration
 
 
@@ -17,7 +17,8 @@ class Outcome:
 
     Attributes:
         num_cached: Trials found in the store by key.
-        trained: Records of the trials that ran.
+        trained: How many trials ran, by how they ended.
+        failed: Records of trials without a result.
         num_unfinished: Trials without a result, failed ones aside.
         trouble: What made it impossible to go on, such as a full disk.
         ended_by: Why trials have no result, if any: a budget was given, or else.
@@ -26,7 +27,8 @@ class Outcome:
     """
 
     num_cached: int = 0
-    trained: list[Record] = field(default_factory=list)
+    trained: Counter[Status] = field(default_factory=Counter)
+    failed: list[Record] = field(default_factory=list)
     num_unfinished: int = 0
     trouble: str = ""
     ended_by: Literal["budget", "other"] = "other"
@@ -38,10 +40,11 @@ class Outcome:
         """Whether it was stopped before the end, other than by its budget."""
         return bool(self.num_unfinished) and self.ended_by != "budget"
 
-    @property
-    def failed(self) -> list[Record]:
-        """Records of trials without a result."""
-        return [record for record in self.trained if record.status not in DONE]
+    def add(self, record: Record) -> None:
+        """A trial has ended."""
+        self.trained[record.status] += 1
+        if record.status not in DONE:
+            self.failed.append(record)
 
     def sentence(self) -> str:
         """What happened, for people."""
@@ -50,10 +53,9 @@ class Outcome:
                 f"nothing to train: all {self.num_cached} trials were found in the "
                 "store by key"
             )
-        counts = Counter(record.status for record in self.trained)
-        ended = ", ".join(f"{count} {status}" for status, count in counts.items())
+        ended = ", ".join(f"{count} {how}" for how, count in self.trained.items())
         return (
-            f"{self._why()}{len(self.trained)} trials trained"
+            f"{self._why()}{self.trained.total()} trials trained"
             f"{f' ({ended})' * bool(ended)}, {self.num_cached} cached, "
             f"in {duration(self.seconds)}"
         )

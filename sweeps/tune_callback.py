@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle, tune
+from ray import cloudpickle
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from ablations.record import Record, Status
 from sweeps.frozen import START_SECONDS, FrozenWorkers, kill_actor
@@ -21,17 +22,17 @@ from sweeps.node_losses import NodeLosses, num_dead_nodes
 from sweeps.spool import Spool
 
 
-class ListenerCallback(tune.Callback):
-    """Unpacks the workers' reports on the driver.
+class ListenerCallback(TrialProgressCallback):
+    """Unpacks the workers' reports on the driver, in place of Tune's printer.
 
     Args:
         listener: Hears them in order.
     """
 
     def __init__(self, listener: Listener) -> None:
+        super().__init__()
         self._listener = listener
         self._ended: set[str] = set()
-        self._over: list[Trial] = []
         self._losses = NodeLosses(num_dead_nodes)
         self._frozen = FrozenWorkers(kill_actor)
 
@@ -82,15 +83,11 @@ class ListenerCallback(tune.Callback):
     ) -> None:
         """It has reported for the last time."""
         self._frozen.over(trial)
-        self._over.append(trial)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Tune has handled one event, or waited a tenth of a second for one."""
         self._frozen.look()
         self._losses.look()
-        for trial in [one for one in self._over if one.status == Trial.TERMINATED]:
-            self._over.remove(trial)
-            forget(trial)
 
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
@@ -129,17 +126,3 @@ def last_error(trial: Trial) -> Exception | None:
         return None
     error: Exception = cloudpickle.loads(Path(file).read_bytes())
     return error
-
-
-def forget(trial: Trial) -> None:
-    """Drop what Tune would keep of an ended trial until the run is over.
-
-    It is meant for restores and tables of results, which the tracking store serves
-    here.
-    """
-    rest = type(trial.run_metadata)()
-    rest.checkpoint_manager = trial.run_metadata.checkpoint_manager
-    rest.last_result = {"done": True}  # empty, Tune would ask the worker for one
-    trial.run_metadata, trial.experiment_tag = rest, ""
-    trial.config, trial.evaluated_params = {}, {}
-    vars(trial)["_Trial__unresolved_config"] = {}  # the same again

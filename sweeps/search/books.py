@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations import record as names
+from ablations.record import Record
 from ablations.search_path import shown
 from sweeps.books import Books
 from sweeps.planning import PlannedCell, StudyPlan
@@ -74,6 +76,16 @@ class SearchBooks(Books):
         super()._open(make_command)
         parent = self._parents[self.plan.name]
         self.tracker.client.set_tag(parent, names.ROLE_TAG, SEARCH_ROLE)
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """Of the trials that ended in this run, by key."""
+        return {}
+
+    def trial_ended(self, record: Record, timestamp: int) -> None:
+        """As in a study; the searcher may ask for the record."""
+        self.records[record.key] = record
+        super().trial_ended(record, timestamp)
 
     @property
     def store_is_away(self) -> bool:

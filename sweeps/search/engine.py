@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ablations.bound_space import BoundSpace
-from sweeps.engine import at_once, resources, tune_trials
+from sweeps.engine import at_once, tune_trials
 from sweeps.listener import Listener
 from sweeps.ray_session import RaySession
 
@@ -39,7 +39,6 @@ def search_with_ray(
         searcher,
         listener,
         session,
-        resources=lambda config: resources(bound.base),
         max_at_once=at_once([bound.base], session),
         num_trials=num_trials,
         scheduler=asha(bound),

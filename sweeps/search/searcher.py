@@ -177,12 +177,11 @@ class StoredSearch(OptunaSearch):
 
     def _lost(self, key: str) -> Verdict:
         """Its process died for the last time, perhaps after it had a result."""
-        known = [r for r in self._books.outcome.trained if r.key == key]
+        record = self._books.records.get(key)
         if ended := spool_of(self._books.stores, key).read_record():
-            known.append(ended[0])  # Tune tells the books after the searcher
-        if not known:
+            record = ended[0]  # Tune tells the books after the searcher
+        if record is None:
             return Verdict("failed", reason="its process kept dying")
-        record = known[-1]
         return self._verdict(key, record.status, record.metrics, record.reason)
 
     def _probe(self, result: Mapping[str, Any]) -> tuple[int, float] | None:

@@ -147,7 +147,7 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
     searched = bound(RATE)
     study = opened(searched, tmp_path)
     stores = choose_stores(str(tmp_path), None)
-    heard = SimpleNamespace(outcome=SimpleNamespace(trained=[]), stores=stores)
+    heard = SimpleNamespace(records={}, stores=stores)
 
     def told_of(*, at_rest: bool) -> FrozenTrial:
         searcher: Any = StoredSearch(
@@ -162,7 +162,7 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
         if at_rest:
             spool_of(stores, "k").write_record(record, 1_000)
         else:
-            heard.outcome.trained.append(record)
+            heard.records["k"] = record
         searcher.on_trial_complete("tune", error=True)
         return study.trials[trial.number]
 
