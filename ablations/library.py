@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablations.search_space import SearchSpace
-from ablations.study import Study
+from ablations.search.space import SearchSpace
+from ablations.study.schema import Study
 from ablations.yaml_source import YamlSource, read_yaml
 from d2v_core.config.parsing import Model, one_of, parse_section
 from d2v_core.errors import ConfigError, Problem

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from d2v_core.build import build_learner
-from d2v_core.compilation import compile_blocks
 from d2v_core.config import TrialConfig
 from d2v_core.config.training import Precision
 from d2v_core.encoders.inputs import Inputs
-from d2v_core.learners import Data2Vec
-from d2v_core.training import build_optimizer, mixed_precision
+from d2v_core.objectives.learners import Data2Vec
+from d2v_core.training.compilation import compile_blocks
+from d2v_core.training.loop import mixed_precision
+from d2v_core.training.optimizer import build_optimizer
 
 Step = Callable[[], None]
 

@@ -143,7 +143,7 @@ def _write_trial(
     params: list[Param],
     generator: np.random.Generator,
 ) -> None:
-    """One run with what :class:`sweeps.tracker.Tracker` writes, in one batch or two."""
+    """One run as :class:`sweeps.tracking.tracker.Tracker` writes it, in two batches."""
     when = STARTED + 1_000 * number
     arm = int(cell.arm.partition("=")[2])
     tags = {
@@ -183,8 +183,8 @@ def _write_trial(
 
 def look_up(uri: str) -> int:
     """Trials of a plan of 60 that the store has, as ``d2v plan`` asks for them."""
-    from sweeps.stores import choose_stores
-    from sweeps.tracker import Tracker
+    from sweeps.tracking.stores import choose_stores
+    from sweeps.tracking.tracker import Tracker
 
     tracker = Tracker(choose_stores(None, uri), "benchmark")
     tracker.finished_like("vision", "laptop")
@@ -222,7 +222,7 @@ def measure(task: str, uri: str) -> dict[str, float]:
 def _run_task(task: str, uri: str) -> None:
     started = time.perf_counter()
     import reports.build  # noqa: F401
-    import sweeps.tracker  # noqa: F401
+    import sweeps.tracking.tracker  # noqa: F401
 
     imported, cpu = time.perf_counter(), time.process_time()
     count = TASKS[task](uri)

@@ -25,7 +25,7 @@ from d2v_core.encoders.inputs import Padded
 from d2v_core.encoders.speech import SpeechEncoder
 from d2v_core.encoders.speech_inputs import SpeechFeatures
 from d2v_core.encoders.wav2vec_front_end import Wav2Vec2FrontEnd
-from d2v_core.learners import Data2Vec
+from d2v_core.objectives.learners import Data2Vec
 
 SIZES = {"toy": 16, "128-channels": 128, "512-channels": 512}
 """Channels of the convolutions."""

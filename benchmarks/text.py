@@ -23,8 +23,8 @@ from d2v_core.config import parse_trial
 from d2v_core.config.text import TextTrial
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, TokenRows, pad_rows
-from d2v_core.heads import regression_head
-from d2v_core.learners import Data2Vec
+from d2v_core.objectives.learners import Data2Vec
+from d2v_core.objectives.parts.heads import regression_head
 
 SIZES: dict[str, dict[str, Any]] = {
     "toy": {"max_tokens": 12, "width": 16, "depth": 2, "num_heads": 2},

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from d2v_core.config import TrialConfig
 
 if TYPE_CHECKING:
-    from d2v_core.checkpoint import TrainingState
+    from d2v_core.training.checkpoint import TrainingState
 
 FOLDER = "D2V_BENCHMARK_FOLDER"
 SECONDS = "D2V_BENCHMARK_SECONDS"
@@ -44,7 +44,7 @@ def work() -> Iterator[int]:
 
 def timed_trial(trial: TrialConfig, **options: Any) -> Iterator[Any]:
     """In place of :func:`d2v_core.trial.run_trial`."""
-    from d2v_core.events import Finished, Progress, Started, Trained
+    from d2v_core.training.events import Finished, Progress, Started, Trained
 
     yield Started(step=0, num_steps=REPORTS_PER_TRIAL, num_parameters=1)
     for step in work():
@@ -60,8 +60,8 @@ def small_state() -> TrainingState:
     """What a checkpoint of a small encoder holds: 1 MB of weights, twice as moments."""
     import torch
 
-    from d2v_core.checkpoint import TrainingState
-    from d2v_core.learners import Untrained
+    from d2v_core.objectives.learners import Untrained
+    from d2v_core.training.checkpoint import TrainingState
 
     learner = Untrained.__new__(Untrained)
     learner.module = torch.nn.ModuleDict({"encoder": torch.nn.Linear(512, 512)})
@@ -72,10 +72,10 @@ def small_state() -> TrainingState:
 
 
 def timed_packed(config: dict[str, Any]) -> None:
-    """In place of :func:`sweeps.engine.run_packed`."""
+    """In place of :func:`sweeps.ray.engine.run_packed`."""
     from ray import tune
 
-    from sweeps import worker
+    from sweeps.worker import trial as worker
 
     worker.run_trial = timed_trial
     worker.run_job(json.loads(config["job"]), tune.report)

@@ -19,7 +19,7 @@ from benchmarks.contenders import (
 )
 from d2v_core.build import build_encoder, build_learner
 from d2v_core.config import VisionTrial, parse_trial
-from d2v_core.learners import Data2Vec
+from d2v_core.objectives.learners import Data2Vec
 
 SIZES: dict[str, dict[str, Any]] = {
     "toy": {"image_size": 8, "patch_size": 2, "width": 16, "depth": 2, "num_heads": 2},

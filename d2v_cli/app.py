@@ -45,7 +45,7 @@ def main() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)  # no last search through all libraries: 1 to 2 s
     from d2v_core.errors import ConfigError, DataError, DivergedError
-    from sweeps.writer import StoreWriteError
+    from sweeps.tracking.writer import StoreWriteError
 
     try:
         app()

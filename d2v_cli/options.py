@@ -65,8 +65,8 @@ def make_request(
     assignments: list[str] | None,
     data_root: str | None,
 ) -> Any:
-    """What a study is expanded for; see :class:`ablations.arms.Request`."""
-    from ablations.arms import Request
+    """What a study is expanded for; see :class:`ablations.study.arms.Request`."""
+    from ablations.study.arms import Request
 
     return Request(
         modality=modality,

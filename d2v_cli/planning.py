@@ -47,7 +47,7 @@ def studies(
 
 def schema() -> None:
     """Print the JSON Schema of a study file: completion and help in editors."""
-    from ablations.json_schema import study_schema
+    from ablations.study.json_schema import study_schema
 
     o.print_json(study_schema())
 
@@ -64,10 +64,10 @@ def plan(
     as_json: o.AsJson = False,
 ) -> None:
     """Show what a run would train, what is cached, and how long it would take."""
-    from sweeps.forecast import forecast
-    from sweeps.forecast_view import show_forecast
-    from sweeps.planning import plan_study
-    from sweeps.stores import check_stores, choose_stores
+    from sweeps.plan.forecast import forecast
+    from sweeps.plan.forecast_view import show_forecast
+    from sweeps.plan.planning import plan_study
+    from sweeps.tracking.stores import check_stores, choose_stores
 
     request = o.make_request(scale, modality, seeds, set_, data_root)
     plans = [plan_study(name, request, require_data=False) for name in study]
@@ -81,7 +81,7 @@ def plan(
 
 
 def _check_study(file: str, scale: str) -> None:
-    from ablations.validation import check_study_file
+    from ablations.study.validation import check_study_file
 
     sizes = [
         f"{size.num_arms} arms x {size.num_seeds} seeds for {size.modality}"

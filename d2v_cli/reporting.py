@@ -37,7 +37,7 @@ def report(
     same --set for another.
     """
     from d2v_core.errors import ConfigError, Problem
-    from sweeps.stores import check_stores, choose_stores
+    from sweeps.tracking.stores import check_stores, choose_stores
 
     if everything == bool(study) or (everything and set_):
         rule = "give studies, with or without --set, or --all alone"
@@ -77,11 +77,17 @@ def ui(
     Prints a link for every study, or for the one given: its trials by arm, with the
     metric that counts. --scale and --modality, if given, choose among them.
     """
-    from reports.links import web_address
-    from reports.mlflow_view import study_views
-    from reports.store import open_store
-    from sweeps.server import check_ui, is_served, open_soon, serve_ui, ui_address
-    from sweeps.stores import check_stores, choose_stores
+    from reports.store.frames import open_store
+    from reports.store.links import web_address
+    from reports.store.mlflow_view import study_views
+    from sweeps.tracking.server import (
+        check_ui,
+        is_served,
+        open_soon,
+        serve_ui,
+        ui_address,
+    )
+    from sweeps.tracking.stores import check_stores, choose_stores
 
     console, stores = Console(), choose_stores(storage, tracking_uri)
     check_stores(stores)
@@ -113,7 +119,7 @@ def show_study(
 ) -> None:
     """Build, print and place the report of a request, or of the last one there is."""
     from reports.build import build_report
-    from sweeps.planning import id_of_request
+    from sweeps.plan.planning import id_of_request
 
     wanted = id_of_request(study, request)
     parts = [study, request.modality, request.scale]
@@ -135,7 +141,7 @@ def _report_all(
 ) -> None:
     """Every report of the store, then the claims of all of them."""
     from reports.build import build_all
-    from reports.scorecard import scorecard_console
+    from reports.claims.scorecard import scorecard_console
 
     scorecard = build_all(
         tracking_uri=stores.tracking_uri,
@@ -150,8 +156,8 @@ def _report_all(
 
 
 def _show_report(report: Any, console: Console) -> None:
-    from reports.claims_view import claims_console
-    from reports.console import console_view
+    from reports.claims.view import claims_console
+    from reports.tables.console import console_view
 
     console.print(console_view(report.table))
     if report.verdicts:

@@ -39,11 +39,11 @@ def run(
     Trials that are already in the store are found by key and not trained again; a
     stopped run continues where it was.
     """
-    from ablations.arms import expand
     from ablations.library import load_study
-    from sweeps.durations import parse_budget
-    from sweeps.ray_session import RaySession
-    from sweeps.stores import check_address, check_stores, choose_stores
+    from ablations.study.arms import expand
+    from sweeps.plan.durations import parse_budget
+    from sweeps.ray.session import RaySession
+    from sweeps.tracking.stores import check_address, check_stores, choose_stores
 
     console = Console()
     request = o.make_request(scale, modality, seeds, set_, data_root)
@@ -56,8 +56,8 @@ def run(
         if stores.is_new and budget is None:  # which would time steps beside it
             # All has to be trained: Ray starts while the rest is read.
             session.begin([cell.trial for each in studies for cell in each.cells])
-        from sweeps.planning import plan_expanded, seed_warning  # torch: 2 s
-        from sweeps.run import run_studies
+        from sweeps.driver.run import run_studies
+        from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
 
         plans = [plan_expanded(each) for each in studies]
         for warning in {seed_warning(p.seeds) for p in plans} - {None}:
@@ -117,7 +117,7 @@ def train(
     ] = None,
 ) -> None:
     """Train and evaluate one configuration in this process, without Ray or MLflow."""
-    from sweeps.single import train_recipe
+    from d2v_cli.single import train_recipe
 
     train_recipe(
         recipe,
@@ -140,7 +140,7 @@ def export(
     set_: o.Set = None,
 ) -> None:
     """Write a trained encoder as a folder that transformers or timm opens."""
-    from sweeps.exporting import export_checkpoint
+    from d2v_cli.exporting import export_checkpoint
 
     export_checkpoint(
         checkpoint,

@@ -56,11 +56,11 @@ def search(
     Begins with the paper's setting; the same command continues a search that was
     stopped. Selects on the validation split; the ablation path reports the test split.
     """
-    from ablations.bound_space import bind
     from ablations.library import read_space
+    from ablations.search.bound_space import bind
     from sweeps.search.run import run_search
     from sweeps.search.study import default_storage
-    from sweeps.stores import check_address, check_stores, choose_stores
+    from sweeps.tracking.stores import check_address, check_stores, choose_stores
 
     console = Console()
     if path_seeds is not None:

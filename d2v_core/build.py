@@ -26,9 +26,10 @@ from d2v_core.config.trial import (
 )
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, Problem
-from d2v_core.heads import regression_head
-from d2v_core.learners import Data2Vec, Learner, Supervised, Untrained
-from d2v_core.losses import (
+from d2v_core.modalities import modality_of
+from d2v_core.objectives.learners import Data2Vec, Learner, Supervised, Untrained
+from d2v_core.objectives.parts.heads import regression_head
+from d2v_core.objectives.parts.losses import (
     RegressionLoss,
     l1_loss,
     l2_loss,
@@ -36,10 +37,9 @@ from d2v_core.losses import (
     scaled_loss,
     smooth_l1_loss,
 )
-from d2v_core.modalities import modality_of
-from d2v_core.parallel import ALONE, Workers
 from d2v_core.randomness import global_torch_seed
-from d2v_core.schedules import cosine_tau, linear_tau, resolve_duration
+from d2v_core.training.parallel import ALONE, Workers
+from d2v_core.training.schedules import cosine_tau, linear_tau, resolve_duration
 
 
 def build_learner(

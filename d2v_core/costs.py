@@ -25,8 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from d2v_core.build import build_learner
 from d2v_core.config import parse_trial
 from d2v_core.config.trial import TrialConfig
-from d2v_core.learners import Data2Vec, Masked
 from d2v_core.modalities import modality_of
+from d2v_core.objectives.learners import Data2Vec, Masked
 from d2v_core.trial import num_updates
 
 META = torch.device("meta")

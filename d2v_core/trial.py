@@ -10,13 +10,15 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from d2v_core.build import build_learner
-from d2v_core.checkpoint import TrainingState, load_checkpoint
-from d2v_core.compilation import compile_blocks
 from d2v_core.config.objective import Data2VecObjective, UntrainedObjective
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.events import (
+from d2v_core.modalities import modality_of
+from d2v_core.modalities.modality import Dataset
+from d2v_core.training.checkpoint import TrainingState, load_checkpoint
+from d2v_core.training.compilation import compile_blocks
+from d2v_core.training.events import (
     CheckpointDue,
     Collapsed,
     Event,
@@ -27,11 +29,10 @@ from d2v_core.events import (
     Started,
     Trained,
 )
-from d2v_core.modalities import modality_of
-from d2v_core.modalities.modality import Dataset
-from d2v_core.parallel import ALONE, Workers
-from d2v_core.schedules import resolve_duration
-from d2v_core.training import build_learning_rate, build_optimizer, train
+from d2v_core.training.loop import train
+from d2v_core.training.optimizer import build_learning_rate, build_optimizer
+from d2v_core.training.parallel import ALONE, Workers
+from d2v_core.training.schedules import resolve_duration
 
 
 def run_trial(

@@ -8,37 +8,9 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from ablations.notes import NOTE_TAG, study_note
 from ablations.record import Manifest
-from reports.caption import summary
-from reports.checklist import checklist, checklist_markdown
-from reports.claims_view import (
-    JudgedClaim,
-    claims_markdown,
-    outcome_sentence,
-)
-from reports.curve import figure_data
-from reports.curves import read_curves
-from reports.figure import draw_png, draw_svg
-from reports.formats import (
-    table_csv,
-    to_markdown,
-    trials_csv,
-    trials_parquet,
-)
-from reports.latex import to_latex
-from reports.ledger import build_ledger, ledger_json, ledger_markdown
-from reports.manifests import (
-    PlannedStudy,
-    all_manifests,
-    find_manifest,
-    no_study,
-    place_name,
-)
-from reports.mlflow_view import StudyView
-from reports.page import Content, render_page
-from reports.paper import paper_numbers
-from reports.scorecard import (
+from ablations.study.description import NOTE_TAG, study_note
+from reports.claims.scorecard import (
     AllClaims,
     claims_csv,
     scorecard_csv,
@@ -46,10 +18,38 @@ from reports.scorecard import (
     scorecard_markdown,
     unrun_claims,
 )
-from reports.statistics import StudyResult, study_result
-from reports.store import open_store, trial_frames
-from reports.table import Table, build_table
-from reports.verdicts import Verdict, study_verdicts
+from reports.claims.verdicts import Verdict, study_verdicts
+from reports.claims.view import (
+    JudgedClaim,
+    claims_markdown,
+    outcome_sentence,
+)
+from reports.figures.curve import figure_data
+from reports.figures.figure import draw_png, draw_svg
+from reports.figures.training_curves import read_curves
+from reports.page.report_page import Content, render_page
+from reports.statistics.summary import StudyResult, study_result
+from reports.store.frames import open_store, trial_frames
+from reports.store.manifests import (
+    PlannedStudy,
+    all_manifests,
+    find_manifest,
+    no_study,
+    place_name,
+)
+from reports.store.mlflow_view import StudyView
+from reports.tables.caption import summary
+from reports.tables.checklist import checklist, checklist_markdown
+from reports.tables.formats import (
+    table_csv,
+    to_markdown,
+    trials_csv,
+    trials_parquet,
+)
+from reports.tables.latex import to_latex
+from reports.tables.ledger import build_ledger, ledger_json, ledger_markdown
+from reports.tables.paper import paper_numbers
+from reports.tables.table import Table, build_table
 
 ARTIFACT_FOLDER = "report"
 Contents = dict[str, str | bytes]
@@ -60,7 +60,7 @@ class Report:
     """A report that has been written.
 
     Attributes:
-        table: To print, see :func:`reports.console.console_view`.
+        table: To print, see :func:`reports.tables.console.console_view`.
         result: The numbers behind it.
         verdicts: On the study's claims.
         manifest: The planned study.

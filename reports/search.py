@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ablations.search_path import shown
-from ablations.search_record import SearchOutcome, SearchTrial
-from reports.formats import csv_text, escape_markdown
-from reports.page import inline_svg
-from reports.search_figure import draw_search
-from reports.templating import render
+from ablations.search.path import shown
+from ablations.search.record import SearchOutcome, SearchTrial
+from reports.figures.search_figure import draw_search
+from reports.page.report_page import inline_svg
+from reports.page.templating import render
+from reports.tables.formats import csv_text, escape_markdown
 
 ENDS = {"stopped_early": "stopped early"}
 SHOWN_PARAMETERS = 10

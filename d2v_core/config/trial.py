@@ -29,7 +29,7 @@ from d2v_core.config.training import (
     TrainingConfig,
 )
 from d2v_core.errors import Problem
-from d2v_core.schedules import resolve_duration
+from d2v_core.training.schedules import resolve_duration
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from torchaudio.transforms import MelSpectrogram
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import real_positions
 from d2v_core.frames import SAMPLE_RATE_HZ
-from d2v_core.targets import normalise
+from d2v_core.objectives.parts.targets import normalise
 
 WINDOW, STEP = SAMPLE_RATE_HZ * 25 // 1000, SAMPLE_RATE_HZ * 20 // 1000
 FLOOR = 1e-6

@@ -25,7 +25,7 @@ from d2v_core.encoders.frame_convolution import convolve
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import real_positions
 from d2v_core.frames import Window, num_frames
-from d2v_core.targets import normalise
+from d2v_core.objectives.parts.targets import normalise
 
 
 class Wav2Vec2FrontEnd(FrontEnd):

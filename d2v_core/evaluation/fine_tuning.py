@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.randomness import global_torch_seed
-from d2v_core.schedules import learning_rate, resolve_duration
-from d2v_core.training import decays
+from d2v_core.training.optimizer import decays
+from d2v_core.training.schedules import learning_rate, resolve_duration
 
 Build = Callable[[Encoder], tuple[nn.Module, Callable[[int], Tensor]]]
 """From a copy of the encoder to a new head and the loss of an update (from 1)."""

@@ -19,9 +19,9 @@ from jaxtyping import Bool, Int
 
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.token_inputs import PAD, SPECIAL_TOKENS, TokenRows
-from d2v_core.learners import Masked
 from d2v_core.masks.spans import span_masks
-from d2v_core.parallel import ALONE, Workers
+from d2v_core.objectives.learners import Masked
+from d2v_core.training.parallel import ALONE, Workers
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.learners import Criterion, DrawMask, pooled_cross_entropy
-from d2v_core.parallel import ALONE, Workers
-from d2v_core.prefetch import Batches
+from d2v_core.objectives.learners import Criterion, DrawMask, pooled_cross_entropy
+from d2v_core.training.parallel import ALONE, Workers
+from d2v_core.training.prefetch import Batches
 
 
 @runtime_checkable

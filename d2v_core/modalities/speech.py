@@ -15,22 +15,26 @@ from d2v_core.config.speech import (
     SpeechTrial,
     Wav2Vec2FrontEnd,
 )
-from d2v_core.data.speech import SpeechBatches, load_speech, speech_digest
-from d2v_core.data.utterances import SpeechDataset
+from d2v_core.data.speech.dataset import SpeechBatches, load_speech, speech_digest
+from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders import log_mel, wav2vec_front_end
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import Inputs, Padded
 from d2v_core.encoders.speech import SpeechEncoder
 from d2v_core.errors import DataError
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.evaluation.speech import check_labels, ctc_criterion, evaluate_speech
+from d2v_core.evaluation.speech.evaluate import (
+    check_labels,
+    ctc_criterion,
+    evaluate_speech,
+)
 from d2v_core.frames import SAMPLE_RATE_HZ
-from d2v_core.learners import Criterion, DrawMask, Masked
 from d2v_core.masks.spans import span_masks
 from d2v_core.modalities.modality import Modality
-from d2v_core.parallel import ALONE, Workers
-from d2v_core.prefetch import Batches
+from d2v_core.objectives.learners import Criterion, DrawMask, Masked
 from d2v_core.randomness import numpy_generator
+from d2v_core.training.parallel import ALONE, Workers
+from d2v_core.training.prefetch import Batches
 
 AVERAGE_SECONDS = 12.3
 """LibriSpeech: 960 hours in 281,241 utterances; other data is mostly shorter."""

@@ -10,18 +10,18 @@ import numpy as np
 
 from d2v_core.config.objective import SupervisedObjective
 from d2v_core.config.text import TextSpanMask, TextTrial
-from d2v_core.data.text import TextBatches, TextDataset, load_text, text_digest
+from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.text import TextEncoder
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, pad_rows
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.evaluation.text import evaluate_texts
-from d2v_core.learners import DrawMask
+from d2v_core.evaluation.text.evaluate import evaluate_texts
 from d2v_core.masks.tokens import BertMasks, SpanMasks, TokenMasks, masked_rows_of
 from d2v_core.modalities.modality import Modality
-from d2v_core.parallel import ALONE, Workers
-from d2v_core.prefetch import Batches
+from d2v_core.objectives.learners import DrawMask
 from d2v_core.randomness import numpy_generator
+from d2v_core.training.parallel import ALONE, Workers
+from d2v_core.training.prefetch import Batches
 
 
 class Text(Modality[TextTrial, TextEncoder, TextDataset]):

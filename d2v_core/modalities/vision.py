@@ -13,22 +13,22 @@ from d2v_core.config.vision import (
     RandomMask,
     VisionTrial,
 )
-from d2v_core.data.batches import ImageBatches
-from d2v_core.data.digits import digits_digest, load_digit_images
-from d2v_core.data.folders import find_image_folders, load_image_folders
-from d2v_core.data.images import ImageDataset
-from d2v_core.data.torchvision_sets import load_torchvision, torchvision_digest
+from d2v_core.data.vision.batches import ImageBatches
+from d2v_core.data.vision.digits import digits_digest, load_digit_images
+from d2v_core.data.vision.folders import find_image_folders, load_image_folders
+from d2v_core.data.vision.images import ImageDataset
+from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.evaluation.vision import evaluate_images
-from d2v_core.learners import DrawMask, Masked
+from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.patches import BlockMasks, MaskSampler, RandomMasks
 from d2v_core.modalities.modality import Modality
-from d2v_core.parallel import ALONE, Workers
-from d2v_core.prefetch import Batches
+from d2v_core.objectives.learners import DrawMask, Masked
 from d2v_core.randomness import numpy_generator
+from d2v_core.training.parallel import ALONE, Workers
+from d2v_core.training.prefetch import Batches
 
 
 class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):

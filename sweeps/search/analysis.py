@@ -9,9 +9,9 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from ablations.bound_space import BoundSpace
-from ablations.search_path import Step, find_path
-from ablations.search_record import (
+from ablations.search.bound_space import BoundSpace
+from ablations.search.path import Step, find_path
+from ablations.search.record import (
     Importance,
     PathStep,
     SearchOutcome,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ablations.arms import Arm, ExpandedStudy
-from ablations.bound_space import BoundSpace, Point
 from ablations.identity import trial_key
-from ablations.search_path import PAPER
-from ablations.study import Study
+from ablations.search.bound_space import BoundSpace, Point
+from ablations.search.path import PAPER
+from ablations.study.arms import Arm, ExpandedStudy
+from ablations.study.schema import Study
 from d2v_core.build import check_buildable
 from d2v_core.config import TrialConfig
 from d2v_core.modalities import modality_of
-from sweeps.planning import PlannedCell, StudyPlan
+from sweeps.plan.planning import PlannedCell, StudyPlan
 
 
 class Cells:

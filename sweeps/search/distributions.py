@@ -17,9 +17,9 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from ablations.axis import Value
-from ablations.bound_space import BoundSpace, Point
-from ablations.search_space import AnyParameter, ChoiceParameter, IntParameter
+from ablations.search.bound_space import BoundSpace, Point
+from ablations.search.space import AnyParameter, ChoiceParameter, IntParameter
+from ablations.study.axis import Value
 
 TO_ONE = "1 - "
 """Begins the name of a parameter of which what is missing to 1 is drawn."""

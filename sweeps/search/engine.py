@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ablations.bound_space import BoundSpace
-from sweeps.engine import at_once, tune_trials
-from sweeps.listener import Listener
-from sweeps.ray_session import RaySession
+from ablations.search.bound_space import BoundSpace
+from sweeps.driver.listener import Listener
+from sweeps.ray.engine import at_once, tune_trials
+from sweeps.ray.session import RaySession
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import AsyncHyperBandScheduler

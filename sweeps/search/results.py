@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablations.bound_space import BoundSpace
-from ablations.search_path import path_study, yaml_text
-from ablations.search_record import SearchOutcome
+from ablations.search.bound_space import BoundSpace
+from ablations.search.path import path_study, yaml_text
+from ablations.search.record import SearchOutcome
 from sweeps.search.analysis import analyse
 from sweeps.search.run import Searched
 from sweeps.search.study import search_id
-from sweeps.stores import Stores
+from sweeps.tracking.stores import Stores
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,16 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
-from ablations.bound_space import BoundSpace
+from ablations.search.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
-from sweeps.books import open_tracker
-from sweeps.event_log import EventLog
-from sweeps.listener import Listeners
-from sweeps.locks import TrialLocks
-from sweeps.outcome import Outcome
-from sweeps.progress import LiveView
-from sweeps.ray_session import RaySession
-from sweeps.search.books import SearchBoard, SearchBooks
+from sweeps.driver.bookkeeper import open_tracker
+from sweeps.driver.event_log import EventLog
+from sweeps.driver.listener import Listeners
+from sweeps.driver.outcome import Outcome
+from sweeps.driver.progress import LiveView
+from sweeps.driver.stopping import StopRequest
+from sweeps.ray.session import RaySession
+from sweeps.search.bookkeeper import SearchBoard, SearchBooks
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna
 from sweeps.search.engine import search_with_ray
@@ -35,10 +35,10 @@ from sweeps.search.study import (
     open_study,
     search_id,
 )
-from sweeps.spool import spool_of
-from sweeps.stopping import StopRequest
-from sweeps.stores import Stores
-from sweeps.writer import StoreWriteError
+from sweeps.tracking.locks import TrialLocks
+from sweeps.tracking.stores import Stores
+from sweeps.tracking.writer import StoreWriteError
+from sweeps.worker.spool import spool_of
 
 
 @dataclass(frozen=True)

@@ -20,19 +20,19 @@ from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from ablations.bound_space import BoundSpace
 from ablations.record import DONE, REASON_TAG, STATUS_TAG, Record
+from ablations.search.bound_space import BoundSpace
 from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
-from sweeps.job import packed
-from sweeps.listener import Listener
-from sweeps.planning import PlannedCell
-from sweeps.search.books import SearchBooks
+from sweeps.driver.listener import Listener
+from sweeps.driver.stopping import StopRequest
+from sweeps.plan.planning import PlannedCell
+from sweeps.search.bookkeeper import SearchBooks
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna, suggest
 from sweeps.search.study import END, FOUND, KEY, REASON, directions
-from sweeps.spool import spool_of
-from sweeps.stopping import StopRequest
+from sweeps.worker.job import packed
+from sweeps.worker.spool import spool_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Verdict:
     """What Optuna is told of a trial.
 
     Attributes:
-        end: As in :class:`ablations.search_record.SearchTrial`; empty: nothing is
+        end: As in :class:`ablations.search.record.SearchTrial`; empty: nothing is
             known, and its settings are asked for again.
         values: One for each objective, if it has a result.
         reason: Why it is not simply finished.

@@ -20,14 +20,14 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from ablations.bound_space import BoundSpace
 from ablations.record import DONE
+from ablations.search.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
 from sweeps.search.distributions import to_optuna
-from sweeps.stores import Stores
+from sweeps.tracking.stores import Stores
 
 END, REASON, KEY, FOUND = "end", "reason", "key", "found in the store"
-"""User attributes of a trial; :class:`ablations.search_record.SearchTrial` has them."""
+"""User attributes of a trial; :class:`ablations.search.record.SearchTrial` has them."""
 COSTS = {
     None: "",
     "training_seconds": "training time (s)",

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from ablations.bound_space import BoundSpace, Point
-from ablations.search_path import Predict
-from ablations.search_space import AnyParameter, ChoiceParameter
+from ablations.search.bound_space import BoundSpace, Point
+from ablations.search.path import Predict
+from ablations.search.space import AnyParameter, ChoiceParameter
 
 NUM_TREES = 300
 ABSENT = -1e9

@@ -8,12 +8,12 @@ from itertools import product
 
 import pytest
 
-from ablations.arms import ExpandedStudy, Request, expand
 from ablations.identity import trial_key
 from ablations.layers import Layer, resolve
 from ablations.library import load_study, read_recipe, recipe_names, study_names
 from ablations.metrics import METRICS
-from ablations.published import match_published
+from ablations.study.arms import ExpandedStudy, Request, expand
+from ablations.study.published import match_published
 from d2v_core.build import check_buildable
 
 SCALES = ["smoke", "laptop", "gpu", "paper"]

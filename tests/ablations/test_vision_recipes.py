@@ -10,7 +10,7 @@ from ablations.layers import Layer, resolve, set_layer
 from ablations.library import read_recipe
 from d2v_core.config import leaves
 from d2v_core.costs import estimate_cost
-from sweeps.costing import gpu_hours
+from sweeps.plan.costing import gpu_hours
 
 
 def chosen(name: str, *more: Layer) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ablations.library import read_study
-from ablations.study import Study
+from ablations.study.schema import Study
 from d2v_core.config import parse_section
 from d2v_core.errors import ConfigError
 

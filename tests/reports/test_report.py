@@ -10,8 +10,8 @@ import pytest
 from ablations.record import Manifest, ManifestCell
 from d2v_core.errors import ConfigError
 from reports.build import Report, build_report, gather
-from reports.manifests import find_manifest
-from reports.page import render_page
+from reports.page.report_page import render_page
+from reports.store.manifests import find_manifest
 from tests.browser import chromium, watched
 from tests.reports.stores import Store, make_manifest
 

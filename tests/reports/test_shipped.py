@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablations.arms import Request
 from ablations.library import load_study, study_names
 from ablations.record import Manifest
+from ablations.study.arms import Request
 from d2v_core.config import TRIAL_TYPES
-from reports.claims_view import claims_markdown
-from reports.curve import figure_data
-from reports.figure import draw_svg
-from reports.formats import table_csv, to_markdown
-from reports.latex import to_latex
-from reports.statistics import study_result
-from reports.table import build_table
-from reports.verdicts import study_verdicts
-from sweeps.planning import make_manifest, plan_study
+from reports.claims.verdicts import study_verdicts
+from reports.claims.view import claims_markdown
+from reports.figures.curve import figure_data
+from reports.figures.figure import draw_svg
+from reports.statistics.summary import study_result
+from reports.tables.formats import table_csv, to_markdown
+from reports.tables.latex import to_latex
+from reports.tables.table import build_table
+from sweeps.plan.planning import make_manifest, plan_study
 
 PLACES = [
     (name, modality)

@@ -1,0 +1,69 @@
+"""Where a study says something, for messages to its author."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ablations.study.schema import Study
+from ablations.yaml_source import DataPath, YamlSource
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places of a study's settings as one modality has them.
+
+    Attributes:
+        study: As written, with all its modalities.
+        modality: Which is looked at.
+        source: Its file; None: places are named in words alone.
+    """
+
+    study: Study
+    modality: str
+    source: YamlSource | None = None
+
+    def common(self, path: DataPath) -> str:
+        """Where a setting common to all arms stands."""
+        return self._place("set", f"set_for.{self.modality}", self._dotted(path))
+
+    def arm(self, label: str, path: DataPath) -> str:
+        """Where an arm's setting stands; of an axis, where its values do."""
+        setting = self._dotted(path)
+        words = f"arm {label!r}"
+        for i, arm in enumerate(self.study.arms):
+            if arm.name == label:
+                place = f"arms.{i}"
+                inner = f"{place}.set_for.{self.modality}"
+                return self._place(f"{place}.set", inner, setting, words)
+        for i, axis in enumerate(self.study.all_axes):
+            if axis.setting == setting:
+                return self._words(f"{self._axis(i)}.values", words)
+        return self._words("", words)
+
+    def axis(self, label: str) -> str:
+        """Where an axis stands."""
+        labels = [axis.label for axis in self.study.all_axes]
+        return self._words(self._axis(labels.index(label)), f"axis {label!r}")
+
+    def metric(self) -> str:
+        """Where the metric stands."""
+        path = f"metric.{self.modality}"
+        return self._words(path, path)
+
+    def _axis(self, i: int) -> str:
+        return "axis" if self.study.axis else f"axes.{i}"
+
+    def _place(self, path: str, inner: str, setting: str, words: str = "") -> str:
+        """The more particular of two mappings, when it has the setting."""
+        known = self.source is not None and self.source.has(f"{inner}.{setting}")
+        found = inner if known else path
+        return self._words(f"{found}.{setting}", words or found)
+
+    def _words(self, path: str, words: str) -> str:
+        several = f" for {self.modality}" if len(self.study.metric) > 1 else ""
+        name = f"study {self.study.name}{several}: {words}"
+        return f"{self.source.locate_text(path)}: {name}" if self.source else name
+
+    @staticmethod
+    def _dotted(path: DataPath) -> str:
+        return ".".join(map(str, path))

@@ -1,0 +1,230 @@
+"""Speech by configuration: digest, data set, batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
+from d2v_core.data.cache import cache_folder
+from d2v_core.data.speech.files import list_splits, listings_digest, load_files
+from d2v_core.data.speech.synthesiser.spoken_digits import (
+    Recordings,
+    record,
+    spoken_digits_digest,
+)
+from d2v_core.data.speech.utterances import (
+    WORD_BOUNDARY,
+    ArrayAudio,
+    SpeechDataset,
+    Utterances,
+    Waveform,
+    ctc_classes,
+    pick,
+)
+from d2v_core.data.vision.batches import shuffled
+from d2v_core.encoders.inputs import Padded
+from d2v_core.files import save_array_atomically
+from d2v_core.frames import SAMPLE_RATE_HZ
+from d2v_core.randomness import numpy_generator
+from d2v_core.training.parallel import ALONE, Workers
+
+POOL = 8
+"""Batches whose utterances are sorted by length together."""
+NORM_EPSILON = 1e-5
+"""fairseq normalises with ``F.layer_norm`` and its default."""
+
+
+def speech_digest(data: SpeechData) -> str:
+    """Digest of everything a trial reads, 16 hex digits; fast once computed.
+
+    Raises:
+        DataError: The data is not there.
+    """
+    if isinstance(data, SpokenDigitsData):
+        return spoken_digits_digest(data)
+    return listings_digest(list_splits(data))
+
+
+def load_speech(data: SpeechData) -> SpeechDataset:
+    """All splits.
+
+    Raises:
+        DataError: The data is not there, or broken; names every broken file at once.
+    """
+    if isinstance(data, SpokenDigitsData):
+        return load_spoken_digits(data)
+    return load_files(data)
+
+
+def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
+    """The synthetic digits, made once per machine."""
+    digest = spoken_digits_digest(data)
+    sizes = {"train": data.num_train, "valid": data.num_valid, "test": data.num_test}
+    splits = {
+        split: _spoken(data, split, size, f"{digest}-{split}")
+        for split, size in sizes.items()
+    }
+    return SpeechDataset(
+        name="spoken digits (synthesised)",
+        digest=digest,
+        classes=ctc_classes(splits["train"].texts),
+        pretrain=splits["train"],
+        train=splits["train"],
+        valid=splits["valid"],
+        test=splits["test"],
+    )
+
+
+def _spoken(data: SpokenDigitsData, split: str, size: int, key: str) -> Utterances:
+    file = cache_folder() / "speech" / f"{key}.npy"
+    recorded = record(data, split, size, sound=not file.exists())
+    if len(recorded.samples):
+        save_array_atomically(file, recorded.samples)
+    return Utterances(
+        audio=ArrayAudio(np.load(file, mmap_mode="r"), recorded.lengths),
+        texts=recorded.texts,
+        labels=_spoken_labels(data, recorded),
+    )
+
+
+def _spoken_labels(
+    data: SpokenDigitsData, recorded: Recordings
+) -> dict[str, tuple[str, ...]]:
+    labels = {"speaker": recorded.speakers, "voice": recorded.voices}
+    if data.content == "single":
+        labels["digit"] = recorded.texts
+    return labels
+
+
+@dataclass(frozen=True)
+class SpeechBatches:
+    """Shuffled passes over utterances, one after the other, without gaps.
+
+    Utterances of :data:`POOL` batches are sorted by length together, so that those of a
+    batch are about equally long, and the batches shuffled (fairseq batches by size).
+    Everything is a function of the seed and the update.
+
+    Attributes:
+        dataset: What is read.
+        batch_size: Utterances per update.
+        seed: Of order and crops.
+        waveform: Limits of pre-training, and normalisation.
+        cropped: Pre-training: utterances of ``dataset.pretrain`` cropped at random to
+            the shortest of the batch, as fairseq does, without labels. Otherwise whole
+            utterances of ``dataset.train``, padded to the longest, with transcripts.
+        workers: Those that read the other utterances of a batch.
+    """
+
+    dataset: SpeechDataset
+    batch_size: int
+    seed: int
+    waveform: WaveformConfig
+    cropped: bool = True
+    workers: Workers = ALONE
+
+    def __call__(self, step: int) -> tuple[Padded, Padded]:
+        """Waveforms and the characters of their transcripts of update ``step``."""
+        split = self.dataset.pretrain if self.cropped else self.dataset.train
+        indices = self.indices(step)
+        mine = indices[self.workers.rows(len(indices))]
+        waves = [prepared(split.audio.read(int(i)), self.waveform) for i in mine]
+        if not self.cropped:
+            assert split.texts is not None, "build_learner refuses data without labels"
+            return pad_waves(waves), encode(pick(split.texts, mine), self.dataset)
+        longest = round(self.waveform.max_seconds * SAMPLE_RATE_HZ)
+        lengths = split.audio.lengths[indices]
+        size = min(longest, int(lengths.min()))
+        starts = crop_starts(lengths, size, numpy_generator(self.seed, "crop", step))
+        places = starts[self.workers.rows(len(starts))]
+        crops = [w[at : at + size] for w, at in zip(waves, places, strict=True)]
+        empty = torch.zeros(len(crops), 0, dtype=torch.int64)
+        return pad_waves(crops), Padded(empty, (0,) * len(crops))
+
+    def indices(self, step: int) -> np.ndarray:
+        """Positions in the split that update ``step`` (from 1) reads."""
+        pool, place = divmod(step - 1, POOL)
+        indices: np.ndarray = self._pool(pool)[place]
+        return indices
+
+    def _pool(self, pool: int) -> np.ndarray:
+        if self.cropped:
+            usable, lengths = long_enough(self.dataset.pretrain, self.waveform)
+        else:
+            lengths = self.dataset.train.audio.lengths
+            usable = np.arange(len(lengths))
+        size = POOL * self.batch_size
+        wanted = np.arange(pool * size, (pool + 1) * size)
+        epochs = wanted // len(usable)
+        drawn = np.concatenate(
+            [
+                usable[shuffled(self.seed, int(epoch), len(usable))][
+                    wanted[epochs == epoch] % len(usable)
+                ]
+                for epoch in np.unique(epochs)
+            ]
+        )
+        drawn = drawn[np.argsort(lengths[drawn], kind="stable")]
+        batches = drawn.reshape(POOL, self.batch_size)
+        order = numpy_generator(self.seed, "batch order", pool).permutation(POOL)
+        pool_of_batches: np.ndarray = batches[order]
+        return pool_of_batches
+
+
+def long_enough(
+    split: Utterances, waveform: WaveformConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the utterances pre-training reads, and lengths of all.
+
+    Those shorter than ``min_seconds`` are left out unless that leaves none.
+    """
+    lengths = split.audio.lengths
+    usable = np.flatnonzero(lengths >= waveform.min_seconds * SAMPLE_RATE_HZ)
+    return (usable if len(usable) else np.arange(len(lengths))), lengths
+
+
+def prepared(wave: Waveform, waveform: WaveformConfig) -> Waveform:
+    """A whole utterance as the encoder reads it."""
+    if not waveform.normalise:
+        return wave
+    centred = wave - wave.mean()
+    scaled: Waveform = centred / np.sqrt(np.square(centred).mean() + NORM_EPSILON)
+    return scaled
+
+
+def crop_starts(
+    lengths: np.ndarray, size: int, generator: np.random.Generator
+) -> list[int]:
+    """Where ``size`` samples of each utterance begin: anywhere they fit."""
+    return [int(generator.integers(length - size + 1)) for length in lengths]
+
+
+def pad_waves(waves: list[Waveform]) -> Padded:
+    """Waveforms with zeros up to the longest."""
+    lengths = tuple(len(wave) for wave in waves)
+    values = torch.zeros(len(waves), max(lengths))
+    for row, wave in zip(values, waves, strict=True):
+        row[: len(wave)] = torch.from_numpy(wave)
+    return Padded(values, lengths)
+
+
+def encode(texts: tuple[str, ...], dataset: SpeechDataset) -> Padded:
+    """Class indices of the characters, padded with the blank; unknown ones left out."""
+    index = class_index(dataset.classes)
+    rows = [
+        [index[c] for c in text.replace(" ", WORD_BOUNDARY) if c in index]
+        for text in texts
+    ]
+    values = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
+    for row, characters in zip(values, rows, strict=True):
+        row[: len(characters)] = torch.tensor(characters, dtype=torch.int64)
+    return Padded(values, tuple(len(row) for row in rows))
+
+
+@lru_cache(maxsize=8)
+def class_index(classes: tuple[str, ...]) -> dict[str, int]:
+    """Position of each class."""
+    return {name: i for i, name in enumerate(classes)}

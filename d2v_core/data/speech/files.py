@@ -1,0 +1,144 @@
+"""Speech on disk: manifests, LibriSpeech and Speech Commands as one data set."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from d2v_core.config.speech_data import (
+    LibriSpeechData,
+    ManifestData,
+    OnError,
+    SpeechCommandsData,
+)
+from d2v_core.data.cache import files_digest
+from d2v_core.data.speech.audio_files import open_audio
+from d2v_core.data.speech.manifests import read_manifest
+from d2v_core.data.speech.torchaudio_sets import list_librispeech, list_speech_commands
+from d2v_core.data.speech.utterances import (
+    Listing,
+    SpeechDataset,
+    Utterances,
+    ctc_classes,
+    pick,
+)
+from d2v_core.data.vision.folders import data_root
+from d2v_core.errors import DataError
+
+SHOWN_FAULTS = 100
+SHOWN_SKIPPED = 3
+FileData = ManifestData | LibriSpeechData | SpeechCommandsData
+
+
+def load_files(data: FileData) -> SpeechDataset:
+    """All splits.
+
+    Raises:
+        DataError: The data is not there, or broken; names every broken file at once.
+    """
+    listings = list_splits(data)
+    rate = data.sample_rate_hz if isinstance(data, ManifestData) else None
+    splits, notes = _open_splits(listings, rate, data.on_error)
+    train = splits["train"]
+    return SpeechDataset(
+        name=_name(data),
+        digest=listings_digest(listings),
+        classes=ctc_classes(train.texts),
+        pretrain=splits.get("pretrain", train),
+        train=train,
+        valid=splits["valid"],
+        test=splits["test"],
+        notes=notes,
+    )
+
+
+def list_splits(data: FileData) -> dict[str, Listing]:
+    """``train``, ``valid``, ``test`` and, where it is another one, ``pretrain``.
+
+    Raises:
+        DataError: The data is not there.
+    """
+    if isinstance(data, LibriSpeechData):
+        return list_librispeech(data)
+    if isinstance(data, SpeechCommandsData):
+        return list_speech_commands(data)
+    folder = data_root(data.root) / data.folder
+    names = {"train": data.train, "valid": data.valid, "test": data.test}
+    if data.pretrain is not None:
+        names["pretrain"] = data.pretrain
+    return {split: read_manifest(folder, name) for split, name in names.items()}
+
+
+def _name(data: FileData) -> str:
+    if isinstance(data, ManifestData):
+        read = [data.pretrain] if data.pretrain else []
+        return "manifests " + ", ".join([*read, data.train])
+    if isinstance(data, LibriSpeechData):
+        return "LibriSpeech " + "+".join(data.pretrain)
+    return f"Speech Commands {data.version}"
+
+
+def _split_digest(listing: Listing) -> str:
+    paths = [*listing.sources, *(file.path for file in listing.files)]
+    there = sorted({path.resolve() for path in paths if path.is_file()})
+    if not there:
+        return "0" * 16
+    root = Path(os.path.commonpath([path.parent for path in there]))
+    return files_digest(root, there)
+
+
+def listings_digest(listings: dict[str, Listing]) -> str:
+    """Digest over all files of all splits."""
+    parts = [f"{split} {_split_digest(listings[split])}" for split in sorted(listings)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _open_splits(
+    listings: dict[str, Listing], rate: int | None, on_error: OnError
+) -> tuple[dict[str, Utterances], tuple[str, ...]]:
+    """Whole utterances of every split, and notes on what was left out."""
+    faults = dict.fromkeys(text for one in listings.values() for text in one.faults)
+    broken: dict[str, str] = {}
+    notes: dict[str, None] = {}
+    splits = {}
+    for split, listing in listings.items():
+        key = f"{_split_digest(listing)}-{len(listing.files)}-{rate or 'any'}"
+        opened = open_audio(listing.files, cache_key=key, sample_rate_hz=rate)
+        broken.update(opened.broken)
+        if opened.broken:
+            notes[_skipped_note(listing, opened.broken)] = None
+        if listing.files and not len(opened.kept):
+            faults[f"{listing.name}: no file of this split can be used"] = None
+        if not listing.faults:
+            texts, labels = listing.texts, listing.labels
+            splits[split] = Utterances(
+                audio=opened.audio,
+                texts=None if texts is None else pick(texts, opened.kept),
+                labels={name: pick(col, opened.kept) for name, col in labels.items()},
+            )
+    _refuse(list(faults), broken if on_error == "raise" else {})
+    return splits, tuple(notes)
+
+
+def _skipped_note(listing: Listing, broken: tuple[tuple[str, str], ...]) -> str:
+    shown = "; ".join(
+        f"{Path(path).name} {reason}" for path, reason in broken[:SHOWN_SKIPPED]
+    )
+    more = len(broken) - SHOWN_SKIPPED
+    rest = f"; and {more} more" if more > 0 else ""
+    count = f"{len(broken)} of {len(listing.files)}"
+    return f"{count} audio files of {listing.name} left out: {shown}{rest}"
+
+
+def _refuse(faults: list[str], broken: dict[str, str]) -> None:
+    lines = [*faults, *(f"{path}: {reason}" for path, reason in broken.items())]
+    if not lines:
+        return
+    hidden = len(lines) - SHOWN_FAULTS
+    more = [f"and {hidden} more"] if hidden > 0 else []
+    skip = ", or set data.on_error to skip to leave audio files out" if broken else ""
+    raise DataError(
+        "data: every manifest, transcript and audio file must be whole; correct or "
+        f"replace these{skip}:\n  " + "\n  ".join([*lines[:SHOWN_FAULTS], *more])
+    )

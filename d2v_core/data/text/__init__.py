@@ -1,0 +1,4 @@
+"""Text: the embedded corpus, line files, tables of tasks; tokenised and batched.
+
+A new corpus or task format is a file here and a line in ``dataset.py``.
+"""

@@ -1,0 +1,167 @@
+"""A text trial's data: tokenised rows for training, and downstream tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from d2v_core.config.text import EMBEDDED_TASKS, LinesData, PydocData, TextData
+from d2v_core.data.cache import files_digest
+from d2v_core.data.file_errors import Faults
+from d2v_core.data.text.glue import load_task, task_files
+from d2v_core.data.text.line_files import lines_digest, load_lines
+from d2v_core.data.text.pydoc_text import load_pydoc, pydoc_digest
+from d2v_core.data.text.tasks import Task
+from d2v_core.data.text.token_rows import RowStore, store_rows
+from d2v_core.data.text.tokenizer import TextTokenizer, trained_tokenizer
+from d2v_core.data.vision.batches import shuffled
+from d2v_core.data.vision.folders import data_root
+from d2v_core.encoders.token_inputs import TokenRows, pad_rows
+from d2v_core.errors import DataError
+from d2v_core.training.parallel import ALONE, Workers
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """What a text trial reads.
+
+    Attributes:
+        name: For people.
+        tokenizer: Trained on the training text.
+        rows: The training text.
+        labels: Classes of the first rows; the others have none.
+        classes: Their names; empty: no row has one.
+        tasks: For the evaluation.
+        notes: What a reader of results needs to know.
+    """
+
+    name: str
+    tokenizer: TextTokenizer
+    rows: RowStore
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    classes: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
+    """Digest of the corpus and of the tasks, 16 hex digits.
+
+    Raises:
+        DataError: Files are missing; all of them at once.
+    """
+    parts = [pydoc_digest() if isinstance(data, PydocData) else lines_digest(data)]
+    missing: list[str] = []
+    for task in tasks:
+        if task in EMBEDDED_TASKS:
+            parts.append(f"{task} {pydoc_digest()}")
+            continue
+        folder = _task_folder(data, task)
+        files = task_files(folder)
+        absent = [str(file) for file in files if not file.is_file()]
+        missing += absent
+        if not absent:
+            parts.append(f"{task} {files_digest(folder, files)}")
+    if missing:
+        raise DataError(
+            "evaluation.tasks: every task needs its files below the data root, missing:"
+            "\n  " + "\n  ".join(missing)
+        )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def load_text(
+    data: TextData, tasks: tuple[str, ...], *, vocab_size: int, max_tokens: int
+) -> TextDataset:
+    """The corpus, tokenised, and the tasks.
+
+    Raises:
+        DataError: Files are missing, or lines of them cannot be used: all of them.
+    """
+    faults = Faults()
+    loaded = [_load_task(data, task, faults) for task in tasks]
+    found = tuple(task for task in loaded if task is not None)
+    notes = tuple(note for task in found for note in task.notes())
+    if isinstance(data, LinesData):
+        corpus = load_lines(data, faults, vocab_size=vocab_size, max_tokens=max_tokens)
+        return TextDataset(
+            name=corpus.name,
+            tokenizer=corpus.tokenizer,
+            rows=corpus.rows,
+            tasks=found,
+            notes=(*_few(corpus.tokenizer, vocab_size), *corpus.notes, *notes),
+        )
+    text = load_pydoc()
+    tokenizer = trained_tokenizer(
+        lambda: text.passages, digest=f"pydoc-{pydoc_digest()}", vocab_size=vocab_size
+    )
+    return TextDataset(
+        name="Python language reference (pydoc_data)",
+        tokenizer=tokenizer,
+        rows=store_rows(tokenizer.rows(text.passages, max_tokens)),
+        labels=text.labels,
+        classes=text.classes,
+        tasks=found,
+        notes=(*_few(tokenizer, vocab_size), *notes),
+    )
+
+
+def _few(tokenizer: TextTokenizer, vocab_size: int) -> tuple[str, ...]:
+    if tokenizer.num_tokens == vocab_size:
+        return ()
+    note = f"the training text gives {tokenizer.num_tokens:,} tokens, fewer than"
+    return (f"{note} text.vocab_size {vocab_size:,}",)
+
+
+def _load_task(data: TextData, task: str, faults: Faults) -> Task | None:
+    if task in EMBEDDED_TASKS:
+        return load_pydoc().tasks[task]
+    return load_task(_task_folder(data, task), faults)
+
+
+def _task_folder(data: TextData, task: str) -> Path:
+    assert isinstance(data, LinesData)
+    return data_root(data.root) / task
+
+
+@dataclass(frozen=True)
+class TextBatches:
+    """Shuffled passes over the rows, one after the other, without gaps.
+
+    Attributes:
+        dataset: Its rows are read.
+        batch_size: Rows per update.
+        seed: Of the order.
+        labelled: Read only rows with a class, and give their classes.
+        workers: Those that have the other rows of a batch.
+    """
+
+    dataset: TextDataset
+    batch_size: int
+    seed: int
+    labelled: bool = False
+    workers: Workers = ALONE
+
+    def __call__(self, step: int) -> tuple[TokenRows, Tensor]:
+        """Rows and classes (zeros, unless ``labelled``) of an update (from 1)."""
+        indices = self.indices(step)
+        labels = np.zeros(len(indices), dtype=np.int64)
+        if self.labelled:
+            labels = self.dataset.labels[indices]
+        mine = self.workers.rows(len(indices))
+        rows = pad_rows(self.dataset.rows.read(indices)).part(mine)
+        return rows, torch.from_numpy(labels[mine])
+
+    def indices(self, step: int) -> np.ndarray:
+        """Rows of an update (from 1)."""
+        size = len(self.dataset.labels if self.labelled else self.dataset.rows)
+        first = (step - 1) * self.batch_size
+        wanted = range(first, first + self.batch_size)
+        return np.array(
+            [shuffled(self.seed, i // size, size)[i % size] for i in wanted]
+        )

@@ -1,0 +1,161 @@
+"""Corpora of lines: ``train.txt`` with a sentence per line, of any size.
+
+The text is read as a stream, tokenised once and kept in the cache as one memory-mapped
+array, so that a corpus may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from d2v_core.config.text import LinesData
+from d2v_core.data.cache import cache_folder, files_digest
+from d2v_core.data.file_errors import Faults, decoded_lines
+from d2v_core.data.text.token_rows import RowStore
+from d2v_core.data.text.tokenizer import VERSION, TextTokenizer, trained_tokenizer
+from d2v_core.data.vision.folders import data_root
+from d2v_core.encoders.token_inputs import BOS, EOS
+from d2v_core.errors import DataError
+
+CHUNK = 8_192
+"""Lines tokenised at a time."""
+
+
+@dataclass(frozen=True)
+class LineCorpus:
+    """A tokenised corpus.
+
+    Attributes:
+        name: For people.
+        tokenizer: Trained on it.
+        rows: What a batch is made of.
+        notes: How many lines were left out.
+    """
+
+    name: str
+    tokenizer: TextTokenizer
+    rows: RowStore
+    notes: tuple[str, ...]
+
+
+def training_file(data: LinesData) -> Path:
+    """``train.txt`` of a corpus.
+
+    Raises:
+        DataError: It is not there.
+    """
+    folder = data_root(data.root) / data.folder
+    file = folder / "train.txt"
+    if not file.is_file():
+        raise DataError(
+            f"data.folder: {folder} must hold train.txt, a sentence per line; set "
+            "data.folder to a folder below the data root that does"
+        )
+    return file
+
+
+def lines_digest(data: LinesData) -> str:
+    """Digest of the training file."""
+    file = training_file(data)
+    return files_digest(file.parent, [file])
+
+
+def load_lines(
+    data: LinesData, faults: Faults, *, vocab_size: int, max_tokens: int
+) -> LineCorpus:
+    """Train or open the tokenizer, tokenise the text or open what was.
+
+    Args:
+        data: Where the corpus is.
+        faults: Those of other files; the corpus' own are added, then all are raised.
+        vocab_size: Most tokens of the tokenizer.
+        max_tokens: Longest row.
+
+    Raises:
+        DataError: The file is missing or empty, or lines are not UTF-8.
+    """
+    file, digest = training_file(data), lines_digest(data)
+    own = Faults()
+    key = f"{digest}-{vocab_size}-{max_tokens}-{data.rows}-{data.on_error}-v{VERSION}"
+    folder = cache_folder() / "text" / "rows" / key
+    if not folder.exists():
+        # The whole file is looked at before any work is done on it.
+        if not sum(bool(text.strip()) for _, text in decoded_lines(file, own)):
+            own.file(file, "must hold lines of text, holds none")
+        faults.join(own)
+        notes = faults.notes(data.on_error)
+    else:
+        known: list[str] = json.loads((folder / "notes.json").read_text())
+        notes = (*faults.notes(data.on_error), *known)
+    tokenizer = trained_tokenizer(
+        lambda: _texts(file), digest=digest, vocab_size=vocab_size
+    )
+    if not folder.exists():
+        rows = _rows(_texts(file), tokenizer, max_tokens, joined=data.rows == "blocks")
+        _write(folder, rows, tokenizer.num_tokens, own.notes(data.on_error))
+    name = f"lines {data.folder or file.parent.name}"
+    return LineCorpus(name, tokenizer, _open(folder), notes)
+
+
+def _texts(file: Path) -> Iterator[str]:
+    return (text.strip() for _, text in decoded_lines(file, Faults()))
+
+
+def _rows(
+    texts: Iterator[str], tokenizer: TextTokenizer, max_tokens: int, *, joined: bool
+) -> Iterator[list[int]]:
+    """Rows of a stream of lines; blank lines end a document."""
+    block = [BOS]
+    while chunk := list(islice(texts, CHUNK)):
+        for ids in tokenizer.bare(chunk):
+            if not joined:
+                if ids:
+                    yield [BOS, *ids[: max_tokens - 2], EOS]
+                continue
+            starts = range(0, len(ids), max_tokens - 2)
+            pieces = [ids[i : i + max_tokens - 2] for i in starts]
+            for piece in pieces or [[]]:
+                full = len(block) + len(piece) + 1 > max_tokens
+                if len(block) > 1 and (full or not piece):
+                    yield block
+                    block = [BOS]
+                if piece:
+                    block += [*piece, EOS]
+    if len(block) > 1:
+        yield block
+
+
+def _write(
+    folder: Path, rows: Iterable[list[int]], num_tokens: int, notes: tuple[str, ...]
+) -> None:
+    """Write the rows whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent))
+    dtype, lengths = np.dtype("<u2" if num_tokens <= 2**16 else "<u4"), [0]
+    with (part / f"ids.{dtype.str[1:]}").open("wb") as file:
+        for row in rows:
+            file.write(np.array(row, dtype=dtype).tobytes())
+            lengths.append(len(row))
+    np.save(part / "starts.npy", np.cumsum(np.array(lengths, dtype=np.int64)))
+    (part / "notes.json").write_text(json.dumps(notes))
+    try:
+        os.replace(part, folder)
+    except OSError:  # another process was faster
+        shutil.rmtree(part)
+
+
+def _open(folder: Path) -> RowStore:
+    (ids,) = folder.glob("ids.*")
+    return RowStore(
+        ids=np.memmap(ids, dtype=f"<{ids.suffix[1:]}", mode="r"),
+        starts=np.load(folder / "starts.npy"),
+    )

@@ -1,0 +1,4 @@
+"""Images: embedded digits, folders, torchvision's sets; augmented and batched.
+
+A new source of images is a file here and a line in ``modalities/vision.py``.
+"""

@@ -1,0 +1,236 @@
+"""Image folders ``<root>/<split>/<class>/<image>``.
+
+Small sets are decoded once into a memory-mapped cache keyed by digest and size; sets
+whose decoded images would exceed :data:`MAX_CACHED_BYTES` are decoded when read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from d2v_core.config.vision import OnError
+from d2v_core.data.cache import cache_folder, files_digest
+from d2v_core.data.splits import hold_out
+from d2v_core.data.vision.broken_images import (
+    Broken,
+    CheckedSplit,
+    load_broken,
+    save_broken,
+    settle_broken,
+)
+from d2v_core.data.vision.images import (
+    ArrayImages,
+    FileImages,
+    ImageDataset,
+    ImageReader,
+    Split,
+    decode_each,
+)
+from d2v_core.errors import DataError
+from d2v_core.files import save_array_atomically
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+MAX_CACHED_BYTES = 4 * 2**30
+NUM_DECODING_THREADS = min(16, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class FolderListing:
+    """The image files of one split.
+
+    Attributes:
+        paths: Files, sorted by class and name.
+        labels: Class index of each file.
+    """
+
+    paths: list[Path]
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class ImageFolders:
+    """The splits found below a root, and their common classes."""
+
+    root: Path
+    classes: tuple[str, ...]
+    splits: dict[str, FolderListing]
+
+    def digest(self) -> str:
+        """Digest over all files of all splits."""
+        listings = [self.splits[name] for name in sorted(self.splits)]
+        files = [path for listing in listings for path in listing.paths]
+        return files_digest(self.root, files)
+
+
+def data_root(root: str | None) -> Path:
+    """The data root as an existing folder.
+
+    Raises:
+        DataError: No root was given, or it does not exist.
+    """
+    if root is None:
+        raise DataError(
+            "data.root: this recipe reads from disk and no data root was given; "
+            "pass --data-root FOLDER or set D2V_DATA"
+        )
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise DataError(
+            f"data.root: must be an existing folder, got {str(path)!r}; pass "
+            "--data-root FOLDER or set D2V_DATA"
+        )
+    return path
+
+
+def find_image_folders(root: str | None, folder: str) -> ImageFolders:
+    """List train, validation (``valid`` or ``val``, optional) and test images.
+
+    Args:
+        root: The data root.
+        folder: Folder below it that holds the splits; when it is missing, the root
+            itself is taken.
+
+    Raises:
+        DataError: A split is missing, empty, or has classes that train has not.
+    """
+    base = data_root(root)
+    if folder and (base / folder).is_dir():
+        base = base / folder
+    missing = [name for name in ("train", "test") if not (base / name).is_dir()]
+    if missing:
+        raise DataError(
+            f"data.root: {base} must hold the folders train/<class> and test/<class>, "
+            f"missing: {', '.join(missing)}"
+        )
+    classes = tuple(sorted(p.name for p in (base / "train").iterdir() if p.is_dir()))
+    names = {"train": "train", "test": "test"}
+    given = [name for name in ("valid", "val") if (base / name).is_dir()]
+    if given:
+        names["valid"] = given[0]
+    splits = {split: _list_split(base / name, classes) for split, name in names.items()}
+    return ImageFolders(root=base, classes=classes, splits=splits)
+
+
+def _list_split(folder: Path, classes: Sequence[str]) -> FolderListing:
+    found = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    if unknown := sorted(found - set(classes)):
+        raise DataError(
+            f"{folder}: every class must also stand in train, unknown: "
+            f"{', '.join(unknown)}"
+        )
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        if not (folder / name).is_dir():
+            continue
+        with os.scandir(folder / name) as entries:
+            files = sorted(
+                entry.name
+                for entry in entries
+                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+            )
+        paths += [folder / name / file for file in files]
+        labels += [label] * len(files)
+    if not paths:
+        raise DataError(f"{folder}: must hold images in class folders, found none")
+    return FolderListing(paths=paths, labels=np.array(labels, dtype=np.int64))
+
+
+def load_image_folders(
+    folders: ImageFolders,
+    *,
+    size: int,
+    channels: int,
+    validation_fraction: float,
+    on_error: OnError = "raise",
+) -> ImageDataset:
+    """Decode or open the splits; validation is held out of train when not given.
+
+    Raises:
+        DataError: Files that cannot be decoded, all named at once, or a class that
+            would lose all its images.
+    """
+    digest = folders.digest()
+    readers: dict[str, ImageReader] = {}
+    checked: dict[str, CheckedSplit] = {}
+    for name, listing in folders.splits.items():
+        key = f"{digest}-{name}-{size}x{size}x{channels}"
+        readers[name], broken = _open(
+            listing.paths, size=size, channels=channels, key=key, on_error=on_error
+        )
+        checked[name] = CheckedSplit(listing.labels, broken)
+    notes = settle_broken(
+        checked, root=folders.root, classes=folders.classes, on_error=on_error
+    )
+    opened = {
+        name: Split(readers[name], split.labels[split.kept])
+        for name, split in checked.items()
+    }
+    train = opened["train"]
+    if "valid" in opened:
+        valid = opened["valid"]
+    else:
+        kept, held = hold_out(train.labels, validation_fraction)
+        train, valid = train.subset(kept), train.subset(held)
+    mean, std = pixel_statistics(train.images)
+    return ImageDataset(
+        name=f"image folder {folders.root.name}",
+        digest=digest,
+        classes=folders.classes,
+        train=train,
+        valid=valid,
+        test=opened["test"],
+        mean=mean,
+        std=std,
+        notes=notes,
+    )
+
+
+def _open(
+    paths: list[Path], *, size: int, channels: int, key: str, on_error: OnError
+) -> tuple[ImageReader, list[Broken]]:
+    """The images that decode, and the files that do not.
+
+    What was found is kept beside the cache. Broken files are looked at again unless
+    they are skipped: they may have been unreadable for the moment.
+    """
+    folder = cache_folder() / "images"
+    decoded, known = folder / f"{key}.npy", folder / f"{key}.checked.json"
+    small = len(paths) * channels * size * size <= MAX_CACHED_BYTES
+    broken: list[Broken] | None = None
+    if known.exists() and (decoded.exists() or not small):
+        broken = load_broken(known, paths)
+    if broken is None or (broken and on_error == "raise"):
+        images, failures = decode_each(
+            paths,
+            size=size,
+            channels=channels,
+            num_threads=NUM_DECODING_THREADS,
+            keep=small,
+        )
+        broken = [Broken(i, paths[i], reason) for i, reason in failures]
+        if on_error == "skip" or not broken:
+            if small and images:
+                save_array_atomically(decoded, np.stack(images))
+            save_broken(known, broken)
+    lost = {file.index for file in broken}
+    if small and decoded.exists():
+        return ArrayImages(np.load(decoded, mmap_mode="r")), broken
+    left = [path for i, path in enumerate(paths) if i not in lost]
+    threads = NUM_DECODING_THREADS
+    return FileImages(left, size=size, channels=channels, num_threads=threads), broken
+
+
+def pixel_statistics(
+    images: ImageReader, num_images: int = 10_000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per channel of the first images, in [0, 1] units."""
+    step = max(1, len(images) // num_images)
+    pixels = images.read(np.arange(0, len(images), step)[:num_images]).double() / 255.0
+    std = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)
+    return pixels.mean(dim=(0, 2, 3)).numpy(), std.numpy()

@@ -1,0 +1,124 @@
+"""CIFAR-10, CIFAR-100 and ImageNet through torchvision, from the data root.
+
+CIFAR's official test split is the test split. ImageNet's official validation split is
+the test split, as in the paper; validation is held out of its training split.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from torchvision import datasets
+
+from d2v_core.config.vision import TorchvisionData
+from d2v_core.data.cache import files_digest
+from d2v_core.data.splits import hold_out
+from d2v_core.data.vision.folders import (
+    FolderListing,
+    ImageFolders,
+    data_root,
+    load_image_folders,
+    pixel_statistics,
+)
+from d2v_core.data.vision.images import ArrayImages, ImageDataset, Split
+from d2v_core.data.vision.resize import resize_array
+from d2v_core.errors import DataError
+
+CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+
+
+def torchvision_digest(config: TorchvisionData) -> str:
+    """Digest of the files torchvision reads."""
+    root = data_root(config.root)
+    if config.source == "imagenet":
+        return _imagenet_folders(root).digest()
+    open_cifar(config, train=True)
+    folder = root / CIFAR[config.source].base_folder
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return files_digest(folder, files)
+
+
+def load_torchvision(
+    config: TorchvisionData, *, size: int, channels: int
+) -> ImageDataset:
+    """The set at ``size`` x ``size`` pixels.
+
+    Raises:
+        DataError: The files are not below the root, or are broken.
+    """
+    if config.source == "imagenet":
+        return load_image_folders(
+            _imagenet_folders(data_root(config.root)),
+            size=size,
+            channels=channels,
+            validation_fraction=config.validation_fraction,
+            on_error=config.on_error,
+        )
+    parts = {}
+    for name, train in (("train", True), ("test", False)):
+        cifar = open_cifar(config, train=train)
+        images = resize_array(cifar.data.transpose(0, 3, 1, 2), size)
+        if channels == 1:
+            images = np.rint(images.mean(axis=1, keepdims=True)).astype(np.uint8)
+        parts[name] = Split(ArrayImages(images), np.array(cifar.targets, np.int64))
+    kept, held = hold_out(parts["train"].labels, config.validation_fraction)
+    train_split = parts["train"].subset(kept)
+    mean, std = pixel_statistics(train_split.images)
+    return ImageDataset(
+        name=config.source,
+        digest=torchvision_digest(config),
+        classes=tuple(cifar.classes),
+        train=train_split,
+        valid=parts["train"].subset(held),
+        test=parts["test"],
+        mean=mean,
+        std=std,
+    )
+
+
+def open_cifar(config: TorchvisionData, *, train: bool) -> datasets.CIFAR10:
+    """The CIFAR object of torchvision.
+
+    Raises:
+        DataError: torchvision does not find the files or their checksums differ.
+    """
+    root = data_root(config.root)
+    try:
+        return CIFAR[config.source](root, train=train, download=config.download)
+    except RuntimeError as error:
+        raise DataError(
+            f"data.root: torchvision finds no {config.source} below {root} ({error}); "
+            f"it must hold {CIFAR[config.source].base_folder}/ as torchvision lays it "
+            "out, or set data.download=true"
+        ) from None
+
+
+def _imagenet_folders(root: Path) -> ImageFolders:
+    """ImageNet's extracted ``train`` and ``val`` folders, as torchvision sorts them."""
+    missing = [name for name in ("train", "val") if not (root / name).is_dir()]
+    if missing:
+        raise DataError(
+            f"data.root: {root} must hold ImageNet's extracted folders train/ and val/,"
+            f" missing: {', '.join(missing)}"
+        )
+    splits = {}
+    try:
+        classes, index = datasets.folder.find_classes(root / "train")
+        samples_of = {
+            split: datasets.folder.make_dataset(
+                str(root / folder), index, extensions=datasets.folder.IMG_EXTENSIONS
+            )
+            for split, folder in (("train", "train"), ("test", "val"))
+        }
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data.root: {root} must hold train/<class>/<image> and the same classes "
+            f"in val/: {error}"
+        ) from None
+    for split, samples in samples_of.items():
+        splits[split] = FolderListing(
+            paths=[Path(path) for path, _ in samples],
+            labels=np.array([label for _, label in samples], np.int64),
+        )
+    return ImageFolders(root=root, classes=tuple(classes), splits=splits)

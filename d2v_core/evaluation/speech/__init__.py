@@ -1,0 +1,1 @@
+"""How speech encoders are scored: words recognised by CTC, utterances classified."""

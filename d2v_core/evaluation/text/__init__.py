@@ -1,0 +1,1 @@
+"""How text encoders are scored: GLUE-style tasks, frozen or fine-tuned."""

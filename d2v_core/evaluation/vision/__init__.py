@@ -1,0 +1,1 @@
+"""How image encoders are scored: linear probe, k-NN, fine-tuning."""

@@ -1,0 +1,4 @@
+"""The training loop and what it needs: optimiser, schedules, checkpoints, health.
+
+Knows no objective and no modality. A new schedule or health metric belongs here.
+"""

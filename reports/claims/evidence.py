@@ -1,0 +1,178 @@
+"""What the rules of claims look at: arms compared on the seeds they share.
+
+A trial that collapsed or diverged makes every comparison with its arm undecided: its
+value says what a dead network scores, and leaving it out would flatter the arm. The arm
+that a claim wants beaten may collapse: what was measured of it counts, since being
+unusable is one way to be worse. Trials that failed otherwise, or have not run, only
+make the sample smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ablations.record import Manifest, Status
+from reports.statistics.inference import (
+    Floats,
+    Interval,
+    paired_differences,
+    seeds_to_exclude,
+    t_interval,
+)
+from reports.statistics.summary import RESAMPLING_SEED, ArmResult, StudyResult
+from reports.tables.paper import paper_numbers
+from reports.tables.wording import counted
+
+Outcome = Literal["supported", "contradicted", "undecided"]
+SeedsNeeded = int | Literal["not reachable below 1000"] | None
+NOT_REACHABLE: Literal["not reachable below 1000"] = "not reachable below 1000"
+DEAD: tuple[Status, ...] = ("collapsed", "diverged")
+"""How a trial ends whose value says nothing about its arm's setting."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule's answer, before it is joined with its claim."""
+
+    verdict: Outcome
+    measure: str
+    reason: str
+    effect: float | None = None
+    interval: Interval | None = None
+    n: int = 0
+    p: float | None = None
+    seeds_needed: SeedsNeeded = None
+    is_share: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against another on the seeds both have.
+
+    Attributes:
+        arm: The arm.
+        other: What it is compared with.
+        differences: By seed, positive where ``arm`` is better.
+        trouble: Why they cannot be compared; empty where they can.
+    """
+
+    arm: str
+    other: str
+    differences: Floats
+    trouble: str
+
+    @property
+    def mean(self) -> float:
+        """Of the differences."""
+        return float(self.differences.mean())
+
+    @property
+    def n(self) -> int:
+        """Pairs of seeds."""
+        return len(self.differences)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the differences."""
+        return float(self.differences.std(ddof=1))
+
+    def interval(self, confidence: float) -> Interval:
+        """Student-t interval of the mean difference."""
+        found = t_interval(self.differences, confidence)
+        assert found is not None, "a comparison without trouble has two pairs"
+        return found
+
+    def seeds_to_exclude(
+        self, borders: Sequence[float], confidence: float, tried: int
+    ) -> int | None:
+        """Seeds until the mean is clear of the nearest border; None: too many."""
+        distance = min(abs(self.mean - border) for border in borders)
+        return seeds_to_exclude(distance, self.spread, confidence, tried=tried)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The results of a study as the rules need them."""
+
+    result: StudyResult
+    manifest: Manifest
+
+    @property
+    def measure(self) -> str:
+        """What a difference between arms is."""
+        return f"difference in {self.result.metric.title}"
+
+    @property
+    def own_arms(self) -> list[str]:
+        """Arms that are not references, in order."""
+        return [arm.label for arm in self.result.arms if not arm.is_reference]
+
+    @property
+    def paper_tolerance(self) -> float:
+        """Reading error of the paper's numbers; 0 where they were read as text."""
+        paper = paper_numbers(self.manifest)
+        return (paper.tolerance if paper else None) or 0.0
+
+    def generator(self) -> np.random.Generator:
+        """A new one, so that a verdict does not depend on those before it."""
+        return np.random.default_rng(RESAMPLING_SEED)
+
+    def compare(
+        self, arm: str, other: str, *, other_may_collapse: bool = False
+    ) -> Comparison:
+        """Differences of two arms, or why there are none."""
+        in_other = ("diverged",) if other_may_collapse else DEAD
+        trouble = self.trouble(arm) or self.trouble(other, in_other)
+        if trouble:
+            return Comparison(arm, other, np.empty(0), trouble)
+        first, second = self._arm(arm), self._arm(other)
+        differences = self.result.sign * paired_differences(first.values, second.values)
+        if len(differences) < 2:
+            pairs = "no common seed" if len(differences) == 0 else "one common seed"
+            trouble = f"{arm} and {other} have {pairs}: no interval"
+        return Comparison(arm, other, differences, trouble)
+
+    def trouble(self, label: str, dead: Sequence[Status] = DEAD) -> str:
+        """Why an arm is no evidence about what its setting does; empty if it is.
+
+        Args:
+            label: Of the arm.
+            dead: Statuses that a trial of the arm must not have.
+        """
+        arm = self.result.arm(label)
+        if arm is None:
+            return f"the study has no arm {label}"
+        for status in dead:
+            if arm.num(status):
+                return _ended(arm, status)
+        if not arm.values:
+            statuses = sorted({seed.status for seed in arm.seeds})
+            return f"{label} has no result ({', '.join(statuses) or 'not planned'})"
+        return ""
+
+    def collapsed(self, label: str) -> str:
+        """In how many of its seeds an arm collapsed; empty if in none."""
+        arm = self._arm(label)
+        return _ended(arm, "collapsed") if arm.num("collapsed") else ""
+
+    def goodness(self, labels: Sequence[str]) -> dict[str, dict[int, float]]:
+        """Values by seed of each arm, positive better."""
+        sign = self.result.sign
+        return {
+            label: {seed: sign * v for seed, v in self._arm(label).values.items()}
+            for label in labels
+        }
+
+    def _arm(self, label: str) -> ArmResult:
+        arm = self.result.arm(label)
+        assert arm is not None, "looked up before"
+        return arm
+
+
+def _ended(arm: ArmResult, status: Status) -> str:
+    seeds = counted(len(arm.seeds), "seed")
+    return f"{arm.label} {status} in {arm.num(status)} of {seeds}"

@@ -1,0 +1,155 @@
+"""The rules that look at the order of arms, and at how many seeds collapse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ablations.study.claims import Collapses, LikePaper, Trend
+from reports.claims.evidence import (
+    NOT_REACHABLE,
+    Evidence,
+    Finding,
+    Outcome,
+    SeedsNeeded,
+)
+from reports.statistics.inference import (
+    ALPHA,
+    MAX_SEEDS,
+    MIN_PAIRS,
+    Interval,
+    share_interval,
+    share_p,
+)
+from reports.statistics.ranks import RankCorrelation, rank_correlation, seeds_to_order
+from reports.tables.paper import paper_goodness
+from reports.tables.wording import counted, signed
+
+TAU = "Kendall's tau-b"
+LEAST_ARMS = 3
+"""Two arms have only two orders."""
+
+
+def trend(rule: Trend, evidence: Evidence) -> Finding:
+    """The metric gets better, or worse, along the arms."""
+    arms = list(rule.arms) or evidence.own_arms
+    step = 1.0 if rule.direction == "rises" else -1.0
+    order = {arm: step * place for place, arm in enumerate(arms)}
+    words = "order of arms, later better" if step > 0 else "order of arms, later worse"
+    return _ranked(evidence, arms, order, f"{TAU} with the {words}")
+
+
+def like_paper(rule: LikePaper, evidence: Evidence) -> Finding:
+    """Our arms rank like the paper's numbers, as far as those can be told apart.
+
+    Two of them that differ by no more than twice the reading error are tied.
+    """
+    paper = paper_goodness(evidence.manifest)
+    arms = [arm for arm in evidence.own_arms if arm in paper]
+    measure = f"{TAU} with the paper's numbers"
+    return _ranked(evidence, arms, paper, measure, evidence.paper_tolerance)
+
+
+def _ranked(
+    evidence: Evidence,
+    arms: Sequence[str],
+    order: Mapping[str, float],
+    measure: str,
+    tolerance: float = 0.0,
+) -> Finding:
+    if len(arms) < LEAST_ARMS:
+        why = f"an order needs {LEAST_ARMS} arms, there are {len(arms)}."
+        return Finding("undecided", measure, why)
+    trouble = [why for arm in arms if (why := evidence.trouble(arm))]
+    if trouble:
+        return Finding("undecided", measure, f"{'; '.join(trouble)}.")
+    found = rank_correlation(
+        evidence.goodness(arms), order, evidence.generator(), tolerance
+    )
+    if found is None:
+        why = "no seed is common to all arms, or all arms are alike."
+        return Finding("undecided", measure, why)
+    tied = f" The paper's values up to {2 * tolerance:g} apart are tied."
+    return _rank_finding(found, measure, tied * (tolerance > 0.0), evidence)
+
+
+def _rank_finding(
+    found: RankCorrelation, measure: str, remark: str, evidence: Evidence
+) -> Finding:
+    interval, p = found.interval, found.p
+    if interval is None or p is None:
+        why = "one common seed: no interval."
+        return Finding("undecided", measure, why, effect=found.tau, n=found.n)
+    verdict = _rank_verdict(interval, p)
+    ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
+    return Finding(
+        verdict=verdict,
+        measure=measure,
+        reason=(
+            f"{found.num_arms} arms over {found.n} common seeds: {signed(found.tau)} "
+            f"{ends} (95 %, seeds resampled), p {p:.2g} when arms are permuted within "
+            f"seeds; both must be clear of chance.{remark}"
+        ),
+        effect=found.tau,
+        interval=interval,
+        n=found.n,
+        p=p,
+        seeds_needed=None
+        if verdict != "undecided"
+        else seeds_to_order(found, evidence.generator()) or NOT_REACHABLE,
+    )
+
+
+def _rank_verdict(interval: Interval, p: float) -> Outcome:
+    if p < ALPHA and interval.low > 0.0:
+        return "supported"
+    if p < ALPHA and interval.high < 0.0:
+        return "contradicted"
+    return "undecided"
+
+
+def collapses(rule: Collapses, evidence: Evidence) -> Finding:
+    """An arm collapses, or stays alive, in most seeds."""
+    arm = evidence.result.arm(rule.arm)
+    verb = "stay alive" if rule.never else "collapse"
+    measure = f"share of seeds that {verb}"
+    if arm is None:
+        return Finding("undecided", measure, f"the study has no arm {rule.arm}.")
+    collapsed, finished = arm.num("collapsed"), arm.num("finished")
+    n = collapsed + finished
+    if n == 0:
+        return Finding("undecided", measure, f"{rule.arm} has no finished trial.")
+    as_claimed = finished if rule.never else collapsed
+    interval, p = share_interval(as_claimed, n), share_p(as_claimed, n)
+    clear = p < ALPHA
+    share = as_claimed / n
+    left_out = len(arm.seeds) - n
+    lacking = counted(left_out, "seed")
+    return Finding(
+        verdict="undecided"
+        if not clear
+        else "supported"
+        if share > 0.5
+        else "contradicted",
+        measure=measure,
+        reason=(
+            f"{rule.arm} collapsed in {collapsed} of {counted(n, 'seed')}; exact "
+            "binomial test against one half."
+            + (f" {MIN_PAIRS} seeds are the fewest that can show it." * (n < MIN_PAIRS))
+            + f" Left out: {lacking} without a result." * (left_out > 0)
+        ),
+        effect=share,
+        interval=interval,
+        n=n,
+        p=p,
+        seeds_needed=None if clear else _share_seeds(share, n),
+        is_share=True,
+    )
+
+
+def _share_seeds(share: float, n: int) -> SeedsNeeded:
+    if share == 0.5:
+        return NOT_REACHABLE
+    for more in range(max(n + 1, MIN_PAIRS), MAX_SEEDS):
+        if share_p(round(share * more), more) < ALPHA:
+            return more
+    return NOT_REACHABLE

@@ -1,0 +1,116 @@
+"""What a study says about a claim: supported, contradicted or undecided.
+
+The rules are :mod:`ablations.study.claims`, what counts as evidence
+:mod:`reports.claims.evidence`.
+Only differences between arms on the same seeds, their signs, and orders of arms are
+looked at, never a level, and never a number of the paper but for its order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ablations.record import Manifest
+from ablations.study.claims import (
+    Alike,
+    Better,
+    Claim,
+    Collapses,
+    LikePaper,
+    NearlyBest,
+    Trend,
+)
+from reports.claims import rank_rules, rules
+from reports.claims.evidence import Evidence, Finding, Outcome, SeedsNeeded
+from reports.statistics.summary import StudyResult
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers say about one claim.
+
+    Attributes:
+        claim: Its id.
+        says: The sentence.
+        where: In the paper.
+        verdict: The outcome.
+        measure: What the effect is, with unit; positive, or a share above one half,
+            speaks for the claim.
+        effect: None where it could not be measured.
+        low: Lower end of its interval.
+        high: Upper end.
+        n: Seeds, or pairs of seeds, behind it.
+        p: Of the test named in the reason.
+        reason: A few sentences: which arms, which interval, what is in the way.
+        seeds_needed: How many seeds in all would settle it, if effect and spread stay
+            as measured; None where it is settled or nothing can be said.
+        is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
+    """
+
+    claim: str
+    says: str
+    where: str
+    verdict: Outcome
+    measure: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    n: int
+    p: float | None
+    reason: str
+    seeds_needed: SeedsNeeded
+    is_share: bool = False
+
+
+def claims_of(manifest: Manifest) -> list[Claim]:
+    """The claims a study makes about its modality."""
+    claims = [Claim.model_validate(data) for data in manifest.study.get("claims", [])]
+    return [
+        claim
+        for claim in claims
+        if not claim.modalities or manifest.modality in claim.modalities
+    ]
+
+
+def study_verdicts(result: StudyResult, manifest: Manifest) -> tuple[Verdict, ...]:
+    """The verdict on every claim, in the study's order."""
+    evidence = Evidence(result, manifest)
+    return tuple(_verdict(claim, evidence) for claim in claims_of(manifest))
+
+
+def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
+    found = _apply(claim.test, evidence)
+    interval = found.interval
+    return Verdict(
+        claim=claim.id,
+        says=claim.says,
+        where=claim.where,
+        verdict=found.verdict,
+        measure=found.measure,
+        effect=found.effect,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        n=found.n,
+        p=found.p,
+        reason=found.reason,
+        seeds_needed=found.seeds_needed if found.verdict == "undecided" else None,
+        is_share=found.is_share,
+    )
+
+
+def _apply(rule: Any, evidence: Evidence) -> Finding:
+    match rule:
+        case Better():
+            return rules.better(rule, evidence)
+        case NearlyBest():
+            return rules.nearly_best(rule, evidence)
+        case Alike():
+            return rules.alike(rule, evidence)
+        case Trend():
+            return rank_rules.trend(rule, evidence)
+        case LikePaper():
+            return rank_rules.like_paper(rule, evidence)
+        case Collapses():
+            return rank_rules.collapses(rule, evidence)
+    raise AssertionError(f"a rule without evaluation: {rule!r}")

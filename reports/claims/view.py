@@ -1,0 +1,130 @@
+"""Claims with their verdicts, laid out for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.claims.verdicts import Verdict
+from reports.tables.formats import escape_markdown
+from reports.tables.wording import p_text, share_text, signed
+
+COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
+HEAD = (
+    *("claim", "verdict", "effect and interval", "n", "p", "seeds needed"),
+    "evidence",
+)
+CLAIM_COLUMNS = (
+    *("study", "modality", "scale", "claim", "says", "where", "verdict", "measure"),
+    *("effect", "low", "high", "n", "p", "seeds_needed", "reason"),
+)
+"""Of :func:`claim_row`."""
+LEGEND = (
+    "Effects count so that positive is better, or speaks for the claim; of a share of "
+    "seeds, more than one half does. The interval and p are those the verdict rests "
+    "on, named in the evidence. Seeds needed: in all, if effect and spread stay as "
+    "measured, which is an even chance and no promise."
+)
+
+
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A verdict with the study it belongs to.
+
+    Attributes:
+        study: Its name.
+        modality: Of the run.
+        scale: Of the run.
+        verdict: What the numbers say.
+    """
+
+    study: str
+    modality: str
+    scale: str
+    verdict: Verdict
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Study, modality, scale."""
+        return (self.study, self.modality, self.scale)
+
+
+def effect_text(verdict: Verdict) -> str:
+    """``+1.03 [+0.85, +1.22]``; a dash where nothing could be measured."""
+    text = share_text if verdict.is_share else signed
+    if verdict.effect is None:
+        return "–"
+    if verdict.low is None or verdict.high is None:
+        return text(verdict.effect)
+    return f"{text(verdict.effect)} [{text(verdict.low)}, {text(verdict.high)}]"
+
+
+def seeds_text(verdict: Verdict) -> str:
+    """How many seeds would settle it; a dash where that is no question."""
+    return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
+
+
+def claim_cells(verdict: Verdict) -> tuple[str, ...]:
+    """The cells under :data:`HEAD`."""
+    where = f" ({verdict.where})" if verdict.where else ""
+    return (
+        f"{verdict.says}{where}",
+        verdict.verdict,
+        effect_text(verdict),
+        str(verdict.n),
+        "–" if verdict.p is None else p_text(verdict.p),
+        seeds_text(verdict),
+        f"{verdict.measure}: {verdict.reason}",
+    )
+
+
+def claims_markdown(verdicts: Sequence[Verdict]) -> str:
+    """A section; empty without claims."""
+    if not verdicts:
+        return ""
+    rows = [HEAD, tuple("---" for _ in HEAD), *map(claim_cells, verdicts)]
+    lines = [
+        "| "
+        + " | ".join(row if i == 1 else [escape_markdown(cell) for cell in row])
+        + " |"
+        for i, row in enumerate(rows)
+    ]
+    return "\n\n".join(("#### Claims", "\n".join(lines), LEGEND)) + "\n"
+
+
+def claim_row(judged: JudgedClaim) -> dict[str, object]:
+    """For programs: every number unrounded in a column of its own."""
+    verdict = judged.verdict
+    places = {"study": judged.study, "modality": judged.modality, "scale": judged.scale}
+    return places | {name: getattr(verdict, name) for name in CLAIM_COLUMNS[3:]}
+
+
+def claims_console(verdicts: Sequence[Verdict]) -> Group:
+    """For a terminal: the verdict beside what is claimed, numbers and reason below."""
+    return Group(Text("Claims", style="bold"), claims_grid(verdicts, with_reason=True))
+
+
+def claims_grid(verdicts: Sequence[Verdict], *, with_reason: bool) -> RichTable:
+    """The claims without a title."""
+    grid = RichTable.grid(padding=(0, 2))
+    for verdict in verdicts:
+        says, outcome, effect, n, p, seeds, reason = claim_cells(verdict)
+        numbers = [effect, f"n = {n}"]
+        numbers += [f"p = {p}"] if verdict.p is not None else []
+        numbers += [f"seeds needed: {seeds}"] if verdict.seeds_needed else []
+        lines = [Text(says), Text(", ".join(numbers))]
+        lines += [Text(reason, style="dim")] if with_reason else []
+        grid.add_row(Text(outcome, COLOURS[verdict.verdict]), Text("\n").join(lines))
+    return grid
+
+
+def outcome_sentence(verdicts: Sequence[Verdict]) -> str:
+    """For MLflow's description: every claim with its verdict; empty without claims."""
+    return " ".join(
+        f"[{v.verdict}] {v.says.rstrip('.')}: {effect_text(v)}, n = {v.n}."
+        for v in verdicts
+    )

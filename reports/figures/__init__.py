@@ -1,0 +1,1 @@
+"""Figures: their numbers first, then the drawing."""

@@ -1,0 +1,205 @@
+"""From statistics to the numbers of the figure: positions, labels, levels.
+
+The study's own curve and the paper's share the position axis and nothing else. On an
+axis of fractions of the depth the position is K / depth, so K=1 of 4 layers stands
+where the paper has K=3 of 12; on any other axis values are evenly spaced in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablations.record import Manifest
+from reports.statistics.summary import ArmResult, StudyResult
+from reports.tables.paper import PaperNumbers, paper_numbers, scales_with_depth
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arm in a panel.
+
+    Attributes:
+        position: Where it stands on the shared axis.
+        label: Its tick label.
+        mean: None where there is no value; the place stays empty and labelled.
+        half_width: Of the interval, or the reading error; None: there is none.
+        seeds: The single values behind the mean.
+        collapsed: Those of them that came from collapsed trials.
+    """
+
+    position: float
+    label: str
+    mean: float | None
+    half_width: float | None
+    seeds: tuple[float, ...] = ()
+    collapsed: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """A reference arm: a line across the panel."""
+
+    label: str
+    mean: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes.
+
+    Attributes:
+        title: Whose numbers they are.
+        position_label: Of the shared axis.
+        value_label: The metric.
+        points: In order of position.
+        levels: Reference arms.
+    """
+
+    title: str
+    position_label: str
+    value_label: str
+    points: tuple[Point, ...]
+    levels: tuple[Level, ...] = ()
+
+
+@dataclass(frozen=True)
+class FigureData:
+    """What a figure shows.
+
+    Attributes:
+        is_curve: Whether positions are ordered values; else they are named arms.
+        limits: Of the shared position axis.
+        ours: The study.
+        paper: The paper's numbers, if it has any here.
+    """
+
+    is_curve: bool
+    limits: tuple[float, float]
+    ours: Panel
+    paper: Panel | None
+
+
+def figure_data(result: StudyResult, manifest: Manifest) -> FigureData:
+    """The numbers of a study's figure."""
+    paper = paper_numbers(manifest)
+    arms = [arm for arm in result.arms if not arm.is_reference]
+    values = {arm.label: arm.value for arm in manifest.arms}
+    axis = manifest.study.get("axis")
+    names = [str(values[a.label]) if axis else a.label for a in arms]
+    references = [arm.label for arm in manifest.arms if arm.is_reference]
+    theirs = [name for name in paper.values if name not in references] if paper else []
+    shares = scales_with_depth(manifest)
+    if shares:
+        ours_at = _shares(names, manifest.depth)
+        theirs_at = _shares(theirs, max(map(float, theirs), default=1.0))
+        limits = (0.0, 1.05)
+    else:
+        ours_at = theirs_at = _even_positions(names, theirs if axis else [])
+        limits = (-0.5, len(ours_at) - 0.5)
+    label = axis["label"] if axis else ""
+    ours = Panel(
+        title=f"This study: {manifest.modality}, scale {manifest.scale}",
+        position_label=f"{label} of {manifest.depth} layers" if shares else label,
+        value_label=result.metric.title,
+        points=tuple(
+            _our_point(arm, name, ours_at[name])
+            for arm, name in zip(arms, names, strict=True)
+        ),
+        levels=_levels(result),
+    )
+    return FigureData(
+        is_curve=axis is not None,
+        limits=limits,
+        ours=ours,
+        paper=_paper_panel(paper, theirs_at, references, label, shares)
+        if paper
+        else None,
+    )
+
+
+def _shares(names: Sequence[str], depth: float) -> dict[str, float]:
+    return {name: float(name) / depth for name in names}
+
+
+def _even_positions(names: Sequence[str], others: Sequence[str]) -> dict[str, float]:
+    """0, 1, 2 ...; sorted where every name is a number, else in the given order.
+
+    ``"0.90"`` and ``"0.9"`` are the same place.
+    """
+    union = list(dict.fromkeys([*names, *others]))
+    numbers = [_number(name) for name in union]
+    if any(number is None for number in numbers):
+        return {name: float(i) for i, name in enumerate(union)}
+    order = sorted({number for number in numbers if number is not None})
+    return {
+        name: float(order.index(number))
+        for name, number in zip(union, numbers, strict=True)
+        if number is not None
+    }
+
+
+def _number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None
+
+
+def _our_point(arm: ArmResult, name: str, position: float) -> Point:
+    counted = [seed for seed in arm.seeds if seed.value is not None]
+    return Point(
+        position=position,
+        label=name if arm.mean else f"{name}\n(no result)",
+        mean=arm.mean.mean if arm.mean else None,
+        half_width=arm.mean.half_width if arm.mean else None,
+        seeds=tuple(arm.values.values()),
+        collapsed=tuple(
+            seed.value
+            for seed in counted
+            if seed.status == "collapsed" and seed.value is not None
+        ),
+    )
+
+
+def _levels(result: StudyResult) -> tuple[Level, ...]:
+    return tuple(
+        Level(arm.label, arm.mean.mean)
+        for arm in result.arms
+        if arm.is_reference and arm.mean
+    )
+
+
+def _paper_panel(
+    paper: PaperNumbers,
+    positions: dict[str, float],
+    references: Sequence[str],
+    label: str,
+    shares: bool,
+) -> Panel | None:
+    """The paper's whole curve; of named arms, those the study has too."""
+    names = sorted(
+        (name for name in paper.values if name in positions),
+        key=lambda name: positions[name],
+    )
+    if not names:
+        return None
+    how = paper.source
+    if paper.tolerance is not None:
+        how += f", ±{paper.tolerance:.{paper.decimals}f}"
+    return Panel(
+        title=f"Paper: {paper.where.partition(' of arXiv')[0]} ({how})",
+        position_label=f"{label} of {max(names, key=float)} layers"
+        if shares
+        else label,
+        value_label=paper.metric,
+        points=tuple(
+            Point(positions[name], name, paper.values[name], paper.tolerance)
+            for name in names
+        ),
+        levels=tuple(
+            Level(name, paper.values[name])
+            for name in references
+            if name in paper.values
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Means, intervals, tests and rank correlations; numbers only."""

@@ -1,0 +1,1 @@
+"""From the tracking store to plans and tidy frames; links back into MLflow."""

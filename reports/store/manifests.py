@@ -1,0 +1,138 @@
+"""Which studies a store has, and their plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+
+from ablations.record import (
+    MANIFEST_ARTIFACT,
+    MODALITY_TAG,
+    REQUEST_TAG,
+    ROLE_TAG,
+    SCALE_TAG,
+    Manifest,
+)
+from d2v_core.config.parsing import nearest
+from d2v_core.errors import ConfigError, Problem
+from reports.store.frames import StoredRun, age, experiment_names, read_artifact, search
+
+Location = tuple[str, str, str]
+"""Study, modality, scale."""
+
+
+@dataclass(frozen=True)
+class PlannedStudy:
+    """A study of the store.
+
+    Attributes:
+        manifest: Its plan.
+        run_id: Its parent run.
+        experiment_id: Where that run and, mostly, its trials are.
+    """
+
+    manifest: Manifest
+    run_id: str
+    experiment_id: str
+
+
+def place_name(manifest: Manifest) -> str:
+    """Of everything about one report: ``layer_averaging-vision-laptop``."""
+    return f"{manifest.study['name']}-{manifest.modality}-{manifest.scale}"
+
+
+def find_manifest(
+    client: MlflowClient,
+    study: str,
+    modality: str,
+    scale: str,
+    request_id: str | None = None,
+) -> PlannedStudy:
+    """The plan of a study and its parent run.
+
+    Where several requests answer to the same study, modality and scale (they differ in
+    ``--set``), the one run last is taken, or the one with ``request_id``.
+
+    Raises:
+        ConfigError: The store has no such study run; says which ones it has.
+    """
+    parents = _parents(client, request_id)
+    wanted = (study, modality, scale)
+    found = _latest(client, parents.get(wanted, []))
+    if found is None:
+        raise ConfigError([_unknown_study(wanted, parents)])
+    return found
+
+
+def all_manifests(
+    client: MlflowClient, modality: str | None = None, scale: str | None = None
+) -> list[PlannedStudy]:
+    """The last request of every study, modality and scale, in this order.
+
+    Args:
+        client: Of the store.
+        modality: Only this one.
+        scale: Only this one.
+    """
+    parents = _parents(client, None)
+    return [
+        planned
+        for place in sorted(parents)
+        if modality in (None, place[1]) and scale in (None, place[2])
+        if (planned := _latest(client, parents[place])) is not None
+    ]
+
+
+def no_study(*wanted: str | None) -> ConfigError:
+    """The refusal of a store without a study run of this kind."""
+    which = ", ".join(part for part in wanted if part)
+    kind = f" ({which})" if which else ""
+    rule = f"this tracking store has no study run{kind}; run a study first"
+    return ConfigError([Problem("", f"{rule} (d2v run layer_averaging)")])
+
+
+def _parents(
+    client: MlflowClient, request_id: str | None
+) -> dict[Location, list[StoredRun]]:
+    names = experiment_names(client)
+    parents: dict[Location, list[StoredRun]] = {}
+    for run in search(client, names, f"tags.`{ROLE_TAG}` = 'study'"):
+        if request_id not in (None, run.tags.get(REQUEST_TAG)):
+            continue
+        place = (
+            names[run.experiment_id],
+            run.tags.get(MODALITY_TAG, ""),
+            run.tags.get(SCALE_TAG, ""),
+        )
+        parents.setdefault(place, []).append(run)
+    return parents
+
+
+def _latest(client: MlflowClient, runs: Iterable[StoredRun]) -> PlannedStudy | None:
+    """The youngest that has its manifest."""
+    for run in sorted(runs, key=age, reverse=True):
+        text = read_artifact(client, run.run_id, MANIFEST_ARTIFACT)
+        if text is not None:
+            manifest = Manifest.model_validate_json(text)
+            return PlannedStudy(manifest, run.run_id, run.experiment_id)
+    return None
+
+
+def _unknown_study(wanted: Location, known: Iterable[Location]) -> Problem:
+    described = f"{wanted[0]!r} ({wanted[1]}, {wanted[2]})"
+    places = sorted(known)
+    if not places:
+        return Problem("", f"this tracking store has no study run; wanted {described}")
+    if wanted in places:
+        return Problem(
+            "",
+            f"the run of {described} has no {MANIFEST_ARTIFACT}; run the study again",
+        )
+    names = {name for name, _, _ in places}
+    hint = "" if wanted[0] in names else nearest(names, wanted[0])
+    listed = ", ".join(f"{name} ({kind}, {scale})" for name, kind, scale in places)
+    return Problem(
+        "", f"this tracking store has no run of {described}; it has {listed}{hint}"
+    )

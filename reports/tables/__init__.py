@@ -1,0 +1,1 @@
+"""The table, and everything said around it, as text, Markdown, CSV and LaTeX."""

@@ -1,0 +1,92 @@
+"""The table for a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.tables.table import Row, Table
+
+PAPER_TITLE = "paper, at"
+
+GAP = 2
+"""Blanks between columns."""
+
+
+@dataclass(frozen=True)
+class ConsoleView:
+    """Title, table, caption and notes, to be printed with rich.
+
+    Shorter than the other formats, to fit 80 columns: the paper's number stands with
+    its arm, its reading error in the note below.
+    Where it does not fit all the same, words are broken and nothing is cut off. Text
+    from YAML is not read as markup.
+    """
+
+    table: Table
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        """Text from top to bottom."""
+        yield _grid(self.table, options.max_width)
+        yield Text()
+        yield Text(self.table.caption, style="dim")
+        for note in self.table.notes:
+            yield Text(f"{note.superscript} {note.text}")
+
+
+def console_view(table: Table) -> ConsoleView:
+    """The table for ``rich.console.Console.print``."""
+    return ConsoleView(table)
+
+
+def _grid(table: Table, width: int) -> RichTable:
+    grid = RichTable(
+        title=Text(table.title),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        padding=(0, GAP - 1, 0, 0),
+    )
+    rows = [_short_texts(table, row) for row in table.rows]
+    columns = [column for column in table.columns if column.key != "paper_arm"]
+    titles = [PAPER_TITLE if c.key == "paper" else c.title for c in columns]
+    longest = [
+        max(map(len, (*title.split(), *texts)))
+        for title, texts in zip(titles, zip(*rows, strict=True), strict=True)
+    ]
+    natural = [max(pair) for pair in zip(longest, map(len, titles), strict=True)]
+    gaps = GAP * (len(titles) - 1)
+    fits, is_tight = sum(longest) + gaps <= width, sum(natural) + gaps > width
+    for column, title, length in zip(columns, titles, longest, strict=True):
+        grid.add_column(
+            Text(title),
+            justify="right" if column.is_number else "left",
+            min_width=length if fits else None,
+            max_width=length if fits and is_tight else None,  # titles wrap first
+            overflow="fold",
+        )
+    for before, row, texts in zip([None, *table.rows], table.rows, rows, strict=False):
+        if before is not None and row.is_reference and not before.is_reference:
+            grid.add_section()
+        grid.add_row(*map(Text, texts))
+    return grid
+
+
+def _short_texts(table: Table, row: Row) -> list[str]:
+    """The cells of a row, the paper's arm joined to the paper's number."""
+    cells = {c.key: cell for c, cell in zip(table.columns, row.cells, strict=True)}
+    arm = cells.pop("paper_arm", None)
+    texts = {key: cell.marked_text for key, cell in cells.items()}
+    paper = cells.get("paper")
+    if paper is not None and paper.value is not None and arm is not None:
+        number = paper.text.partition(" ± ")[0]
+        texts["paper"] = f"{number} {paper.superscript} {arm.text}"
+    return list(texts.values())

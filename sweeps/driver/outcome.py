@@ -1,0 +1,68 @@
+"""What a run did, for people and exit codes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ablations.record import DONE, Record, Status
+from sweeps.plan.durations import duration
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        num_cached: Trials found in the store by key.
+        trained: How many trials ran, by how they ended.
+        failed: Records of trials without a result.
+        num_unfinished: Trials without a result, failed ones aside.
+        trouble: What made it impossible to go on, such as a full disk.
+        ended_by: Why trials have no result, if any: a budget was given, or else.
+        seconds: Wall-clock.
+        event_log: Its file.
+    """
+
+    num_cached: int = 0
+    trained: Counter[Status] = field(default_factory=Counter)
+    failed: list[Record] = field(default_factory=list)
+    num_unfinished: int = 0
+    trouble: str = ""
+    ended_by: Literal["budget", "other"] = "other"
+    seconds: float = 0.0
+    event_log: Path | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before the end, other than by its budget."""
+        return bool(self.num_unfinished) and self.ended_by != "budget"
+
+    def add(self, record: Record) -> None:
+        """A trial has ended."""
+        self.trained[record.status] += 1
+        if record.status not in DONE:
+            self.failed.append(record)
+
+    def sentence(self) -> str:
+        """What happened, for people."""
+        if not self.trained and not self.num_unfinished:
+            return (
+                f"nothing to train: all {self.num_cached} trials were found in the "
+                "store by key"
+            )
+        ended = ", ".join(f"{count} {how}" for how, count in self.trained.items())
+        return (
+            f"{self._why()}{self.trained.total()} trials trained"
+            f"{f' ({ended})' * bool(ended)}, {self.num_cached} cached, "
+            f"in {duration(self.seconds)}"
+        )
+
+    def _why(self) -> str:
+        if not self.num_unfinished:
+            return ""
+        if self.ended_by == "budget":
+            return f"the budget leaves {self.num_unfinished} trials for another time: "
+        return "stopped before the end: "

@@ -1,0 +1,140 @@
+"""Run studies: plan, compare with the store, train what is missing, keep the books."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cache, partial
+
+from rich.console import Console
+
+from d2v_core.modalities import modality_of
+from sweeps.driver.bookkeeper import Books, open_tracker
+from sweeps.driver.event_log import EventLog
+from sweeps.driver.listener import Listeners
+from sweeps.driver.outcome import Outcome
+from sweeps.driver.progress import Board, LiveView
+from sweeps.driver.stopping import StopRequest
+from sweeps.plan.budget import Budget
+from sweeps.plan.planning import StudyPlan, unique_trials
+from sweeps.ray.engine import train_with_ray
+from sweeps.ray.session import RaySession
+from sweeps.tracking.locks import TrialLocks
+from sweeps.tracking.stores import Stores
+from sweeps.worker.job import Job
+
+POLL_SECONDS = 2.0
+
+
+def run_studies(
+    plans: Sequence[StudyPlan],
+    stores: Stores,
+    session: RaySession,
+    *,
+    command: str,
+    console: Console,
+    budget_seconds: float | None = None,
+    bars: bool = False,
+) -> Outcome:
+    """Train every trial the store lacks, each once, and record everything.
+
+    Trials that another process is training are waited for, and trained here if it ends
+    without their result.
+
+    Args:
+        plans: The studies; their order decides where a shared trial is logged.
+        stores: Already checked.
+        session: Begun if all has to be trained, else begun here when that is known.
+        command: The command line, for the records.
+        console: For progress.
+        budget_seconds: Seeds that would take longer are not launched.
+        bars: Whether running trials get a progress bar each.
+
+    Raises:
+        ConfigError: Ray's cluster, or a trial on it, cannot work, or the budget is too
+            small for one seed; nothing has been written.
+        DataError: The data is broken; nothing has been written.
+        StoreWriteError: The store refused a write.
+    """
+    began = time.monotonic()
+    data_names = prepare_data(plans)
+    budget = None
+    if budget_seconds is not None:
+        budget = Budget.of_plans(budget_seconds, plans, stores)
+    trials = {key: cell.trial for key, cell in unique_trials(plans).items()}
+    stop = StopRequest(stores.storage)
+    is_new = stores.is_new
+    if is_new:
+        session.check(trials, lacks=lambda key: True)
+    with TrialLocks(stores.storage) as locks:
+        tracker = cache(partial(open_tracker, stores, command))
+        if not is_new:
+            session.check(trials, lacks=tracker().lacks)
+        board = Board(plans, session.num_at_once(trials.values()), bars=bars)
+        log = EventLog(stores.storage, board)
+        view = LiveView(board, console, on_say=log.message)
+        books = Books(plans, tracker, stores, view, data_names, locks, stop)
+        books.outcome.event_log = log.file
+        with stop.on_interrupt(view.say):
+            try:
+                books.open(make_command=command)
+                log.run_started(command, plans, stores)
+                _train_missing(books, log, session, stop, budget)
+            except KeyboardInterrupt:
+                stop.make()
+            finally:
+                books.close()
+                if budget is not None and budget.spent and not stop.made:
+                    books.outcome.ended_by = "budget"
+                books.outcome.seconds = time.monotonic() - began
+                log.run_ended(books.outcome)
+    return books.outcome
+
+
+def _train_missing(
+    books: Books,
+    log: EventLog,
+    session: RaySession,
+    stop: StopRequest,
+    budget: Budget | None,
+) -> None:
+    """Until every trial has a result, or the run is to stop."""
+
+    def may_launch(job: Job) -> bool:
+        admitted = budget is None or budget.admits(job.cell.seed, books.board)
+        return admitted and not stop.made
+
+    while jobs := _next_jobs(books, stop, budget):
+        log.claimed()
+        with books.view:
+            train_with_ray(jobs, Listeners(books, log), session, may_launch)
+
+
+def _next_jobs(books: Books, stop: StopRequest, budget: Budget | None) -> list[Job]:
+    """Trials to train here; waits while all that is missing is trained elsewhere."""
+    told = False
+    while not stop.made and not (budget is not None and budget.spent):
+        if claimed := books.claim():
+            return [books.job(cell) for cell in claimed]
+        elsewhere = books.board.count("elsewhere")
+        if not elsewhere:
+            return []
+        if not told:
+            books.view.say(f"waiting for {elsewhere} trials that another run trains")
+            told = True
+        time.sleep(POLL_SECONDS)
+    return []
+
+
+def prepare_data(plans: Sequence[StudyPlan]) -> dict[str, str]:
+    """Load (and so decode and check) every data set once; its name by trial key."""
+    names: dict[str, str] = {}
+    loaded: dict[str, str] = {}
+    for plan in plans:
+        for cell in plan.cells:
+            modality = modality_of(cell.trial)
+            data = modality.same_data(cell.trial)
+            if data not in loaded:
+                loaded[data] = modality.load_data(cell.trial).name
+            names[cell.key] = loaded[data]
+    return names

@@ -1,0 +1,98 @@
+"""A forecast for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+
+from sweeps.plan.costing import cost_line, gpu_hours, people_hours
+from sweeps.plan.durations import duration
+from sweeps.plan.forecast import Forecast
+from sweeps.plan.planning import seed_warning
+
+
+def show_forecast(result: Forecast, console: Console) -> None:
+    """Print a forecast for people.
+
+    A trial counts in the first row that has it and is ``shared`` in later ones, so that
+    columns add up.
+    """
+    table = Table(
+        *(Column("study", no_wrap=True), "arm"),
+        *("seeds", "cached", "shared", "to train", "each about"),
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    counted: set[str] = set()
+    for plan in result.plans:
+        for arm in plan.expanded.arms:
+            keys = [cell.key for cell in plan.cells if cell.arm.label == arm.label]
+            new = set(keys) - counted
+            missing = [key for key in new if key not in result.cached]
+            counted |= new
+            numbers = (len(keys), len(new) - len(missing), len(keys) - len(new))
+            table.add_row(
+                plan.name,
+                arm.label,
+                *map(str, (*numbers, len(missing))),
+                _price(result, missing),
+            )
+    console.print(table)
+    if len(counted) < result.num_cells:
+        console.print("shared: the same trials as in rows above", style="dim")
+    for line in summary(result):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _price(result: Forecast, keys: Sequence[str]) -> str:
+    """Of the costliest of these trials: time here, else on a GPU."""
+    if seconds := [result.seconds[key] for key in keys if key in result.seconds]:
+        return duration(max(seconds))
+    hours = [
+        gpu_hours(result.costs[key], result.unique[key].trial)
+        for key in keys
+        if key in result.costs
+    ]
+    return people_hours(max(hours)).removeprefix("about ") if hours else "–"
+
+
+def summary(result: Forecast) -> Iterator[str]:
+    """What stands below the table."""
+    yield (
+        f"{result.num_cells} cells, {len(result.unique)} unique trials, "
+        f"{len(result.cached)} cached, {len(result.missing)} to train"
+    )
+    for study, cells in result.removed.items():
+        counts = Counter(cell.arm for cell in cells)
+        arms = ", ".join(f"{arm}: {number}" for arm, number in counts.items())
+        yield (
+            f"{study}: {len(cells)} trials of an earlier run stay in the store and "
+            f"leave the table ({arms})"
+        )
+    for problem in result.data_problems:
+        yield (
+            "the data is not here, so keys are unknown and nothing counts as cached: "
+            f"{problem}"
+        )
+    costs = {k: (cost, result.unique[k].trial) for k, cost in result.costs.items()}
+    if line := cost_line(costs):
+        yield line
+    if result.missing and result.wall_seconds is not None:
+        yield (
+            f"about {duration(result.wall_seconds)} on {result.num_workers} workers of "
+            f"this machine (from {result.basis}; Ray's start comes on top)"
+        )
+    elif result.missing and result.gpu_hours is not None:
+        yield (
+            f"all {len(result.missing)} trials: {people_hours(result.gpu_hours)}; "
+            "how long this machine takes is known once one has finished"
+        )
+    for plan in result.plans:
+        if warning := seed_warning(plan.seeds):
+            yield f"{plan.name}: {warning}"

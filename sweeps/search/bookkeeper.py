@@ -1,0 +1,132 @@
+"""The books of a search: like a study's, with trials that are added one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ablations import record as names
+from ablations.record import Record
+from ablations.search.path import shown
+from sweeps.driver.bookkeeper import Books
+from sweeps.driver.progress import Board, State
+from sweeps.plan.planning import PlannedCell, StudyPlan
+from sweeps.worker.spool import spool_of
+
+if TYPE_CHECKING:
+    from sweeps.tracking.tracker import StoredTrial
+
+SEARCH_ROLE = "search"
+"""Of a search's parent run: reports of studies leave it out."""
+MAX_ROWS = 15
+
+
+@dataclass
+class SearchBoard(Board):
+    """The latest trials of a search, with what was tried.
+
+    Attributes:
+        num_given_up: Trials that were stopped early in this run.
+        tried: What each trial changes, by key.
+    """
+
+    num_given_up: int = 0
+    tried: dict[str, str] = field(default_factory=dict)
+
+    def add(self, cell: PlannedCell, state: State, score: float | None = None) -> None:
+        """Put a trial on the board."""
+        super().add(cell, state, score)
+        values = cell.arm.values.items()
+        self.tried[cell.key] = ", ".join(f"{k} = {shown(v)}" for k, v in values)
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are where."""
+        return {**super().counts(), "stopped early": self.num_given_up}
+
+    def __rich__(self) -> RenderableType:
+        plan = self.plans[0]
+        request = plan.expanded.request
+        title = f"{plan.name} · {request.modality} · {request.scale}"
+        table = Table(title=title, title_justify="left", caption=plan.metric.title)
+        table.add_column("trial")
+        table.add_column("score", justify="right")
+        table.add_column("settings", overflow="fold")
+        for key, trial in list(self.trials.items())[-MAX_ROWS:]:
+            table.add_row(trial.label, trial.text(), self.tried[key])
+        return Group(table, Text(self.summary()))
+
+
+class SearchBooks(Books):
+    """A study's books, but every trial is added when it is suggested."""
+
+    board: SearchBoard
+
+    @property
+    def plan(self) -> StudyPlan:
+        """The search, as the store sees it."""
+        return self.plans[0]
+
+    def _open(self, make_command: str) -> None:
+        """Open the search's run, and mark it as one."""
+        super()._open(make_command)
+        parent = self._parents[self.plan.name]
+        self.tracker.client.set_tag(parent, names.ROLE_TAG, SEARCH_ROLE)
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """Of the trials that ended in this run, by key."""
+        return {}
+
+    def trial_ended(self, record: Record, timestamp: int) -> None:
+        """As in a study; the searcher may ask for the record."""
+        self.records[record.key] = record
+        super().trial_ended(record, timestamp)
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether a question to the store would have to wait for it."""
+        return self._writer.is_away
+
+    def add(self, cell: PlannedCell) -> None:
+        """Take in a trial; :meth:`claim` says whose it is."""
+        self._cells[cell.key], self._home[cell.key] = cell, self.plan
+        self.board.add(cell, "waiting")
+
+    def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
+        return [(self.plan, self._cells[key])]
+
+    def stored(self, key: str) -> StoredTrial | None:
+        """What the store has of a trial, once everything before is written."""
+        return self._writer.ask(lambda: self.tracker.find_trial(key))
+
+    def trial_given_up(self, key: str, reason: str) -> None:
+        """A trial was stopped early: it has no result, and leaves no checkpoint."""
+        trial = self.board.trials.pop(key)
+        self.board.num_given_up += 1
+        self.view.say(f"{trial.label}: {reason}")
+        self.forget(key, reason)
+
+    def forget(self, key: str, reason: str) -> None:
+        """Close the run of a trial that was given up, and drop its checkpoint."""
+        self._submit(self._forget, key, reason)
+
+    def _forget(self, key: str, reason: str) -> None:
+        known = self.tracker.find_trial(key)
+        if known is not None and not known.done:
+            self.tracker.client.set_tag(known.run_id, names.REASON_TAG, reason)
+            self.tracker.abandon_trial(known.run_id)
+        spool_of(self.stores, key).handed_in(keep_checkpoint=False)
+        self._locks.give_back(key)
+
+    def attach(self, file_name: str, text: str) -> None:
+        """Put a file beside the search's run."""
+        self._submit(self._attach, file_name, text)
+
+    def _attach(self, file_name: str, text: str) -> None:
+        run_id = self._parents[self.plan.name]
+        self.tracker.client.log_text(run_id, text, file_name)

@@ -1,0 +1,77 @@
+"""Who ran what, where: user, code version, machine, library versions."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+LIBRARIES = ("torch", "timm", "ray", "mlflow", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class CodeVersion:
+    """State of the checkout the code runs from.
+
+    Attributes:
+        commit: Full hash, or ``unknown`` outside a checkout.
+        dirty: Whether files differ from the commit.
+    """
+
+    commit: str
+    dirty: bool
+
+
+@lru_cache(maxsize=1)
+def code_version() -> CodeVersion:
+    """Ask git about the folder this package lies in."""
+    folder = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        return CodeVersion(git("rev-parse", "HEAD"), bool(git("status", "--porcelain")))
+    except (OSError, subprocess.SubprocessError):
+        return CodeVersion("unknown", False)
+
+
+def user() -> str:
+    """Login name, or ``unknown``."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def describe_environment() -> dict[str, str]:
+    """Versions and machine, for a record."""
+    version = code_version()
+    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": str(os.cpu_count()),
+        **libraries,
+        "git_commit": version.commit,
+        "git_dirty": str(version.dirty).lower(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,80 @@
+"""What runs are called and carry in MLflow: names, tags, notes, parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ablations import record as names
+from ablations.record import FailedTry, Record
+from d2v_core.config import TrialConfig, leaves
+from sweeps.plan.planning import PlannedCell, StudyPlan
+from sweeps.tracking.environment import code_version, user
+
+REASON_LENGTH = 120
+"""Characters of a failed try's reason: dozens must fit into a tag."""
+
+
+def place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
+    """Where a run belongs: study or trial, modality, scale."""
+    request = plan.expanded.request
+    return {
+        names.ROLE_TAG: role,
+        names.MODALITY_TAG: request.modality,
+        names.SCALE_TAG: request.scale,
+    }
+
+
+def shown_params(cell: PlannedCell) -> dict[str, Any]:
+    """All settings, the arm, and the axis values under their short names.
+
+    MLflow's Compare page draws the first parameters that differ, in ASCII order,
+    against the first metric: capitals such as ``K``, then ``arm``.
+    """
+    return {"arm": cell.arm.label, **dict(leaves(cell.trial)), **cell.arm.values}
+
+
+def trial_kind(trial: TrialConfig) -> str:
+    """What trials of equal cost have in common: objective and length."""
+    return f"{trial.objective.kind} {trial.training.num_steps}"
+
+
+def param_text(value: Any) -> str:
+    """A setting as MLflow keeps it."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def with_try(known: str | None, record: Record, timestamp: int) -> str:
+    """The tag of failed tries with one more; the same one again changes nothing."""
+    failed = FailedTry(
+        status=record.status,
+        reason=record.reason[:REASON_LENGTH],
+        seconds=record.metrics.get(names.LOST_METRIC),
+        ended=timestamp,
+    )
+    tries = [FailedTry.model_validate(one) for one in json.loads(known or "[]")]
+    if failed.ended not in {one.ended for one in tries}:
+        tries.append(failed)
+    text = _as_json(tries)
+    if len(text) > names.TAG_LENGTH:
+        text = _as_json([FailedTry(**{**vars(t), "reason": ""}) for t in tries])
+    return text
+
+
+def _as_json(tries: Sequence[FailedTry]) -> str:
+    return json.dumps([one.model_dump(exclude_defaults=True) for one in tries])
+
+
+def source_tags(command: str) -> dict[str, str]:
+    """Who started a run, with which command and code."""
+    version = code_version()
+    return {
+        "mlflow.user": user(),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": command,
+        "mlflow.source.git.commit": version.commit,
+        "d2v.git.dirty": str(version.dirty).lower(),
+    }

@@ -1,0 +1,79 @@
+"""``d2v ui``: MLflow's own server over the lab's store, on loopback only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Sequence
+from typing import NoReturn
+
+from d2v_core.errors import ConfigError, Problem
+from sweeps.tracking.stores import Stores, answers
+
+OPEN_SECONDS = 60.0
+"""How long a browser waits for the server."""
+
+
+def ui_address(stores: Stores, port: int) -> str:
+    """Where the pages are: of a served store its own address, else ours to be."""
+    return stores.tracking_uri if is_served(stores) else f"http://127.0.0.1:{port}"
+
+
+def is_served(stores: Stores) -> bool:
+    """Whether the store is a server, with pages of its own."""
+    return stores.tracking_uri.startswith("http")
+
+
+def check_ui(stores: Stores, port: int) -> None:
+    """Refuse what cannot be served, before anything is written.
+
+    Raises:
+        ConfigError: There is no store yet, or the port is taken.
+    """
+    if stores.is_new:
+        rule = f"no store at {stores.database}; run a study first "
+        raise ConfigError([Problem("--storage", f"{rule}(d2v run layer_averaging)")])
+    if is_served(stores):
+        return
+    with socket.socket() as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            ours.bind(("127.0.0.1", port))
+        except OSError as error:
+            rule = f"must be free, got {port} ({error.strerror}); give another"
+            raise ConfigError([Problem("--port", rule)]) from None
+
+
+def serve_ui(stores: Stores, port: int) -> NoReturn:
+    """Become the server, until it is stopped."""
+    command = [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", stores.tracking_uri),
+        *("--default-artifact-root", stores.artifacts.as_uri()),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--uvicorn-opts", "--log-level warning"),
+    ]
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # GenAI's
+    os.execv(command[0], command)  # signals reach the server itself
+
+
+def open_soon(addresses: Sequence[str]) -> None:
+    """Open pages in the browser once their server answers, from another process."""
+    command = [sys.executable, "-m", "sweeps.tracking.server", *addresses]
+    subprocess.Popen(command, start_new_session=True)
+
+
+def _open(addresses: Sequence[str]) -> None:
+    deadline = time.monotonic() + OPEN_SECONDS
+    while not answers(addresses[0]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for address in addresses:
+        webbrowser.open(address)
+
+
+if __name__ == "__main__":
+    _open(sys.argv[1:])

@@ -1,0 +1,233 @@
+"""What runs inside a Ray worker: one trial, its events packed into reports.
+
+The worker writes to the trial's folder in the storage (:mod:`sweeps.worker.spool`) and
+nowhere else. Whatever goes wrong inside a trial becomes a record that says so; Ray
+only sees processes that die, and starts those trials again from their last checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ablations.record import LOST_METRIC, Record, Status
+from d2v_core.config import parse_trial
+from d2v_core.errors import DivergedError
+from d2v_core.files import is_disk_full
+from d2v_core.training.background import Background
+from d2v_core.training.checkpoint import TrainingState, snapshot, write_checkpoint
+from d2v_core.training.events import (
+    CheckpointDue,
+    Finished,
+    Probed,
+    Progress,
+    Started,
+    Trained,
+)
+from d2v_core.training.parallel import ALONE, PeerLostError, Workers
+from d2v_core.trial import run_trial
+from sweeps.tracking.environment import describe_environment
+from sweeps.worker.outbox import Outbox, PendingProgress, Send, unix_milliseconds
+from sweeps.worker.spool import Spool
+from sweeps.worker.watchdog import Watchdog
+
+
+def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> None:
+    """Run one trial and send its progress and its record.
+
+    Args:
+        job: ``key``, ``trial`` (the configuration), ``folder`` (its own in the
+            storage), ``stop_file`` (someone wants the run to stop), ``data_name`` and
+            ``data_digest``.
+        send: Takes ``{"started": ...}``, ``{"progress": [...]}``, ``{"probe": {...}}``,
+            ``{"alive": seconds}`` and, last, ``{"record": {...}}``, or
+            ``{"stopped": True}``, with ``"trouble"`` if the disk is full.
+        workers: Those that train it together; this is the first of them.
+
+    Raises:
+        PeerLostError: Another worker is gone, which says nothing of the trial.
+    """
+    outbox = Outbox(send)
+    with outbox:
+        if is_over(job, outbox.send):
+            return
+        try:
+            _train(job, outbox, workers)
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            trouble = f"{job['folder']}: {error}"
+            outbox.send({"stopped": True, "trouble": trouble})
+
+
+def _train(job: Mapping[str, Any], outbox: Outbox, workers: Workers) -> None:
+    spool, stop_file = Spool(Path(job["folder"])), Path(job["stop_file"])
+    pending = PendingProgress(outbox.send, spool)
+    attempt = Attempt(job, pending, workers)
+    limit = job["trial"]["execution"]["silence_seconds"]
+    try:
+        awake = partial(outbox.awake, limit) if workers.count == 1 else None
+        watchdog = Watchdog(limit, partial(attempt.give_up, limit), awake)
+        with watchdog, attempt.saving:
+            record = attempt.run(watchdog, stop_file)
+    except PeerLostError:
+        raise
+    except Exception as error:  # every failure of a trial becomes its record
+        if is_disk_full(error):
+            raise  # which says nothing of the trial
+        record = attempt.failed(error)
+    pending.flush()
+    if record is None:
+        outbox.send({"stopped": True})
+        return
+    pending.save()
+    hand_in(record, spool, outbox.send)
+
+
+def is_over(job: Mapping[str, Any], send: Send) -> bool:
+    """Whether there is nothing to train, as it has ended or must not start; says so."""
+    spool = Spool(Path(job["folder"]))
+    if ended := spool.read_record():  # before its process died, or hanging
+        PendingProgress(send, spool).resend(until=ended[0].steps)
+        send({"record": ended[0].model_dump_json(), "time": ended[1]})
+        return True
+    if Path(job["stop_file"]).exists():
+        send({"stopped": True})
+        return True
+    return False
+
+
+def hand_in(record: Record, spool: Spool, send: Send) -> None:
+    """Write a record down, then send it."""
+    now = unix_milliseconds()
+    spool.write_record(record, now)
+    send({"record": record.model_dump_json(), "time": now})
+
+
+class Attempt:
+    """One try at one trial in this process.
+
+    Args:
+        job: As in :func:`run_job`.
+        pending: Takes the progress.
+        workers: Those that train it together; the first of them saves.
+    """
+
+    def __init__(
+        self, job: Mapping[str, Any], pending: PendingProgress, workers: Workers = ALONE
+    ) -> None:
+        self._job, self._pending, self._workers = job, pending, workers
+        self._started: Started | None = None
+        self._seconds = self._saved_seconds = 0.0
+        self.saving = Background()
+
+    def run(self, watchdog: Watchdog, stop_file: Path) -> Record | None:
+        """The record of the trial; None when it was stopped, after saving."""
+        pending, checkpoint = self._pending, self._pending.spool.checkpoint
+        trial = parse_trial(self._job["trial"])
+        for event in run_trial(
+            trial,
+            checkpoint=checkpoint,
+            stop_wanted=stop_file.exists,
+            workers=self._workers,
+        ):
+            watchdog.sign_of_life()
+            match event:
+                case Started():
+                    self._started = event
+                    self._seconds = self._saved_seconds = event.seconds
+                    pending.send_now({"started": vars(event)})
+                    pending.resend(until=event.step)
+                case Progress():
+                    self._seconds = event.seconds
+                    pending.add(event)
+                case Probed():
+                    with watchdog.paused():  # the driver may take its time
+                        pending.probed(event)
+                case CheckpointDue(stopping=False) if self.saving.busy:
+                    pass  # a slow disk: the next one will do
+                case CheckpointDue() | Trained() if self._workers.rank == 0:
+                    self._save(event.state)
+                case Finished():
+                    return self._finished(event)
+        return None
+
+    def _save(self, state: TrainingState) -> None:
+        """Write a checkpoint while training goes on."""
+        spool, history = self._pending.spool, self._pending.history()
+        content = snapshot(state)
+        self._saved_seconds = state.seconds
+
+        def write() -> None:
+            spool.write_history(history)  # first: it must reach at least as far
+            write_checkpoint(spool.checkpoint, content)
+
+        self.saving.do(write)
+
+    def give_up(self, seconds: float) -> None:
+        """End a process that shows no sign of life; its next start hands this in."""
+        error = TimedOutError(f"no sign of life for {seconds:g} seconds")
+        try:
+            self._pending.save()
+            self._pending.spool.write_record(self.failed(error), unix_milliseconds())
+        finally:  # a full disk, say: without a record it is one more death
+            os._exit(1)
+
+    def _finished(self, event: Finished) -> Record:
+        assert self._started is not None
+        return Record(
+            status=event.status,
+            reason=event.notes[0] if event.status == "collapsed" else "",
+            steps=event.step,
+            num_parameters=self._started.num_parameters,
+            metrics=dict(event.metrics),
+            choices=dict(event.choices),
+            notes=event.notes,
+            **self._common(),
+        )
+
+    def failed(self, error: Exception) -> Record:
+        """The record of a trial that ended with an error."""
+        status = status_of(error)
+        return Record(
+            status=status,
+            reason=f"{type(error).__name__}: {error}",
+            steps=self._pending.last_step,
+            num_parameters=self._started.num_parameters if self._started else 0,
+            metrics={LOST_METRIC: self._seconds - self._saved_seconds},
+            notes=(traceback.format_exc(),) if status == "failed" else (),
+            **self._common(),
+        )
+
+    def _common(self) -> dict[str, Any]:
+        job, environment = self._job, describe_environment()
+        if self._workers.count > 1:
+            environment["num_workers"] = str(self._workers.count)
+        return {
+            "key": job["key"],
+            "seed": job["trial"]["seed"],
+            "data_name": job["data_name"],
+            "data_digest": job["data_digest"],
+            "environment": environment,
+        }
+
+
+class TimedOutError(RuntimeError):
+    """A trial showed no sign of life for longer than its limit."""
+
+
+def status_of(error: Exception) -> Status:
+    """How a trial that raised ended."""
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out_of_memory"
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return "out_of_memory"  # torch's allocator on the CPU
+    return "timed_out" if isinstance(error, TimedOutError) else "failed"

@@ -1,0 +1,63 @@
+import pytest
+
+from ablations.identity import identity_settings
+from d2v_core.config import parse_trial
+from d2v_core.errors import ConfigError
+from tests.d2v_core.small import small_trial
+from tests.d2v_core.small_text import small_text_trial
+
+
+def refused(*changes, make=small_text_trial):
+    with pytest.raises(ConfigError) as caught:
+        make(*changes)
+    return str(caught.value).splitlines()
+
+
+def test_the_default_trial_is_valid_and_needs_no_files():
+    trial = parse_trial({"modality": "text"})
+    assert trial.data.source == "pydoc"
+    assert (trial.mask.probability, trial.mask.mask_share) == (0.15, 0.8)
+
+
+def test_shares_of_the_mask_are_at_most_one():
+    mask = {"kind": "bert", "mask_share": 0.8, "random_share": 0.3}
+    assert refused({"mask": mask}) == [
+        "mask.random_share: must leave at most 1 together with mask_share (0.8), got "
+        "0.3"
+    ]
+
+
+def test_tasks_must_differ_and_files_need_a_root():
+    tasks = ["other/sst_2", "pydoc/topic"]
+    assert refused({"evaluation": {"tasks": tasks}}) == [
+        "evaluation.tasks: must be among pydoc/topic, pydoc/same_passage with "
+        "data.source pydoc, which has no data root, got other/sst_2"
+    ]
+    twice = {"tasks": ["glue/SST-2", *tasks]}
+    assert refused({"data": {"source": "lines"}, "evaluation": twice}) == [
+        "evaluation.tasks: must be different tasks, stands twice: sst_2"
+    ]
+    mixed = {"data": {"source": "lines"}, "evaluation": {"tasks": tasks}}
+    assert small_text_trial(mixed).evaluation.tasks == ("other/sst_2", "pydoc/topic")
+
+
+def test_fine_tuning_needs_its_settings():
+    assert refused({"evaluation": {"method": "fine_tune"}}) == [
+        "evaluation.fine_tuning: is required with evaluation.method fine_tune and was "
+        "not given"
+    ]
+
+
+def test_the_references_bug_is_for_text_only():
+    bug = {"teacher": {"input": "reference_bug"}}
+    assert small_text_trial(bug).teacher.input == "reference_bug"
+    assert refused(bug, make=small_trial) == [
+        "teacher.input: reference_bug is a bug of the reference's text code; must be "
+        "whole for vision, got reference_bug"
+    ]
+
+
+def test_where_the_data_lies_is_no_identity():
+    lines = {"data": {"source": "lines", "folder": "wiki", "root": "/a"}}
+    settings = identity_settings(small_text_trial(lines))
+    assert settings["data"] == {"source": "lines", "folder": "wiki"}

@@ -1,0 +1,126 @@
+"""What is trained: every trial once, seeds first."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from ablations.library import load_study, study_names
+from ablations.record import Manifest
+from ablations.study.arms import Request
+from d2v_core.errors import DataError
+from sweeps.plan.forecast import Forecast
+from sweeps.plan.forecast_view import show_forecast
+from sweeps.plan.planning import (
+    id_of_request,
+    make_manifest,
+    plan_study,
+    seed_warning,
+    unique_trials,
+)
+
+SMOKE = Request("vision", "smoke")
+TOTALS = {"vision": (62, 43), "speech": (65, 46), "text": (54, 38)}
+"""Cells of all tables for one seed, and the trials they take.
+
+For vision: the recipe itself (K=3, instance norm, FFN, smooth L1 with beta 2, block
+masks of 60 %, tau 0.99 to 0.999) stands in nine of ten tables, and so does untrained:
+eight cells of each are saved; two of the collapse grid stand in tau_schedule, and two
+tables have the supervised arm.
+"""
+
+
+@pytest.mark.parametrize("modality", TOTALS)
+def test_studies_share_the_trials_they_have_in_common(modality: str) -> None:
+    request = Request(modality, "smoke", seeds=(0,))
+    names = [name for name in study_names() if modality in load_study(name).metric]
+    plans = [plan_study(name, request) for name in names]
+    cells = sum(len(plan.cells) for plan in plans)
+    assert (cells, len(unique_trials(plans))) == TOTALS[modality]
+
+
+def test_a_shared_trial_is_shown_once_so_that_columns_add_up() -> None:
+    request = Request("vision", "smoke", seeds=(0, 1))
+    plans = [plan_study(name, request) for name in ("layer_averaging", "loss")]
+    unique, num_cells = unique_trials(plans), sum(len(plan.cells) for plan in plans)
+    untrained = [key for key, c in unique.items() if c.arm.label == "untrained"]
+    result = Forecast(
+        plans=plans,
+        num_cells=num_cells,
+        unique=unique,
+        cached=frozenset(untrained),
+        seconds={},
+        costs={},
+        basis="",
+        num_workers=1,
+        removed={},
+    )
+    console = Console(width=80, file=io.StringIO(), record=True)
+    show_forecast(result, console)
+    text = console.export_text()
+    cells = [re.split(r" {2,}", line.strip()) for line in text.splitlines()]
+    rows = [row for row in cells if row[0] in ("layer_averaging", "loss")]
+    numbers = {(row[0], row[1]): [int(cell) for cell in row[2:6]] for row in rows}
+    # seeds, cached, shared, to train
+    assert numbers["layer_averaging", "K=3"] == [2, 0, 0, 2]
+    assert numbers["layer_averaging", "untrained"] == [2, 2, 0, 0]
+    assert numbers["loss", "smooth L1 (2)"] == [2, 0, 2, 0]
+    assert numbers["loss", "untrained"] == [2, 0, 2, 0]
+    sums = [sum(column) for column in zip(*numbers.values(), strict=True)]
+    shared, missing = num_cells - len(unique), len(result.missing)
+    assert sums == [num_cells, len(untrained), shared, missing]
+    assert "shared: the same trials as in rows above" in text
+
+
+def test_trials_of_all_studies_run_seed_by_seed() -> None:
+    plans = [plan_study(name, SMOKE) for name in ("layer_averaging", "loss")]
+    seeds = [cell.seed for cell in unique_trials(plans).values()]
+    assert seeds == sorted(seeds)
+
+
+def test_a_manifest_survives_its_file() -> None:
+    plan = plan_study("layer_averaging", SMOKE)
+    manifest = make_manifest(plan, "d2v run layer_averaging")
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    differing = {path: (ours, paper) for path, ours, paper in manifest.paper_diff}
+    assert differing["target.feature"] == ("ffn", "block")
+    assert not any(path.startswith("execution.") for path in differing)
+
+
+def test_a_request_is_the_same_whatever_its_seeds_and_places() -> None:
+    same = Request("vision", "smoke", seeds=(7,), data_root="/elsewhere")
+    assert id_of_request("loss", same) == id_of_request("loss", SMOKE)
+    other = Request("vision", "smoke", assignments=("target.top_k=2",))
+    assert id_of_request("loss", other) != id_of_request("loss", SMOKE)
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "smallest"), [(1, "1"), (3, "0.25"), (5, "0.0625")]
+)
+def test_few_seeds_are_warned_of(num_seeds: int, smallest: str) -> None:
+    warning = seed_warning(range(num_seeds))
+    assert warning is not None
+    assert f"the smallest two-sided sign-flip p is {smallest};" in warning
+
+
+def test_six_seeds_are_enough_for_a_p_below_0_05() -> None:
+    assert seed_warning(range(6)) is None
+
+
+def test_a_plan_without_its_data_says_so_and_still_tells_trials_apart() -> None:
+    request = Request("vision", "paper")
+    with pytest.raises(DataError, match="no data root was given"):
+        plan_study("layer_averaging", request)
+    plan = plan_study("layer_averaging", request, require_data=False)
+    assert plan.data_problem.startswith("data.root: this recipe reads from disk")
+    assert len(unique_trials([plan])) == len(plan.cells) == 14 * 5
+    assert plan_study("loss", SMOKE, require_data=False).data_problem == ""
+
+
+def test_keys_do_not_depend_on_whether_the_data_had_to_be_there() -> None:
+    required = plan_study("loss", SMOKE)
+    lenient = plan_study("loss", SMOKE, require_data=False)
+    assert [c.key for c in lenient.cells] == [c.key for c in required.cells]

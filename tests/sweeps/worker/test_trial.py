@@ -1,0 +1,145 @@
+"""One trial in this process, as a Ray worker runs it: what it leaves and says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ablations.record import Record
+from d2v_core.errors import DivergedError
+from sweeps.worker.spool import Spool
+from sweeps.worker.trial import TimedOutError, run_job, status_of
+from sweeps.worker.watchdog import Watchdog
+from tests.d2v_core.small import merged, small_trial
+
+
+def job(folder: Path, **execution: Any) -> dict[str, Any]:
+    trial = small_trial({"vision": {"image_size": 8}}).model_dump(mode="json")
+    return {
+        "key": "0123456789abcdef",
+        "trial": merged(trial, {"execution": execution}),
+        "folder": str(folder / "trial"),
+        "stop_file": str(folder / "stop"),
+        "data_name": "digits",
+        "data_digest": "0" * 16,
+    }
+
+
+def record_in(messages: list[dict[str, Any]]) -> Record:
+    return Record.model_validate_json(messages[-1]["record"])
+
+
+def test_a_result_lies_beside_the_checkpoint_until_it_is_handed_in(
+    tmp_path: Path,
+) -> None:
+    first: list[dict[str, Any]] = []
+    run_job(job(tmp_path), first.append)
+    record = record_in(first)
+    assert record.status == "finished"
+    spool = Spool(tmp_path / "trial")
+    assert spool.read_record() == (record, first[-1]["time"])
+    progress = [entry for m in first for entry in m.get("progress", [])]
+    assert [step for step, _, _ in progress] == [1, 2, 3, 4, 5, 6]
+
+    again: list[dict[str, Any]] = []
+    run_job(job(tmp_path), again.append)
+    assert record_in(again) == record
+    assert [list(entry) for entry in again[0]["progress"]] == [
+        list(e) for e in progress
+    ]
+
+    spool.handed_in(keep_checkpoint=False)
+    assert not spool.folder.exists()
+
+
+def test_a_wanted_stop_saves_and_the_next_attempt_goes_on_there(tmp_path: Path) -> None:
+    messages: list[dict[str, Any]] = []
+    stop = tmp_path / "stop"
+    long = {"trial": {"training": {"num_steps": 100}}}
+
+    def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+        if "started" in message:
+            stop.touch()
+
+    run_job(merged(job(tmp_path), long), send)
+    assert messages[-1] == {"stopped": True}
+    saved = torch.load(tmp_path / "trial" / "checkpoint.pt", weights_only=True)
+    assert 1 <= saved["step"] < 100
+
+    later: list[dict[str, Any]] = []
+    run_job(merged(job(tmp_path), long), later.append)
+    assert later == [{"stopped": True}]  # not even started
+
+    stop.unlink()
+    run_job(merged(job(tmp_path), long), later.append)
+    assert [m["started"]["step"] for m in later if "started" in m] == [saved["step"]]
+    straight: list[dict[str, Any]] = []
+    (tmp_path / "other").mkdir()
+    run_job(merged(job(tmp_path / "other"), long), straight.append)
+    ours, theirs = record_in(later).metrics, record_in(straight).metrics
+    for name, value in theirs.items():
+        assert name.startswith("cost/") or ours[name] == value
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DivergedError(3, "the loss is not finite (nan)"), "diverged"),
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (TimedOutError("no sign of life"), "timed_out"),
+        (ValueError("anything else"), "failed"),
+    ],
+)
+def test_each_way_to_end_has_its_status(error: Exception, status: str) -> None:
+    assert status_of(error) == status
+
+
+def test_a_watchdog_calls_once_after_silence_and_not_before() -> None:
+    calls: list[float] = []
+    with Watchdog(0.4, lambda: calls.append(time.monotonic())) as watchdog:
+        for _ in range(8):
+            time.sleep(0.1)
+            watchdog.sign_of_life()
+        assert not calls
+        time.sleep(0.8)
+        assert len(calls) == 1
+
+
+def run_and_hang(hanging: dict[str, Any]) -> int:
+    """Exit code of a process whose trial hangs in its evaluation."""
+    code = """
+        import json, sys, time
+        import d2v_core.modalities.vision as vision
+        from sweeps.worker.trial import run_job
+        job = json.loads(sys.argv[1])
+        vision.Vision.evaluate = lambda *a: time.sleep(1_000)
+        run_job(job, lambda message: None)
+    """
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), json.dumps(hanging)],
+        timeout=120,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    ).returncode
+
+
+def test_a_trial_that_hangs_ends_its_process_and_says_so(tmp_path: Path) -> None:
+    hanging = job(tmp_path, silence_seconds=10.0)
+    assert run_and_hang(hanging) == 1
+    messages: list[dict[str, Any]] = []
+    run_job(hanging, messages.append)
+    record = record_in(messages)
+    assert record.status == "timed_out"
+    assert record.reason == "TimedOutError: no sign of life for 10 seconds"
+    assert record.steps == 6
