@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from d2v_core.config import Section, TrialConfig, is_identity
+from d2v_core.config.base import TAGS
 from d2v_core.config.objective import Data2VecObjective
 
 SCHEMA_VERSION = 2
@@ -22,9 +23,6 @@ SCHEMA_VERSION = 2
 
 2: targets without a norm collapse relative to the first update (2026-11-24).
 """
-
-TAGS = frozenset({"kind", "source", "modality"})
-"""Always part of the identity: they say which settings the others are."""
 
 OPTIONAL_SECTIONS = Data2VecObjective.uses
 """Sections that an objective may leave unused; then they are not identity."""
@@ -59,6 +57,7 @@ def _differing(section: BaseModel) -> dict[str, Any]:
             if inner:
                 chosen[name] = inner
         elif name in TAGS or value != _default(field):
+            # A tag counts at its default too: it says which settings the others are.
             chosen[name] = list(value) if isinstance(value, tuple) else value
     return chosen
 

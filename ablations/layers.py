@@ -16,12 +16,9 @@ from ruamel.yaml.error import YAMLError
 
 from ablations.yaml_source import DataPath, YamlSource, split_path
 from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
-from d2v_core.config.base import sections_in
+from d2v_core.config.base import TAGS, sections_in
 from d2v_core.config.parsing import known_settings, nearest, one_of
 from d2v_core.errors import ConfigError, Problem
-
-TAGS = ("kind", "source")
-"""Settings that choose between variants of a section."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +123,8 @@ def _merge(
     model: type[BaseModel],
 ) -> None:
     def merge(into: dict[str, Any], new: Mapping[str, Any], path: DataPath) -> None:
-        for tag in TAGS:
-            if tag in new and tag in into and new[tag] != into[tag]:
+        for tag in TAGS & new.keys() & into.keys():
+            if new[tag] != into[tag]:
                 _keep_common(into, model, (*path, str(new[tag])))
         for key, value in new.items():
             here = (*path, key)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ablations.mlflow_names import evaluation_metric
+
 if TYPE_CHECKING:
     from ablations.record import Manifest
 
@@ -40,7 +42,13 @@ class Metric:
     @property
     def logged_as(self) -> str:
         """Name in records and in the tracking store."""
-        return self.name if "/" in self.name else f"eval/{self.name}"
+        return self.name if "/" in self.name else evaluation_metric(self.name)
+
+    @property
+    def validation_logged_as(self) -> str:
+        """Name of the number on the validation split there; there must be one."""
+        assert self.validation, self.name
+        return evaluation_metric(self.validation)
 
 
 LINEAR = Metric(

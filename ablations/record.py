@@ -1,7 +1,7 @@
 """What one trial says when it is over: the contract between ``sweeps`` and ``reports``.
 
-``sweeps`` writes a record to MLflow (``record.json``, the metrics, the tags below);
-``reports`` reads it back. Neither imports the other.
+``sweeps`` writes a record to MLflow (``record.json``, metrics, and tags named in
+:mod:`ablations.mlflow_names`); ``reports`` reads it back. Neither imports the other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ablations.mlflow_names import (
+    KEY_TAG,
+    NOTES_TAG,
+    REASON_TAG,
+    SEED_TAG,
+    STATUS_TAG,
+    TAG_LENGTH,
+)
 from d2v_core.config import Section
 
 Status = Literal[
@@ -22,37 +30,6 @@ Status = Literal[
 run: a number stopped being finite, memory ran out, nothing happened for too long, or
 anything else went wrong."""
 DONE: tuple[Status, ...] = ("finished", "collapsed")
-
-CONFIG_ARTIFACT = "config.json"
-RECORD_ARTIFACT = "record.json"
-MANIFEST_ARTIFACT = "study.json"
-
-KEY_TAG = "d2v.key"
-STATUS_TAG = "d2v.status"
-REASON_TAG = "d2v.reason"
-NOTES_TAG = "d2v.notes"
-TRIES_TAG = "d2v.failed_tries"
-"""On a trial: its tries without a result, as a JSON list of :class:`FailedTry`, oldest
-first; the last one too, if there is no result yet."""
-SEED_TAG = "d2v.seed"
-ARM_TAG = "d2v.arm"
-MODALITY_TAG = "d2v.modality"
-SCALE_TAG = "d2v.scale"
-KIND_TAG = "d2v.kind"
-ROLE_TAG = "d2v.role"
-"""``study`` on the parent run, ``trial`` on its children."""
-STUDY_TAG_PREFIX = "d2v.study."
-"""``d2v.study.<name>`` = arm, on every trial a study uses."""
-OPENED_TAG = "d2v.opened"
-"""On a parent run: unix milliseconds of the last ``d2v run`` of its request."""
-REQUEST_TAG = "d2v.request"
-"""On a parent run: which request (study, modality, scale, settings) it answers; see
-:func:`request_id`. With a dot and that id: on the trials of its table (see
-:func:`request_tag`)."""
-LOST_METRIC = "cost/lost_seconds"
-"""Of a record without a result: training time since the last checkpoint."""
-FLOPS_METRIC = "cost/flops"
-"""Operations of a trial's updates, counted beforehand; evaluation comes on top."""
 
 
 class Record(Section):
@@ -174,10 +151,6 @@ class Manifest(Section):
         return request_id(name, self.modality, self.scale, self.assignments)
 
 
-TAG_LENGTH = 5_000
-"""Characters of a tag that every MLflow backend takes."""
-
-
 def record_tags(record: Record) -> dict[str, str]:
     """Tags that repeat a record on its run."""
     return {
@@ -200,11 +173,6 @@ def request_id(
     """Identifies a request for a study; seeds and places are not part of it."""
     text = json.dumps([study, modality, scale, sorted(assignments)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def request_tag(request: str) -> str:
-    """The tag, its value the arm, on the trials that a request's table has now."""
-    return f"{REQUEST_TAG}.{request}"
 
 
 def is_done(tags: Mapping[str, str]) -> bool:

@@ -30,7 +30,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from ablations import record as names
+from ablations import mlflow_names as names
 from ablations.record import Manifest, ManifestArm, ManifestCell
 from d2v_core.config import VisionTrial, leaves
 
@@ -120,7 +120,7 @@ def write_store(folder: Path, num_trials: int) -> str:
     experiment = client.create_experiment(STUDY, artifact_location=place)
     manifest = synthetic_manifest(num_trials)
     tags = {
-        names.ROLE_TAG: "study",
+        names.ROLE_TAG: names.STUDY_ROLE,
         names.MODALITY_TAG: manifest.modality,
         names.SCALE_TAG: manifest.scale,
     }
@@ -147,16 +147,16 @@ def _write_trial(
     when = STARTED + 1_000 * number
     arm = int(cell.arm.partition("=")[2])
     tags = {
-        names.ROLE_TAG: "trial",
+        names.ROLE_TAG: names.TRIAL_ROLE,
         names.KEY_TAG: cell.key,
         names.SEED_TAG: str(cell.seed),
         names.ARM_TAG: cell.arm,
         names.MODALITY_TAG: "vision",
         names.SCALE_TAG: "laptop",
         names.study_tag(STUDY): cell.arm,
-        "mlflow.source.name": "d2v run synthetic",
-        "mlflow.source.git.commit": "0" * 40,
-        "d2v.git.dirty": "false",
+        names.COMMAND_TAG: "d2v run synthetic",
+        names.COMMIT_TAG: "0" * 40,
+        names.DIRTY_TAG: "false",
     }
     run = client.create_run(experiment, start_time=when, tags=tags)
     run_id = run.info.run_id
@@ -255,7 +255,7 @@ def main() -> None:
             folder = root / str(count)
             started = time.perf_counter()
             uri = f"sqlite:///{folder}/mlflow.db"
-            if not (folder / "mlflow.db").exists():
+            if not (folder / names.DATABASE_FILE).exists():
                 uri = write_store(folder, count)
             wrote = time.perf_counter() - started
             plan, report = measure("look-up", uri), measure("report", uri)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from ablations.mlflow_names import NOTE_TAG
 from ablations.record import Manifest
-from ablations.study.description import NOTE_TAG, study_note
+from ablations.study.description import study_note
 from reports.claims.scorecard import (
     AllClaims,
     claims_csv,

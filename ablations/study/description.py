@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-NOTE_TAG = "mlflow.note.content"
-"""Where MLflow keeps the description of a run or experiment."""
-
 
 def study_note(study: dict[str, Any], outcome: str = "") -> str:
     """Markdown for a study's run.

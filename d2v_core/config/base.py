@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 NOT_IDENTITY = {"identity": False}
+TAGS = frozenset({"kind", "source", "modality"})
+"""Settings that choose between variants of a section: they say which others it has."""
 
 
 class Section(BaseModel):

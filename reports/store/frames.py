@@ -23,8 +23,10 @@ from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter
 
 from ablations.metrics import LOGGED_GROUPS, manifest_metric
-from ablations.record import (
-    DONE,
+from ablations.mlflow_names import (
+    COMMAND_TAG,
+    COMMIT_TAG,
+    DIRTY_TAG,
     KEY_TAG,
     NOTES_TAG,
     OPENED_TAG,
@@ -32,13 +34,9 @@ from ablations.record import (
     RECORD_ARTIFACT,
     STATUS_TAG,
     TRIES_TAG,
-    FailedTry,
-    Manifest,
-    ManifestCell,
-    Record,
-    is_done,
     study_tag,
 )
+from ablations.record import DONE, FailedTry, Manifest, ManifestCell, Record, is_done
 from d2v_core.errors import ConfigError, Problem
 
 PAGE_SIZE = 500
@@ -53,9 +51,9 @@ FINAL_PREFIXES = ("eval/", "cost/")
 """Of the metrics that every frame has; the others are curves over training."""
 
 SOURCE_TAGS = {
-    "commit": "mlflow.source.git.commit",
-    "dirty": "d2v.git.dirty",
-    "command": "mlflow.source.name",
+    "commit": COMMIT_TAG,
+    "dirty": DIRTY_TAG,
+    "command": COMMAND_TAG,
 }
 """Where a trial comes from: column and tag."""
 
@@ -125,7 +123,7 @@ def trial_frames(
     Returns:
         Columns ``arm``, ``seed``, ``key``, ``num_tries`` (failed ones among them; one
         that was interrupted goes on as the same), ``failed_tries`` (as in
-        :data:`ablations.record.TRIES_TAG`), ``status`` (as in
+        :data:`ablations.mlflow_names.TRIES_TAG`), ``status`` (as in
         :data:`ablations.record.Status`, ``unfinished`` or ``missing``), ``reason``,
         ``notes``, ``run_id``, ``experiment_id``, ``ended`` (milliseconds since 1970, 0
         when unknown), ``commit``, ``dirty``, ``command``, ``data_digest``, then one

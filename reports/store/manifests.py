@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
-from ablations.record import (
+from ablations.mlflow_names import (
     MANIFEST_ARTIFACT,
     MODALITY_TAG,
     REQUEST_TAG,
     ROLE_TAG,
     SCALE_TAG,
-    Manifest,
+    STUDY_ROLE,
 )
+from ablations.record import Manifest
 from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
 from reports.store.frames import StoredRun, age, experiment_names, read_artifact, search
@@ -98,7 +99,7 @@ def _parents(
 ) -> dict[Location, list[StoredRun]]:
     names = experiment_names(client)
     parents: dict[Location, list[StoredRun]] = {}
-    for run in search(client, names, f"tags.`{ROLE_TAG}` = 'study'"):
+    for run in search(client, names, f"tags.`{ROLE_TAG}` = '{STUDY_ROLE}'"):
         if request_id not in (None, run.tags.get(REQUEST_TAG)):
             continue
         place = (

@@ -17,13 +17,18 @@ from urllib.parse import quote
 from mlflow import MlflowClient
 
 from ablations.metrics import manifest_metric
-from ablations.record import Manifest, request_tag, study_tag
+from ablations.mlflow_names import (
+    TRAINING_SECONDS_METRIC,
+    VIEW_TAG_PREFIX,
+    request_tag,
+    study_tag,
+)
+from ablations.record import Manifest
 from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
 from reports.store.frames import experiment_names
 from reports.store.manifests import PlannedStudy, all_manifests, no_study, place_name
 
-VIEW_TAG = "mlflow.sharedViewState."
 MAX_SETTINGS = 12
 """Columns of varied settings; a tag holds 5,000 characters."""
 SECTION = "d2v"
@@ -71,7 +76,7 @@ class StudyView:
         """Write the view into the store."""
         text = json.dumps(view_state(self.manifest))
         for experiment_id in self.experiment_ids:
-            client.set_experiment_tag(experiment_id, VIEW_TAG + self.name, text)
+            client.set_experiment_tag(experiment_id, VIEW_TAG_PREFIX + self.name, text)
 
 
 def study_views(
@@ -116,7 +121,7 @@ def view_state(manifest: Manifest) -> dict[str, Any]:
     """What MLflow's page of runs shows: its own names and values (MLflow 3.17)."""
     metric, tag = manifest_metric(manifest), study_tag(manifest.study["name"])
     settings = dict.fromkeys(path for arm in manifest.arms for path in arm.settings)
-    columns = [metric.logged_as, "cost/training_seconds"]
+    columns = [metric.logged_as, TRAINING_SECONDS_METRIC]
     return {
         "searchFilter": study_filter(manifest),
         "orderByKey": f"metrics.`{metric.logged_as}`",

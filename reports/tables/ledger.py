@@ -16,14 +16,18 @@ from typing import Any, get_args
 import pandas as pd
 from mlflow import MlflowClient
 
-from ablations.record import DONE, FLOPS_METRIC, FailedTry, Manifest, Status
+from ablations.mlflow_names import (
+    EVALUATION_SECONDS_METRIC,
+    FLOPS_METRIC,
+    TRAINING_SECONDS_METRIC,
+)
+from ablations.record import DONE, FailedTry, Manifest, Status
 from reports.store.frames import read_record
 from reports.tables.formats import escape_markdown
 from reports.tables.wording import counted
 
 Ledger = dict[str, Any]
 """Plain data, as in ``ledger.json``."""
-TRAINING, EVALUATION = "cost/training_seconds", "cost/evaluation_seconds"
 MAX_RECORDS = 40
 STATUSES = (*get_args(Status), "unfinished", "missing")
 
@@ -60,7 +64,7 @@ def build_ledger(
         "failed_tries": _count(one.status for one in failed),
         "cost": {
             "training_seconds": _training(frame, failed),
-            "evaluation_seconds": _amount(frame, EVALUATION),
+            "evaluation_seconds": _amount(frame, EVALUATION_SECONDS_METRIC),
             "flops": _amount(frame, FLOPS_METRIC),
         },
         "encoder": {
@@ -220,7 +224,7 @@ def _training(
     frame: pd.DataFrame, failed: Sequence[FailedTry]
 ) -> dict[str, Any] | None:
     """Of trials with a result, and what tries without one have lost."""
-    amount = _amount(frame[frame["status"].isin(DONE)], TRAINING)
+    amount = _amount(frame[frame["status"].isin(DONE)], TRAINING_SECONDS_METRIC)
     timed = [one.seconds for one in failed if one.seconds is not None]
     if not failed or not (amount or timed):
         return amount
@@ -246,7 +250,7 @@ def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
     names = ("arm", "seed", "key", "status", "run_id", "num_tries")
     trial: dict[str, Any] = {name: row[name] for name in names}
     trial["failed_tries"] = [one.model_dump() for one in row["failed_tries"]]
-    for column in (TRAINING, EVALUATION, FLOPS_METRIC):
+    for column in (TRAINING_SECONDS_METRIC, EVALUATION_SECONDS_METRIC, FLOPS_METRIC):
         value = row.get(column, math.nan)
         trial[column] = None if math.isnan(value) else value
     return trial

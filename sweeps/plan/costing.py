@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ablations.record import DONE, FLOPS_METRIC, Record
+from ablations.mlflow_names import FLOPS_METRIC
+from ablations.record import DONE, Record
 from d2v_core.config import TrialConfig
 from d2v_core.costs import TrialCost, estimate_cost
 

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablations.record import KIND_TAG, ManifestCell
+from ablations.mlflow_names import (
+    EVALUATION_SECONDS_METRIC,
+    KIND_TAG,
+    TRAINING_SECONDS_METRIC,
+)
+from ablations.record import ManifestCell
 from ablations.study.arms import Request
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.costs import TrialCost, estimate_cost
@@ -215,8 +220,8 @@ def finished_seconds(finished: Iterable[StoredTrial]) -> dict[str, float]:
     seen: dict[str, list[float]] = {}
     for trial in finished:
         cost = [
-            trial.metrics.get(f"cost/{part}_seconds", 0.0)
-            for part in ("training", "evaluation")
+            trial.metrics.get(name, 0.0)
+            for name in (TRAINING_SECONDS_METRIC, EVALUATION_SECONDS_METRIC)
         ]
         seen.setdefault(trial.tags.get(KIND_TAG, ""), []).append(sum(cost))
     return {kind: sum(costs) / len(costs) for kind, costs in seen.items()}

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ablations import record as names
+from ablations import mlflow_names as names
 from ablations.record import Record
 from ablations.search.path import shown
 from sweeps.driver.bookkeeper import Books
@@ -21,8 +21,6 @@ from sweeps.worker.spool import spool_of
 if TYPE_CHECKING:
     from sweeps.tracking.tracker import StoredTrial
 
-SEARCH_ROLE = "search"
-"""Of a search's parent run: reports of studies leave it out."""
 MAX_ROWS = 15
 
 
@@ -75,7 +73,7 @@ class SearchBooks(Books):
         """Open the search's run, and mark it as one."""
         super()._open(make_command)
         parent = self._parents[self.plan.name]
-        self.tracker.client.set_tag(parent, names.ROLE_TAG, SEARCH_ROLE)
+        self.tracker.client.set_tag(parent, names.ROLE_TAG, names.SEARCH_ROLE)
 
     @cached_property
     def records(self) -> dict[str, Record]:

@@ -73,7 +73,7 @@ class Cells:
                 "seeds": 1,
                 "metric": {
                     bound.request.modality: {
-                        "name": f"eval/{bound.metric.validation}",
+                        "name": bound.metric.validation_logged_as,
                         "title": f"{bound.metric.title}, validation split",
                         "higher_is_better": bound.metric.higher_is_better,
                     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from ablations.mlflow_names import PROBE_SHARE_METRIC, probe_metric
 from ablations.search.bound_space import BoundSpace
 from sweeps.driver.listener import Listener
 from sweeps.ray.engine import at_once, tune_trials
@@ -59,8 +60,8 @@ def asha(bound: BoundSpace) -> AsyncHyperBandScheduler | None:
     # Ray says whole numbers; it compares and multiplies them only.
     times: dict[str, Any] = {"max_t": 1.0, "grace_period": stopping.probe_at[0]}
     return AsyncHyperBandScheduler(
-        time_attr="probe/share",
-        metric=f"probe/{bound.metric.validation}",
+        time_attr=PROBE_SHARE_METRIC,
+        metric=probe_metric(bound.metric.validation),
         mode="max" if bound.metric.higher_is_better else "min",
         reduction_factor=stopping.reduction_factor,
         **times,

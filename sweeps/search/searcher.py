@@ -20,7 +20,14 @@ from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from ablations.record import DONE, REASON_TAG, STATUS_TAG, Record
+from ablations.mlflow_names import (
+    PROBE_STEP_METRIC,
+    REASON_TAG,
+    STATUS_TAG,
+    TRAINING_SECONDS_METRIC,
+    probe_metric,
+)
+from ablations.record import DONE, Record
 from ablations.search.bound_space import BoundSpace
 from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
@@ -186,8 +193,8 @@ class StoredSearch(OptunaSearch):
 
     def _probe(self, result: Mapping[str, Any]) -> tuple[int, float] | None:
         """Step and value, if a report is of a probe."""
-        step = result.get("probe/step")
-        name = f"probe/{self._plan.bound.metric.validation}"
+        step = result.get(PROBE_STEP_METRIC)
+        name = probe_metric(self._plan.bound.metric.validation)
         return None if step is None else (step, result[name])
 
     def _verdict(
@@ -195,10 +202,10 @@ class StoredSearch(OptunaSearch):
     ) -> Verdict:
         if end not in DONE:
             return Verdict(end, reason=reason)
-        values = [metrics[f"eval/{self._plan.bound.metric.validation}"]]
+        values = [metrics[self._plan.bound.metric.validation_logged_as]]
         match self._plan.bound.space.cost:
             case "training_seconds":
-                values.append(metrics["cost/training_seconds"])
+                values.append(metrics[TRAINING_SECONDS_METRIC])
             case "flops":
                 cost = estimate_cost(self._planned[key].trial)
                 values.append(cost.flops if cost else float("nan"))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ablations import record as names
+from ablations import mlflow_names as names
 from ablations.record import FailedTry, Record
 from d2v_core.config import TrialConfig, leaves
 from sweeps.plan.planning import PlannedCell, StudyPlan
@@ -72,9 +72,9 @@ def source_tags(command: str) -> dict[str, str]:
     """Who started a run, with which command and code."""
     version = code_version()
     return {
-        "mlflow.user": user(),
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": command,
-        "mlflow.source.git.commit": version.commit,
-        "d2v.git.dirty": str(version.dirty).lower(),
+        names.USER_TAG: user(),
+        names.SOURCE_TYPE_TAG: "LOCAL",
+        names.COMMAND_TAG: command,
+        names.COMMIT_TAG: version.commit,
+        names.DIRTY_TAG: str(version.dirty).lower(),
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ablations.mlflow_names import DATABASE_FILE
 from d2v_core.errors import ConfigError, Problem
 
 ANSWER_SECONDS = 5.0
@@ -61,7 +62,7 @@ def choose_stores(storage: str | None, tracking_uri: str | None) -> Stores:
     """Options, then ``MLFLOW_TRACKING_URI``, then SQLite inside the storage folder."""
     folder = Path(storage or "d2v-runs").expanduser().resolve()
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return Stores(folder, uri or f"sqlite:///{folder / 'mlflow.db'}")
+    return Stores(folder, uri or f"sqlite:///{folder / DATABASE_FILE}")
 
 
 def check_stores(stores: Stores) -> None:

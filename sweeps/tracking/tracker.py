@@ -32,18 +32,10 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from ablations import record as names
-from ablations.record import (
-    DONE,
-    Manifest,
-    ManifestCell,
-    Record,
-    is_done,
-    record_tags,
-    request_tag,
-    study_tag,
-)
-from ablations.study.description import NOTE_TAG, study_note
+from ablations import mlflow_names as names
+from ablations.mlflow_names import NOTE_TAG, request_tag, study_tag
+from ablations.record import DONE, Manifest, ManifestCell, Record, is_done, record_tags
+from ablations.study.description import study_note
 from sweeps.plan.planning import PlannedCell, StudyPlan
 from sweeps.tracking.database import create_database
 from sweeps.tracking.labels import (
@@ -106,7 +98,7 @@ class Tracker:
         for name in ("mlflow", "alembic"):  # no log of the tables they create
             logging.getLogger(name).setLevel(logging.WARNING)
         # What it logs as an error it raises too; the writer says it in a line.
-        logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+        logging.getLogger("mlflow").getChild("store").setLevel(logging.CRITICAL)
         if stores.database is not None:
             create_database(stores.database, stores.artifacts)
         self.client = MlflowClient(tracking_uri=stores.tracking_uri)
@@ -181,7 +173,7 @@ class Tracker:
         else:
             tags = {
                 **source_tags(self.command),
-                **place_tags(plan, "study"),
+                **place_tags(plan, names.STUDY_ROLE),
                 names.REQUEST_TAG: plan.request_id,
                 NOTE_TAG: study_note(manifest.study),
             }
@@ -224,8 +216,8 @@ class Tracker:
     def _create_trial(self, cell: PlannedCell, plan: StudyPlan, parent: str) -> str:
         tags = {
             **source_tags(self.command),
-            **place_tags(plan, "trial"),
-            "mlflow.parentRunId": parent,
+            **place_tags(plan, names.TRIAL_ROLE),
+            names.PARENT_TAG: parent,
             names.KEY_TAG: cell.key,
             names.SEED_TAG: str(cell.seed),
             names.ARM_TAG: cell.arm.label,
@@ -261,7 +253,7 @@ class Tracker:
 
     def last_step(self, run_id: str) -> int:
         """Last update whose metrics are in the store; 0 when none are."""
-        history = self.client.get_metric_history(run_id, "train/loss")
+        history = self.client.get_metric_history(run_id, names.LOSS_METRIC)
         return max((metric.step for metric in history), default=0)
 
     def log_progress(
@@ -307,7 +299,7 @@ class Tracker:
         study = plan.expanded.study.model_dump(mode="json")
         tags = {
             NOTE_TAG: study_note(study),
-            "mlflow.experimentKind": "custom_model_development",
+            names.EXPERIMENT_KIND_TAG: "custom_model_development",
         }
         created: str = self.client.create_experiment(
             plan.name, artifact_location=location, tags=tags
@@ -355,7 +347,7 @@ class Tracker:
             source_type="d2v",
             source=json.dumps({"name": record.data_name}),
         )
-        tag = InputTag(key="mlflow.data.context", value="training and evaluation")
+        tag = InputTag(names.DATA_CONTEXT_TAG, "training and evaluation")
         self.client.log_inputs(run_id, [DatasetInput(dataset, tags=[tag])])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ablations.mlflow_names import probe_metric
 from d2v_core.training.background import Background
 from d2v_core.training.events import Probed, Progress
 from sweeps.worker.spool import Entry, Spool
@@ -84,7 +85,7 @@ class PendingProgress:
         Its metrics are logged as ``probe/...``; ``eval/...`` are final.
         """
         metrics = {k.removeprefix("eval/"): v for k, v in event.metrics.items()}
-        logged = {f"probe/{name}": value for name, value in metrics.items()}
+        logged = {probe_metric(name): value for name, value in metrics.items()}
         self._history.append((event.step, unix_milliseconds(), logged))
         self.flush()
         probe = {"step": event.step, "share": event.share, **metrics}

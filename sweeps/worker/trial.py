@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from ablations.record import LOST_METRIC, Record, Status
+from ablations.mlflow_names import LOST_METRIC
+from ablations.record import Record, Status
 from d2v_core.config import parse_trial
 from d2v_core.errors import DivergedError
 from d2v_core.files import is_disk_full

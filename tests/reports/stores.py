@@ -11,7 +11,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from ablations.record import (
+from ablations.mlflow_names import (
     KEY_TAG,
     MANIFEST_ARTIFACT,
     MODALITY_TAG,
@@ -23,12 +23,9 @@ from ablations.record import (
     SEED_TAG,
     STATUS_TAG,
     TRIES_TAG,
-    Manifest,
-    ManifestArm,
-    ManifestCell,
-    Record,
     study_tag,
 )
+from ablations.record import Manifest, ManifestArm, ManifestCell, Record
 
 # Figure 2, vision (digitised, ±0.02), as in ablations/studies/layer_averaging.yaml.
 FIGURE_2 = {

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ablations.library import load_study, study_names
-from ablations.study.description import NOTE_TAG
+from ablations.mlflow_names import NOTE_TAG
 from d2v_core.errors import ConfigError
 from reports.build import Scorecard, build_all
 from reports.claims.scorecard import (

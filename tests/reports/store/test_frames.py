@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ablations.record import MANIFEST_ARTIFACT, REQUEST_TAG
+from ablations.mlflow_names import MANIFEST_ARTIFACT, REQUEST_TAG
 from d2v_core.errors import ConfigError
 from reports.statistics.summary import study_result
 from reports.store import frames as store_module

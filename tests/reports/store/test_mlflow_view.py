@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from ablations.record import Manifest, request_tag, study_tag
+from ablations.mlflow_names import request_tag, study_tag
+from ablations.record import Manifest
 from d2v_core.errors import ConfigError
-from reports.store.mlflow_view import VIEW_TAG, StudyView, study_views, view_state
+from reports.store.mlflow_view import StudyView, study_views, view_state
 from tests.reports.stores import Store, make_manifest
 
 KEY = "workflowType=machine_learning&viewStateShareKey=d2v-viewed-vision-laptop"
@@ -47,7 +48,7 @@ def test_the_view_lies_where_the_trials_are(store: Store, viewed: Manifest):
     view.publish(store.client)
     for experiment in ids:
         tags = store.client.get_experiment(experiment).tags
-        assert json.loads(tags[VIEW_TAG + view.name]) == view_state(viewed)
+        assert json.loads(tags[VIEW_TAG_PREFIX + view.name]) == view_state(viewed)
 
 
 def test_the_view_groups_by_arm_and_sorts_by_the_metric_best_first(viewed: Manifest):

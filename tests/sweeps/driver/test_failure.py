@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from ablations.record import TRIES_TAG, FailedTry, Record
+from ablations.mlflow_names import TRIES_TAG
+from ablations.record import FailedTry, Record
 from sweeps.worker.spool import Spool
 from tests.sweeps.command import TINY, d2v
 from tests.sweeps.driver.long_run import all_trials, client

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ablations.record import TRIES_TAG
+from ablations.mlflow_names import TRIES_TAG
 from tests.sweeps.command import d2v
 from tests.sweeps.driver.long_run import (
     LONG,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ablations.record import FLOPS_METRIC, Record, Status
+from ablations.mlflow_names import FLOPS_METRIC
+from ablations.record import Record, Status
 from d2v_cli.single import resolve_recipe
 from d2v_core.config import VisionTrial
 from d2v_core.costs import TrialCost, estimate_cost

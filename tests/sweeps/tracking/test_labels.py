@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ablations.record import LOST_METRIC, TAG_LENGTH, Record
+from ablations.mlflow_names import LOST_METRIC, TAG_LENGTH
+from ablations.record import Record
 from sweeps.tracking.labels import with_try
 
 
