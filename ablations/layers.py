@@ -105,15 +105,28 @@ def resolve(modality: str, layers: Sequence[Layer]) -> TrialConfig:
     """
     if modality not in TRIAL_TYPES:
         raise ConfigError([Problem("modality", one_of(TRIAL_TYPES, modality))])
-    model = TRIAL_TYPES[modality]
-    data: dict[str, Any] = model().model_dump(mode="json")
-    origins: dict[DataPath, Layer] = {}
-    for layer in layers:
-        _merge(data, layer, origins, model)
+    data, origins = _merged(TRIAL_TYPES[modality], layers)
     try:
         return parse_trial(data)
     except ConfigError as error:
         raise ConfigError(_located(p, origins) for p in error.problems) from None
+
+
+def located(error: ConfigError, modality: str, layers: Sequence[Layer]) -> ConfigError:
+    """An error of a trial that was resolved from layers, with their places."""
+    _, origins = _merged(TRIAL_TYPES[modality], layers)
+    return ConfigError(_located(problem, origins) for problem in error.problems)
+
+
+def _merged(
+    model: type[BaseModel], layers: Sequence[Layer]
+) -> tuple[dict[str, Any], dict[DataPath, Layer]]:
+    """The layers over the defaults, and which layer has given each setting."""
+    data: dict[str, Any] = model().model_dump(mode="json")
+    origins: dict[DataPath, Layer] = {}
+    for layer in layers:
+        _merge(data, layer, origins, model)
+    return data, origins
 
 
 def _merge(

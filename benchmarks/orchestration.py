@@ -78,7 +78,7 @@ class Measured:
 def ours(folder: Path, num_trials: int) -> None:
     """``d2v run`` with trials of known length."""
     import d2v_cli
-    from d2v_cli import running
+    from d2v_cli import run as running
     from sweeps.ray import engine
 
     assert "torch" not in sys.modules, "what the run imports itself is part of it"

@@ -10,7 +10,15 @@ import sys
 import typer
 from rich.console import Console
 
-from d2v_cli import planning, reporting, running, searching
+from d2v_cli.export import export
+from d2v_cli.plan import plan
+from d2v_cli.report import report
+from d2v_cli.run import run
+from d2v_cli.schema import schema
+from d2v_cli.search import search
+from d2v_cli.studies import studies
+from d2v_cli.train import train
+from d2v_cli.ui import ui
 
 GARBAGE_THRESHOLD = 50_000
 """Python's default of 700 costs a fourth of the time of importing torch and Ray."""
@@ -25,17 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for verb in (
-    planning.studies,
-    planning.schema,
-    planning.plan,
-    running.run,
-    running.train,
-    running.export,
-    searching.search,
-    reporting.report,
-    reporting.ui,
-):
+for verb in (studies, schema, plan, run, train, export, search, report, ui):
     app.command()(verb)
 
 

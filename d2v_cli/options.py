@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import Annotated, Any
 
@@ -90,6 +91,33 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         rule = "must be a count of at least 1 (5) or a list of different seeds (0,1,7)"
         raise ConfigError([Problem("--seeds", f"{rule}, got {text!r}")])
     return seeds
+
+
+def chosen(
+    context: typer.Context, modality: str, scale: str
+) -> tuple[str | None, str | None]:
+    """Modality and scale; None where the option was not given."""
+
+    def given(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not None and source.name != "DEFAULT"
+
+    return (
+        modality if given("modality") else None,
+        scale if given("scale") else None,
+    )
+
+
+def study_name(study: str) -> str:
+    """The name in the store: of a YAML file, the one written inside."""
+    from ablations.library import load_study
+
+    return load_study(study).name if study.endswith((".yaml", ".yml")) else study
+
+
+def command_line() -> str:
+    """What was typed, for the records."""
+    return shlex.join(["d2v", *sys.argv[1:]])
 
 
 def print_json(data: Any) -> None:

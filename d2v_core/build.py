@@ -59,7 +59,7 @@ def build_learner(
             to share, a width the groups divide ...), or the data has no labels.
     """
     encoder, modality = build_encoder(trial), modality_of(trial)
-    _check_encoder(trial, encoder)
+    check_encoder(trial, encoder)
     with global_torch_seed(trial.seed, "head"):
         if isinstance(trial.objective, UntrainedObjective):
             return Untrained(encoder)
@@ -104,8 +104,8 @@ def check_buildable(trial: TrialConfig) -> int:
     Raises:
         ConfigError: The encoder's library refuses it, or as :func:`build_learner`.
     """
-    encoder = _build_on_meta(trial)
-    _check_encoder(trial, encoder)
+    encoder = build_on_meta(trial)
+    check_encoder(trial, encoder)
     return sum(parameter.numel() for parameter in encoder.parameters())
 
 
@@ -115,10 +115,15 @@ def default_depth(trial: TrialConfig) -> int:
     Raises:
         ConfigError: As :func:`check_buildable`.
     """
-    return _build_on_meta(trial).depth
+    return build_on_meta(trial).depth
 
 
-def _check_encoder(trial: TrialConfig, encoder: Encoder) -> None:
+def check_encoder(trial: TrialConfig, encoder: Encoder) -> None:
+    """Refuse an encoder that lacks what a trial asks of it.
+
+    Raises:
+        ConfigError: All that it lacks.
+    """
     problems = modality_of(trial).check(trial, encoder)
     if trial.target.top_k > encoder.depth:
         problems.append(depth_problem(trial.target.top_k, encoder.depth))
@@ -132,7 +137,12 @@ def _check_encoder(trial: TrialConfig, encoder: Encoder) -> None:
         raise ConfigError(problems)
 
 
-def _build_on_meta(trial: TrialConfig) -> Encoder:
+def build_on_meta(trial: TrialConfig) -> Encoder:
+    """The encoder without memory.
+
+    Raises:
+        ConfigError: The encoder's library refuses it.
+    """
     section = modality_name(trial)
     try:
         with torch.device("meta"):

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ MAY_IMPORT = {
     "sweeps": {"d2v_core", "ablations"},
     "reports": {"ablations", "d2v_core"},
 }
+INSIDE_SWEEPS = {
+    "worker": set(),
+    "tracking": set(),
+    "plan": {"tracking", "worker"},
+    "ray": {"plan", "tracking", "worker"},
+    "driver": {"plan", "ray", "tracking", "worker"},
+    "search": {"driver", "plan", "ray", "tracking", "worker"},
+}
+"""Beside them, the modules that lie in ``sweeps/`` itself import none of these."""
 NEVER = {
     "d2v_core": {
         *("ray", "mlflow", "optuna", "pandas", "matplotlib", "typer", "rich"),
@@ -56,6 +66,86 @@ def test_each_room_imports_only_what_it_may(room):
             imported & NEVER[room]
         )
         assert not wrong, f"{file.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def our_modules(root: Path, rooms: Iterable[str]) -> dict[str, Path]:
+    """Every module of these rooms by its name."""
+    files = [file for room in rooms for file in (root / room).rglob("*.py")]
+    names = (".".join(file.relative_to(root).with_suffix("").parts) for file in files)
+    return dict(zip((n.removesuffix(".__init__") for n in names), files, strict=True))
+
+
+def imported_modules(file: Path, known: Iterable[str]) -> set[str]:
+    """What a file imports of these, wherever: for types and inside functions too."""
+    known = set(known)
+    imported = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            imported |= names & known or {node.module or ""}
+    return imported & known
+
+
+def imports_in(root: Path, rooms: Iterable[str]) -> dict[str, set[str]]:
+    modules = our_modules(root, rooms)
+    return {
+        name: imported_modules(file, modules) - {name} for name, file in modules.items()
+    }
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Modules that import each other, directly or through others."""
+
+    def reached(start: str) -> set[str]:
+        seen, waiting = set[str](), [start]
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    reach = {name: reached(name) for name in graph}
+    in_circles = {n: {m for m in reach[n] if n in reach[m]} for n in graph}
+    return [set(c) for c in {frozenset(c) for c in in_circles.values()} if c]
+
+
+def test_circles_are_found_through_types_and_functions(tmp_path):
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "__init__.py").write_text("")
+    (room / "a.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from room.b import B\n"
+    )
+    (room / "b.py").write_text("def f():\n    from room import c\n")
+    (room / "c.py").write_text("import room.a\n")
+    (room / "d.py").write_text("from room import a, c\n")
+    graph = imports_in(tmp_path, ["room"])
+    assert circles(graph) == [{"room.a", "room.b", "room.c"}]
+
+
+def test_no_modules_import_each_other():
+    graph = imports_in(ROOT, ROOMS)
+    assert len(graph) > 100
+    assert sum(map(len, graph.values())) > 500
+    assert circles(graph) == []
+
+
+def test_the_rooms_inside_sweeps_import_one_way():
+    graph = imports_in(ROOT, ["sweeps"])
+    inside = {
+        (name, module)
+        for name, imported in graph.items()
+        for module in imported
+        if (room := module.split(".")[1]) in INSIDE_SWEEPS
+        and room != (own := name.split(".")[1])
+        and room not in INSIDE_SWEEPS.get(own, set())
+    }
+    assert inside == set()
+    folders = {path.parent.name for path in (ROOT / "sweeps").glob("*/__init__.py")}
+    assert folders == set(INSIDE_SWEEPS)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from ablations.search.space import (
 )
 from ablations.study.arms import Request, encoder_depth, recipe_layers
 from ablations.study.axis import Value
+from ablations.yaml_source import DataPath
 from d2v_core.config import TrialConfig, leaves
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import ConfigError, Problem
@@ -141,7 +142,7 @@ def bind(file: SpaceFile, request: Request) -> BoundSpace:
     (seed,) = request.seeds or (0,)
     layers = [
         *recipe_layers(request),
-        Layer.from_dotted(space.set, lambda path: f"search space {space.name}: set"),
+        Layer.from_dotted(space.set, lambda path: _place_of_set(file, path)),
         set_layer(chosen),
         Layer.from_dotted({**execution, "seed": seed}, lambda path: "--seed"),
     ]
@@ -168,6 +169,13 @@ def bind(file: SpaceFile, request: Request) -> BoundSpace:
     }
     _check(bound, places)
     return bound
+
+
+def _place_of_set(file: SpaceFile, path: DataPath) -> str:
+    """Where a setting common to all trials stands."""
+    dotted = ".".join(map(str, path))
+    where = file.source.locate_text(f"set.{dotted}")
+    return f"{where}: search space {file.space.name}: set"
 
 
 def _possible(

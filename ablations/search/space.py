@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from ablations.layers import check_setting
 from ablations.metrics import METRICS, Metric
 from ablations.study.axis import Value
-from ablations.study.schema import Settings
+from ablations.study.fields import Settings
 from d2v_core.config import TRIAL_TYPES, Section
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem

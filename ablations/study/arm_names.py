@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from itertools import product
-from typing import TYPE_CHECKING
 
+from ablations.study.fields import StudyFields
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem
-
-if TYPE_CHECKING:
-    from ablations.study.schema import Study
 
 
 class ArmNames:
@@ -24,7 +21,7 @@ class ArmNames:
         all: The reference arms too.
     """
 
-    def __init__(self, study: Study, modality: str) -> None:
+    def __init__(self, study: StudyFields, modality: str) -> None:
         axes = study.all_axes
         if axes:
             self.own = [", ".join(n) for n in product(*(axis.names() for axis in axes))]

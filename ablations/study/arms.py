@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from ablations.layers import Layer, parse_assignments, resolve, set_layer
-from ablations.library import read_recipe
+from ablations.library import read_recipe, read_study
 from ablations.study.axis import Axis, Point, Value, axis_points, point
-from ablations.study.locations import Places
+from ablations.study.locations import Locations
 from ablations.study.schema import Study
 from ablations.yaml_source import DataPath, YamlSource
 from d2v_core.config import TrialConfig, embedded_sources, leaves
@@ -78,6 +78,7 @@ class ExpandedStudy:
         depth: Blocks of the encoder.
         arms: Rows.
         cells: Every arm with every seed.
+        locations: Where its settings stand, for messages.
     """
 
     study: Study
@@ -86,6 +87,12 @@ class ExpandedStudy:
     depth: int
     arms: tuple[Arm, ...]
     cells: tuple[Cell, ...]
+    locations: Locations
+
+    @property
+    def cell_of_each_arm(self) -> tuple[Cell, ...]:
+        """The cells of the first seed."""
+        return self.cells[: len(self.arms)]
 
 
 def recipe_layers(request: Request) -> list[Layer]:
@@ -102,6 +109,17 @@ def data_root_layer(recipe: Layer, modality: str, data_root: str | None) -> list
     return [Layer.from_dotted({"data.root": data_root}, lambda path: "--data-root")]
 
 
+def expand_named(name: str, request: Request) -> ExpandedStudy:
+    """All cells of a shipped study by name, or of a file by path.
+
+    Raises:
+        ConfigError: As :func:`ablations.library.read_study` and :func:`expand`, each
+            mistake with file, line and column.
+    """
+    file = read_study(name)
+    return expand(file.study, request, file.source)
+
+
 def expand(
     study: Study, request: Request, source: YamlSource | None = None
 ) -> ExpandedStudy:
@@ -115,28 +133,76 @@ def expand(
         source: The study's file, so that errors say where in it.
 
     Raises:
-        ConfigError: Every broken rule of every arm, each once, with its place.
+        ConfigError: Every mistake of every arm, each once, with its place.
     """
-    places = Places(study, request.modality, source)
+    locations = Locations(study, request.modality, source)
     study = study.for_modality(request.modality)
-    common = [*recipe_layers(request), Layer.from_dotted(study.set, places.common)]
     chosen = parse_assignments(request.assignments)
     settings = [axis.setting for axis in study.all_axes]
+    # An axis whose setting the user chose shrinks to that value.
     fixed = {path: chosen.pop(path) for path in settings if path in chosen}
-    common.append(set_layer(chosen))
-    base = resolve(request.modality, common)
+    common = [
+        *recipe_layers(request),
+        Layer.from_dotted(study.set, locations.common),
+        set_layer(chosen),
+    ]
+    seeds = request.seeds if request.seeds is not None else study.seed_list()
+    try:
+        base = resolve(request.modality, common)
+    except ConfigError as error:
+        arms = _arms_of_any_recipe(study, request.modality, fixed)
+        joined = _joined(error, lambda: _cells(common, arms, seeds, fixed, locations))
+        raise joined from None
     depth = encoder_depth(base)
     if study.all_axes:
-        points = _points(study.all_axes, base, depth, fixed, places)
-        study = study.with_names(_other_names(points))
+        points = _points(study.all_axes, base, depth, fixed, locations)
+        study = _renamed(study, points, locations)
         own = [_crossed(study.all_axes, crossing) for crossing in product(*points)]
     else:
-        own = [Arm(arm.name, arm.set) for arm in study.arms]
+        own = _named_arms(study)
     arms = [*own, *_references(study, request.modality)]
-    seeds = request.seeds if request.seeds is not None else study.seed_list()
-    cells = _cells(common, arms, seeds, fixed, places)
-    _check_metric(study, cells, places)
-    return ExpandedStudy(study, request, base, depth, tuple(arms), cells)
+    cells = _cells(common, arms, seeds, fixed, locations)
+    _check_metric(study, cells, locations)
+    return ExpandedStudy(study, request, base, depth, tuple(arms), cells, locations)
+
+
+def _joined(error: ConfigError, check: Callable[[], object]) -> ConfigError:
+    """An error with what a further check finds, each problem once."""
+    problems = {str(problem): problem for problem in error.problems}
+    try:
+        check()
+    except ConfigError as further:
+        problems |= {str(problem): problem for problem in further.problems}
+    return ConfigError(problems.values())
+
+
+def _arms_of_any_recipe(
+    study: Study, modality: str, fixed: Mapping[str, Any]
+) -> list[Arm]:
+    """The arms that do not depend on the recipe, to look for mistakes in them too."""
+    axes, arms = study.all_axes, _named_arms(study)
+    if axes and all(isinstance(a.values, tuple) or a.setting in fixed for a in axes):
+        values = [[fixed[a.setting]] if a.setting in fixed else a.values for a in axes]
+        points = [
+            [point(axis, value, depth=0) for value in given]
+            for axis, given in zip(axes, values, strict=True)
+        ]
+        arms = [_crossed(axes, crossing) for crossing in product(*points)]
+    return [*arms, *_references(study, modality)]
+
+
+def _named_arms(study: Study) -> list[Arm]:
+    return [Arm(arm.name, arm.set) for arm in study.arms]
+
+
+def _renamed(
+    study: Study, points: Sequence[Sequence[Point]], locations: Locations
+) -> Study:
+    """The study with its arms named as at this depth."""
+    try:
+        return study.with_names(_other_names(points))
+    except ConfigError as error:
+        raise ConfigError(map(locations.claims, error.problems)) from None
 
 
 def _points(
@@ -144,9 +210,9 @@ def _points(
     base: TrialConfig,
     depth: int,
     fixed: Mapping[str, Any],
-    places: Places,
+    locations: Locations,
 ) -> list[list[Point]]:
-    """The points of every axis; one whose setting the user chose shrinks to that."""
+    """The points of every axis."""
     of_recipe, problems, points = dict(leaves(base)), [], []
     for axis in axes:
         if axis.setting in fixed:
@@ -155,7 +221,7 @@ def _points(
         try:
             points.append(axis_points(axis, depth, of_recipe.get(axis.setting)))
         except ValueError as error:
-            problems.append(Problem(places.axis(axis.label), str(error)))
+            problems.append(Problem(locations.axis(axis.label), str(error)))
     if problems:
         raise ConfigError(problems)
     return points
@@ -193,19 +259,19 @@ def _cells(
     arms: Sequence[Arm],
     seeds: Sequence[int],
     fixed: Mapping[str, Any],
-    places: Places,
+    locations: Locations,
 ) -> tuple[Cell, ...]:
     """Every seed with every arm; errors of all arms together.
 
-    Every cell is validated. Errors have their places from resolving each arm with the
-    first seed and each seed with the first arm; trials of an arm share their sections.
+    Each arm is resolved with the first seed, and each seed with the first arm. No rule
+    spans the seed and another setting, so the other cells are valid too.
     """
     problems: dict[str, Problem] = {}
 
     def valid(arm: Arm, seed: int) -> TrialConfig | None:
-        layers = [*common, _arm_layer(arm, seed, fixed, places)]
+        layers = [*common, _arm_layer(arm, seed, fixed, locations)]
         try:
-            return resolve(places.modality, layers)
+            return resolve(locations.modality, layers)
         except ConfigError as error:
             problems.update({str(problem): problem for problem in error.problems})
             return None
@@ -216,29 +282,31 @@ def _cells(
     if problems:
         raise ConfigError(problems.values())
     return tuple(
-        Cell(arm, seed, type(trial).model_validate(dict(trial) | {"seed": seed}))
+        Cell(arm, seed, trial.model_copy(update={"seed": seed}))
         for seed, (arm, trial) in product(seeds, of_arm)
         if trial is not None
     )
 
 
-def _arm_layer(arm: Arm, seed: int, fixed: Mapping[str, Any], places: Places) -> Layer:
+def _arm_layer(
+    arm: Arm, seed: int, fixed: Mapping[str, Any], locations: Locations
+) -> Layer:
     def place(path: DataPath) -> str:
         chosen = ".".join(map(str, path)) in fixed
-        return "--set" if chosen else places.arm(arm.label, path)
+        return "--set" if chosen else locations.arm(arm.label, path)
 
     return Layer.from_dotted({**arm.settings, "seed": seed}, place)
 
 
-def _check_metric(study: Study, cells: Sequence[Cell], places: Places) -> None:
+def _check_metric(study: Study, cells: Sequence[Cell], locations: Locations) -> None:
     """The metric is measured in every arm."""
-    metric = study.metric_for(places.modality)
+    metric = study.metric_for(locations.modality)
     of_arms = {cell.arm.label: cell for cell in cells} if metric.needs else {}
     for cell in of_arms.values():
         if dict(leaves(cell.trial)).get(metric.needs, ...) is None:
             rule = f"{metric.name} needs {metric.needs}, which is null"
             message = f"{rule} in arm {cell.arm.label!r}"
-            raise ConfigError([Problem(places.metric(), message)])
+            raise ConfigError([Problem(locations.metric(), message)])
 
 
 def encoder_depth(trial: TrialConfig) -> int:

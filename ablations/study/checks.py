@@ -6,19 +6,16 @@ Every function gives the broken rules with their dotted path in the study file.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ablations.layers import check_setting
 from ablations.metrics import METRICS
 from ablations.study.arm_names import ArmNames
 from ablations.study.axis import FractionsOfDepth
 from ablations.study.claim_checks import check_claims
+from ablations.study.fields import Published, StudyFields
 from d2v_core.config import TRIAL_TYPES
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem
-
-if TYPE_CHECKING:
-    from ablations.study.schema import Published, Study
 
 RESERVED_LABELS = ("arm", "seed")
 """What every trial has in MLflow beside its axis values."""
@@ -27,7 +24,7 @@ GIVEN = {"seed": "seeds", "modality": "metric"}
 """Settings that other parts of a study say."""
 
 
-def check_study(study: Study) -> list[Problem]:
+def check_study(study: StudyFields) -> list[Problem]:
     """Every broken rule; names of arms are looked at once arms have names."""
     nameless = [*_check_layout(study), *_check_axes(study)]
     problems = [
@@ -48,7 +45,7 @@ def check_study(study: Study) -> list[Problem]:
     ]
 
 
-def _check_layout(study: Study) -> list[Problem]:
+def _check_layout(study: StudyFields) -> list[Problem]:
     given = [name for name in ("axis", "axes", "arms") if getattr(study, name)]
     if len(given) != 1:
         rule = "a study needs exactly one of axis, axes and arms, got"
@@ -70,7 +67,7 @@ def _check_layout(study: Study) -> list[Problem]:
     return problems
 
 
-def _check_axes(study: Study) -> list[Problem]:
+def _check_axes(study: StudyFields) -> list[Problem]:
     if len(study.axes) == 1:
         return [Problem("axes", "must be at least two; a single one is called axis")]
     problems = []
@@ -113,7 +110,7 @@ def _check_seeds(seeds: int | tuple[int, ...]) -> list[Problem]:
     return []
 
 
-def _check_metrics(study: Study) -> list[Problem]:
+def _check_metrics(study: StudyFields) -> list[Problem]:
     problems = []
     for modality, metric in study.metric.items():
         if modality not in METRICS:
@@ -125,7 +122,7 @@ def _check_metrics(study: Study) -> list[Problem]:
     return problems
 
 
-def _check_modalities(study: Study) -> list[Problem]:
+def _check_modalities(study: StudyFields) -> list[Problem]:
     """Modalities are named only where the study (or the arm) has them."""
     where = study.paper.where if study.paper else {}
     lacks = [m for m in study.metric if isinstance(where, dict) and m not in where]
@@ -140,7 +137,7 @@ def _check_modalities(study: Study) -> list[Problem]:
     ]
 
 
-def _modalities_named(study: Study) -> Iterator[tuple[str, str, list[str]]]:
+def _modalities_named(study: StudyFields) -> Iterator[tuple[str, str, list[str]]]:
     """Where, which, and which could stand there."""
     known = list(study.metric)
     for i, arm in enumerate(study.arms):
@@ -165,7 +162,7 @@ def _modalities_named(study: Study) -> Iterator[tuple[str, str, list[str]]]:
                 yield f"{path}.{modality}", modality, known
 
 
-def _check_settings(study: Study) -> list[Problem]:
+def _check_settings(study: StudyFields) -> list[Problem]:
     problems: dict[str, Problem] = {}
     for path, setting, modalities in _settings_named(study):
         if path in problems:
@@ -185,7 +182,7 @@ def _check_settings(study: Study) -> list[Problem]:
     return list(problems.values())
 
 
-def _settings_named(study: Study) -> Iterator[tuple[str, str, list[str]]]:
+def _settings_named(study: StudyFields) -> Iterator[tuple[str, str, list[str]]]:
     """Where a setting is named, which, and the modalities that must have it."""
     modalities = list(study.metric)
     for i, axis in enumerate(study.all_axes):
@@ -205,7 +202,7 @@ def _settings_named(study: Study) -> Iterator[tuple[str, str, list[str]]]:
                 yield f"arms.{i}.set_for.{modality}.{setting}", setting, [modality]
 
 
-def _check_baseline(study: Study, names: dict[str, ArmNames]) -> list[Problem]:
+def _check_baseline(study: StudyFields, names: dict[str, ArmNames]) -> list[Problem]:
     if isinstance(study.baseline, dict):
         given = {
             f"baseline.{modality}": (name, [names[modality]])
@@ -223,7 +220,7 @@ def _check_baseline(study: Study, names: dict[str, ArmNames]) -> list[Problem]:
     return [problem for problem in problems if problem]
 
 
-def _check_published(study: Study, names: dict[str, ArmNames]) -> list[Problem]:
+def _check_published(study: StudyFields, names: dict[str, ArmNames]) -> list[Problem]:
     problems: list[Problem] = []
     for modality, published in study.published.items():
         if modality in names:
@@ -232,7 +229,7 @@ def _check_published(study: Study, names: dict[str, ArmNames]) -> list[Problem]:
 
 
 def _check_values(
-    study: Study, modality: str, published: Published, names: ArmNames
+    study: StudyFields, modality: str, published: Published, names: ArmNames
 ) -> list[Problem]:
     place = f"published.{modality}.values"
     if study.axis is None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from ablations.study.arm_names import ArmNames
 from ablations.study.claims import Alike, Better, Claim, LikePaper, Trend
+from ablations.study.fields import StudyFields
 from d2v_core.errors import Problem
-
-if TYPE_CHECKING:
-    from ablations.study.schema import Study
 
 LEAST_RANKED = 3
 """Published numbers that a rank correlation needs."""
 
 
-def check_claims(study: Study, names: Mapping[str, ArmNames]) -> list[Problem]:
+def check_claims(study: StudyFields, names: Mapping[str, ArmNames]) -> list[Problem]:
     """Every broken rule of the claims, each once.
 
     Args:
@@ -38,7 +35,7 @@ def check_claims(study: Study, names: Mapping[str, ArmNames]) -> list[Problem]:
 
 
 def _check_claim(
-    study: Study, claim: Claim, modality: str, names: ArmNames
+    study: StudyFields, claim: Claim, modality: str, names: ArmNames
 ) -> Iterator[Problem]:
     for path, arm in claim.arms_named():
         if problem := names.problem(path, arm):

@@ -127,10 +127,11 @@ class Claim(Section):
 
     def with_names(self, names: Mapping[str, str]) -> Claim:
         """The claim with other names of arms; arms that are missing keep theirs."""
-        rule = self.test.model_dump()
+        renamed: dict[str, str | tuple[str, ...]] = {}
         for name in ("arm", "than"):
-            if rule.get(name) is not None:
-                rule[name] = names.get(rule[name], rule[name])
-        if "arms" in rule:
-            rule["arms"] = [names.get(arm, arm) for arm in rule["arms"]]
-        return Claim.model_validate({**self.model_dump(), "test": rule})
+            if (arm := getattr(self.test, name, None)) is not None:
+                renamed[name] = names.get(arm, arm)
+        if hasattr(self.test, "arms"):
+            renamed["arms"] = tuple(names.get(arm, arm) for arm in self.test.arms)
+        test = self.test.model_copy(update=renamed)
+        return self.model_copy(update={"test": test})

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from ablations.study.schema import Study
 from ablations.yaml_source import DataPath, YamlSource
+from d2v_core.errors import Problem
 
 
 @dataclass(frozen=True)
-class Places:
-    """Places of a study's settings as one modality has them.
+class Locations:
+    """Locations of a study's settings as one modality has them.
 
     Attributes:
         study: As written, with all its modalities.
@@ -50,14 +51,18 @@ class Places:
         path = f"metric.{self.modality}"
         return self._words(path, path)
 
+    def claims(self, problem: Problem) -> Problem:
+        """A problem of the study's claims or baseline, with its place."""
+        return Problem(self._words(problem.path, problem.path), problem.message)
+
     def _axis(self, i: int) -> str:
         return "axis" if self.study.axis else f"axes.{i}"
 
     def _place(self, path: str, inner: str, setting: str, words: str = "") -> str:
         """The more particular of two mappings, when it has the setting."""
         known = self.source is not None and self.source.has(f"{inner}.{setting}")
-        found = inner if known else path
-        return self._words(f"{found}.{setting}", words or found)
+        mapping = inner if known else path
+        return self._words(f"{mapping}.{setting}", words or mapping)
 
     def _words(self, path: str, words: str) -> str:
         several = f" for {self.modality}" if len(self.study.metric) > 1 else ""

@@ -9,7 +9,8 @@ from typing import Literal
 
 from ablations.study.arms import Arm
 from ablations.study.axis import Axis, FractionsOfDepth
-from ablations.study.schema import Published, Study
+from ablations.study.fields import Published
+from ablations.study.schema import Study
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ablations.library import StudyFile, read_study
-from ablations.study.arms import ExpandedStudy, Request, expand
-from ablations.study.locations import Places
+from ablations.library import read_study
+from ablations.study.arms import Request, expand
+from ablations.study.buildable import check_arms_buildable
 from d2v_core.errors import ConfigError, Problem
 
 
@@ -32,7 +32,7 @@ def check_study_file(name: str, scale: str) -> list[Size]:
     for modality in file.study.metric:
         try:
             expanded = expand(file.study, Request(modality, scale), file.source)
-            _check_buildable(file, expanded)
+            check_arms_buildable(expanded)
         except ConfigError as error:
             problems |= {str(problem): problem for problem in error.problems}
             continue
@@ -41,24 +41,3 @@ def check_study_file(name: str, scale: str) -> list[Size]:
     if problems:
         raise ConfigError(problems.values())
     return sizes
-
-
-def _check_buildable(file: StudyFile, expanded: ExpandedStudy) -> None:
-    """Every arm's encoder can be built and has what the arm asks for."""
-    from d2v_core.build import check_buildable
-
-    places = Places(file.study, expanded.request.modality, file.source)
-    problems = []
-    for cell in expanded.cells[: len(expanded.arms)]:
-        try:
-            check_buildable(cell.trial)
-        except ConfigError as error:
-            problems += [
-                Problem(
-                    f"{places.arm(cell.arm.label, (problem.path,))}: {problem.path}",
-                    problem.message,
-                )
-                for problem in error.problems
-            ]
-    if problems:
-        raise ConfigError(problems)

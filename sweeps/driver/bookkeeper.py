@@ -9,18 +9,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ablations.record import DONE, Record, Status
-from sweeps.driver.listener import Listener
 from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import LiveView
-from sweeps.driver.stopping import StopRequest
+from sweeps.environment import describe_environment
+from sweeps.listener import Listener
 from sweeps.plan.costing import with_flops
-from sweeps.plan.planning import PlannedCell, StudyPlan, make_manifest, unique_trials
-from sweeps.tracking.environment import describe_environment
+from sweeps.plan.planning import make_manifest, unique_trials
+from sweeps.planned import PlannedCell, StudyPlan
+from sweeps.stopping import StopRequest
 from sweeps.tracking.locks import TrialLocks
 from sweeps.tracking.stores import Stores, answers
 from sweeps.tracking.writer import StoreWriter
 from sweeps.worker.job import Job
-from sweeps.worker.spool import spool_of
+from sweeps.worker.spool import Spool
 
 if TYPE_CHECKING:
     from sweeps.tracking.tracker import StoredTrial, Tracker
@@ -139,7 +140,7 @@ class Books(Listener):
         """What Ray needs to know of a trial."""
         return Job(
             cell=cell,
-            folder=spool_of(self.stores, cell.key).folder,
+            folder=self.stores.checkpoints / cell.key,
             stop_file=self._stop.file,
             data_name=self._data_names[cell.key],
             data_digest=self._home[cell.key].data_digest,
@@ -154,7 +155,9 @@ class Books(Listener):
         for plan, cell in self._places(key):
             arm, tags = cell.arm.label, stored.tags
             self._submit(self.tracker.adopt, stored.run_id, plan, arm, tags)
-        spool = spool_of(self.stores, key)  # of a driver that died just before this
+        spool = Spool(
+            self.stores.checkpoints / key
+        )  # of a driver that died just before this
         self._submit(lambda: spool.handed_in(keep_checkpoint=False))
         self._locks.give_back(key)
 
@@ -164,7 +167,7 @@ class Books(Listener):
 
     def _hand_in(self, key: str) -> bool:
         """Write down a result that lies in the storage; whether there was one."""
-        spool = spool_of(self.stores, key)
+        spool = Spool(self.stores.checkpoints / key)
         ended = spool.read_record()
         if ended is None:
             return False
@@ -237,7 +240,7 @@ class Books(Listener):
 
     def _end(self, record: Record, timestamp: int) -> None:
         self._write_down(record, timestamp)
-        spool = spool_of(self.stores, record.key)
+        spool = Spool(self.stores.checkpoints / record.key)
         spool.handed_in(keep_checkpoint=record.status not in DONE)
         self._locks.give_back(record.key)
 

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from ablations.record import Record, Status
-from sweeps.driver.listener import Listener
 from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import Board
-from sweeps.plan.planning import StudyPlan
+from sweeps.listener import Listener
+from sweeps.planned import StudyPlan
 from sweeps.tracking.stores import Stores
 
 PROGRESS_SECONDS = 10.0
@@ -94,7 +94,7 @@ class EventLog(Listener):
         )
 
     def trial_started(self, key: str, step: int, num_steps: int) -> None:
-        """See :class:`sweeps.driver.listener.Listener`."""
+        """See :class:`sweeps.listener.Listener`."""
         self.write("trial_started", key=key, step=step, num_steps=num_steps)
 
     def trial_progressed(
@@ -113,20 +113,20 @@ class EventLog(Listener):
         )
 
     def trial_ended(self, record: Record, timestamp: int) -> None:
-        """See :class:`sweeps.driver.listener.Listener`."""
+        """See :class:`sweeps.listener.Listener`."""
         result = {"status": record.status, "reason": record.reason}
         metrics = {"seconds": self._board.trials[record.key].seconds, **record.metrics}
         self.write("trial_ended", key=record.key, **result, metrics=metrics)
 
     def trial_stopped(self, key: str, trouble: str) -> None:
-        """See :class:`sweeps.driver.listener.Listener`."""
+        """See :class:`sweeps.listener.Listener`."""
         self.write("trial_stopped", key=key, trouble=trouble)
 
     def trial_lost(self, key: str, status: Status, reason: str) -> None:
-        """See :class:`sweeps.driver.listener.Listener`."""
+        """See :class:`sweeps.listener.Listener`."""
         self.write("trial_ended", key=key, status=status, reason=reason, metrics={})
 
     def trial_given_up(self, key: str, reason: str) -> None:
-        """See :class:`sweeps.driver.listener.Listener`."""
+        """See :class:`sweeps.listener.Listener`."""
         end = {"status": "stopped_early", "reason": reason}
         self.write("trial_ended", key=key, **end, metrics={})

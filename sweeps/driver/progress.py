@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ablations.record import DONE, Status
 from sweeps.plan.durations import duration
-from sweeps.plan.planning import PlannedCell, StudyPlan
+from sweeps.planned import PlannedCell, StudyPlan
 
 State = Status | Literal["waiting", "running", "stopped", "elsewhere", "cached"]
 """``elsewhere``: another process trains it; once it ended, its status."""

@@ -10,15 +10,16 @@ from rich.console import Console
 
 from d2v_core.modalities import modality_of
 from sweeps.driver.bookkeeper import Books, open_tracker
+from sweeps.driver.budget import Budget
 from sweeps.driver.event_log import EventLog
-from sweeps.driver.listener import Listeners
 from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import Board, LiveView
-from sweeps.driver.stopping import StopRequest
-from sweeps.plan.budget import Budget
-from sweeps.plan.planning import StudyPlan, unique_trials
+from sweeps.listener import Listeners
+from sweeps.plan.planning import unique_trials
+from sweeps.planned import StudyPlan
 from sweeps.ray.engine import train_with_ray
 from sweeps.ray.session import RaySession
+from sweeps.stopping import StopRequest
 from sweeps.tracking.locks import TrialLocks
 from sweeps.tracking.stores import Stores
 from sweeps.worker.job import Job

@@ -24,13 +24,9 @@ from sweeps.plan.costing import (
     cost_fields,
     gpu_hours,
 )
-from sweeps.plan.planning import (
-    PlannedCell,
-    StudyPlan,
-    removed_cells,
-    unique_trials,
-)
-from sweeps.ray.cluster import num_at_once, this_machine
+from sweeps.plan.planning import removed_cells, unique_trials
+from sweeps.plan.resources import num_at_once, this_machine
+from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.labels import trial_kind
 from sweeps.tracking.stores import Stores
 from sweeps.tracking.tracker import StoredTrial, Tracker

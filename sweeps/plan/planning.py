@@ -3,82 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ablations.identity import trial_key
-from ablations.library import load_study
-from ablations.metrics import Metric
-from ablations.record import Manifest, ManifestArm, ManifestCell, request_id
-from ablations.study.arms import Arm, ExpandedStudy, Request, expand
+from ablations.record import Manifest, ManifestArm, ManifestCell
+from ablations.study.arms import Arm, ExpandedStudy, Request, expand_named
+from ablations.study.buildable import check_arms_buildable
 from ablations.study.paper_diff import differences_from_paper
 from ablations.study.published import PaperValue, match_published
-from d2v_core.build import check_buildable
-from d2v_core.config import TrialConfig
 from d2v_core.errors import DataError
 from d2v_core.modalities import modality_of
+from sweeps.planned import PlannedCell, StudyPlan
 
 ABSENT_DATA = ""
 """Digest of data that is not there: no data has it, so no stored trial has the key."""
 
 
-@dataclass(frozen=True)
-class PlannedCell:
-    """One cell of a table with the key of its trial."""
-
-    arm: Arm
-    seed: int
-    trial: TrialConfig
-    key: str
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """One study, ready to be compared with the store.
-
-    Attributes:
-        expanded: Arms and cells.
-        cells: With keys.
-        data_digest: Of the data of the first cell.
-        num_parameters: Of the encoder of the first cell.
-        data_problem: Why the data could not be read; empty: it was. With it, keys tell
-            trials apart and mean nothing to a store.
-    """
-
-    expanded: ExpandedStudy
-    cells: tuple[PlannedCell, ...]
-    data_digest: str
-    num_parameters: int
-    data_problem: str = ""
-
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return self.expanded.study.name
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds of every arm."""
-        return sorted({cell.seed for cell in self.cells})
-
-    @property
-    def metric(self) -> Metric:
-        """The metric that counts."""
-        return self.expanded.study.metric_for(self.expanded.request.modality)
-
-    @property
-    def request_id(self) -> str:
-        """Which study run this is: the same for every run of the same request."""
-        return id_of_request(self.name, self.expanded.request)
-
-
-def id_of_request(study: str, request: Request) -> str:
-    """As :func:`ablations.record.request_id`."""
-    return request_id(study, request.modality, request.scale, request.assignments)
-
-
 def plan_study(name: str, request: Request, *, require_data: bool = True) -> StudyPlan:
     """Expand and key a study by its name; see :func:`plan_expanded`."""
-    expanded = expand(load_study(name), request)
+    expanded = expand_named(name, request)
     return plan_expanded(expanded, require_data=require_data)
 
 
@@ -90,9 +32,11 @@ def plan_expanded(expanded: ExpandedStudy, *, require_data: bool = True) -> Stud
         require_data: Whether data that is not there is an error; else the plan says so.
 
     Raises:
-        ConfigError: Every broken rule.
+        ConfigError: Every encoder that cannot be built, with its place in the study.
         DataError: The data is not there, and is required.
     """
+    # First: of two mistakes, a wrong study is told before missing data.
+    num_parameters = check_arms_buildable(expanded)
     digests: dict[str, str] = {}
     problems: dict[str, None] = {}
     cells = []
@@ -113,7 +57,7 @@ def plan_expanded(expanded: ExpandedStudy, *, require_data: bool = True) -> Stud
         expanded=expanded,
         cells=tuple(cells),
         data_digest=next(iter(digests.values())),
-        num_parameters=check_buildable(cells[0].trial),
+        num_parameters=num_parameters,
         data_problem="\n".join(problems),
     )
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from d2v_core.config import TrialConfig, parse_trial
-from sweeps.driver.listener import MAX_RESTARTS, Listener
-from sweeps.ray.cluster import bundles, check_resources, num_at_once
+from d2v_core.config import TrialConfig
+from sweeps.listener import MAX_RESTARTS, Listener
+from sweeps.plan.resources import check_resources, num_at_once, process_bundle
 from sweeps.ray.session import RaySession
 from sweeps.ray.warm_workers import usable_by_tune
 from sweeps.worker.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
@@ -138,6 +138,10 @@ def reserved(config: dict[str, Any]) -> PlacementGroupFactory:
     """
     from ray.tune import PlacementGroupFactory
 
-    trial = parse_trial(json.loads(config["job"])["trial"])
-    shared = num_workers(trial) > 1
-    return PlacementGroupFactory([DRIVER_BUNDLE] if shared else bundles(trial))
+    job = json.loads(config["job"])
+    if job["num_workers"] > 1:
+        return PlacementGroupFactory([DRIVER_BUNDLE])
+    execution = job["trial"]["execution"]
+    return PlacementGroupFactory(
+        [process_bundle(execution["num_threads"], execution["num_gpus"])]
+    )

@@ -21,16 +21,8 @@ from typing import Any, ClassVar
 
 from d2v_core.config import TrialConfig
 from d2v_core.errors import ConfigError, Problem
-from sweeps.ray.cluster import (
-    Node,
-    Wanted,
-    look,
-    node_problems,
-    num_at_once,
-    place_problems,
-    resource_problems,
-    this_machine,
-)
+from sweeps.plan.resources import Node, num_at_once, resource_problems, this_machine
+from sweeps.ray.cluster import Wanted, look, node_problems, place_problems
 from sweeps.ray.warm_workers import COLD, ONE_THREAD, WARM, fills_machine
 from sweeps.tracking.stores import Stores, check_address
 

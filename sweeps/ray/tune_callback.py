@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from ablations.record import Record, Status
-from sweeps.driver.listener import Listener
+from sweeps.listener import Listener
 from sweeps.ray.frozen_workers import START_SECONDS, FrozenWorkers, kill_actor
 from sweeps.ray.memory_kills import LowMemoryError
 from sweeps.ray.node_losses import NodeLosses, num_dead_nodes

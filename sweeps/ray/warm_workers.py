@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from d2v_core.config import TrialConfig
-from sweeps.ray.cluster import bundles
+from sweeps.plan.resources import bundles
 
 COLD = {"RAY_prestart_worker_first_driver": "0", "RAY_preload_python_modules": ""}
 WARM = {

@@ -15,8 +15,8 @@ from ablations.record import Record
 from ablations.search.path import shown
 from sweeps.driver.bookkeeper import Books
 from sweeps.driver.progress import Board, State
-from sweeps.plan.planning import PlannedCell, StudyPlan
-from sweeps.worker.spool import spool_of
+from sweeps.planned import PlannedCell, StudyPlan
+from sweeps.worker.spool import Spool
 
 if TYPE_CHECKING:
     from sweeps.tracking.tracker import StoredTrial
@@ -118,7 +118,7 @@ class SearchBooks(Books):
         if known is not None and not known.done:
             self.tracker.client.set_tag(known.run_id, names.REASON_TAG, reason)
             self.tracker.abandon_trial(known.run_id)
-        spool_of(self.stores, key).handed_in(keep_checkpoint=False)
+        Spool(self.stores.checkpoints / key).handed_in(keep_checkpoint=False)
         self._locks.give_back(key)
 
     def attach(self, file_name: str, text: str) -> None:

@@ -6,11 +6,12 @@ from ablations.identity import trial_key
 from ablations.search.bound_space import BoundSpace, Point
 from ablations.search.path import PAPER
 from ablations.study.arms import Arm, ExpandedStudy
+from ablations.study.locations import Locations
 from ablations.study.schema import Study
 from d2v_core.build import check_buildable
 from d2v_core.config import TrialConfig
 from d2v_core.modalities import modality_of
-from sweeps.plan.planning import PlannedCell, StudyPlan
+from sweeps.planned import PlannedCell, StudyPlan
 
 
 class Cells:
@@ -81,8 +82,10 @@ class Cells:
                 "set": dict(space.set),
             }
         )
+        locations = Locations(study, bound.request.modality)
+        arms = (Arm(PAPER, {}),)
         expanded = ExpandedStudy(
-            study, bound.request, bound.base, bound.depth, (Arm(PAPER, {}),), ()
+            study, bound.request, bound.base, bound.depth, arms, (), locations
         )
         _, digest = self._data_of(bound.base)
         return StudyPlan(expanded, (), digest, check_buildable(bound.base))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablations.mlflow_names import PROBE_SHARE_METRIC, probe_metric
 from ablations.search.bound_space import BoundSpace
-from sweeps.driver.listener import Listener
+from sweeps.listener import Listener
 from sweeps.ray.engine import at_once, tune_trials
 from sweeps.ray.session import RaySession
 

@@ -17,10 +17,9 @@ from ablations.search.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
 from sweeps.driver.bookkeeper import open_tracker
 from sweeps.driver.event_log import EventLog
-from sweeps.driver.listener import Listeners
 from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import LiveView
-from sweeps.driver.stopping import StopRequest
+from sweeps.listener import Listeners
 from sweeps.ray.session import RaySession
 from sweeps.search.bookkeeper import SearchBoard, SearchBooks
 from sweeps.search.cells import Cells
@@ -35,10 +34,10 @@ from sweeps.search.study import (
     open_study,
     search_id,
 )
+from sweeps.stopping import StopRequest
 from sweeps.tracking.locks import TrialLocks
 from sweeps.tracking.stores import Stores
 from sweeps.tracking.writer import StoreWriteError
-from sweeps.worker.spool import spool_of
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def _tidy(study: optuna.Study, cells: Cells, books: SearchBooks) -> None:
     """Hand in what a crash left of trials that Optuna had been told of."""
     for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
         key = trial.user_attrs[KEY]
-        if not spool_of(books.stores, key).folder.exists():
+        if not (books.stores.checkpoints / key).exists():
             continue
         if trial.state == TrialState.PRUNED:
             books.forget(key, trial.user_attrs[REASON])

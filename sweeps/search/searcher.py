@@ -31,15 +31,15 @@ from ablations.record import DONE, Record
 from ablations.search.bound_space import BoundSpace
 from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
-from sweeps.driver.listener import Listener
-from sweeps.driver.stopping import StopRequest
-from sweeps.plan.planning import PlannedCell
+from sweeps.listener import Listener
+from sweeps.planned import PlannedCell
 from sweeps.search.bookkeeper import SearchBooks
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna, suggest
 from sweeps.search.study import END, FOUND, KEY, REASON, directions
+from sweeps.stopping import StopRequest
 from sweeps.worker.job import packed
-from sweeps.worker.spool import spool_of
+from sweeps.worker.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class StoredSearch(OptunaSearch):
     def _lost(self, key: str) -> Verdict:
         """Its process died for the last time, perhaps after it had a result."""
         record = self._books.records.get(key)
-        if ended := spool_of(self._books.stores, key).read_record():
+        if ended := Spool(self._books.stores.checkpoints / key).read_record():
             record = ended[0]  # Tune tells the books after the searcher
         if record is None:
             return Verdict("failed", reason="its process kept dying")

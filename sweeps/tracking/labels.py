@@ -9,8 +9,8 @@ from typing import Any
 from ablations import mlflow_names as names
 from ablations.record import FailedTry, Record
 from d2v_core.config import TrialConfig, leaves
-from sweeps.plan.planning import PlannedCell, StudyPlan
-from sweeps.tracking.environment import code_version, user
+from sweeps.environment import code_version, user
+from sweeps.planned import PlannedCell, StudyPlan
 
 REASON_LENGTH = 120
 """Characters of a failed try's reason: dozens must fit into a tag."""

@@ -36,7 +36,7 @@ from ablations import mlflow_names as names
 from ablations.mlflow_names import NOTE_TAG, request_tag, study_tag
 from ablations.record import DONE, Manifest, ManifestCell, Record, is_done, record_tags
 from ablations.study.description import study_note
-from sweeps.plan.planning import PlannedCell, StudyPlan
+from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.database import create_database
 from sweeps.tracking.labels import (
     param_text,

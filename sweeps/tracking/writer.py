@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from d2v_core.files import is_disk_full
-from sweeps.driver.stopping import StopRequest
+from sweeps.stopping import StopRequest
 from sweeps.tracking.stores import Stores
 
 PATIENCE_SECONDS = 60.0

@@ -55,10 +55,9 @@ def run_anyhow(job: Mapping[str, Any], send: Send) -> None:
         job: As in :func:`sweeps.worker.trial.run_job`.
         send: Likewise.
     """
-    from d2v_core.config import parse_trial
     from sweeps.worker.trial import run_job
 
-    count = num_workers(parse_trial(job["trial"]))
+    count = job["num_workers"]
     if count == 1:
         run_job(job, send)
     else:

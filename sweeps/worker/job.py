@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sweeps.plan.planning import PlannedCell
+from sweeps.planned import PlannedCell
+from sweeps.worker.data_parallel import num_workers
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Job:
         return {
             "key": self.cell.key,
             "trial": self.cell.trial.model_dump(mode="json"),
+            # Beside the trial: who only needs this number must not parse all of it.
+            "num_workers": num_workers(self.cell.trial),
             "folder": str(self.folder),
             "stop_file": str(self.stop_file),
             "data_name": self.data_name,

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ablations.record import Record
 from d2v_core.files import write_atomically
-from sweeps.tracking.stores import Stores
 
 Entry = tuple[int, int, Mapping[str, float]]
 """Step, unix milliseconds, metrics."""
@@ -80,8 +79,3 @@ class Spool:
             self._record.unlink(missing_ok=True)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def spool_of(stores: Stores, key: str) -> Spool:
-    """What a trial has left in the storage folder."""
-    return Spool(stores.checkpoints / key)

@@ -33,7 +33,7 @@ from d2v_core.training.events import (
 )
 from d2v_core.training.parallel import ALONE, PeerLostError, Workers
 from d2v_core.trial import run_trial
-from sweeps.tracking.environment import describe_environment
+from sweeps.environment import describe_environment
 from sweeps.worker.outbox import Outbox, PendingProgress, Send, unix_milliseconds
 from sweeps.worker.spool import Spool
 from sweeps.worker.watchdog import Watchdog
@@ -44,8 +44,8 @@ def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> Non
 
     Args:
         job: ``key``, ``trial`` (the configuration), ``folder`` (its own in the
-            storage), ``stop_file`` (someone wants the run to stop), ``data_name`` and
-            ``data_digest``.
+            storage), ``stop_file`` (someone wants the run to stop), ``data_name``,
+            ``data_digest`` and ``num_workers`` (which share the training).
         send: Takes ``{"started": ...}``, ``{"progress": [...]}``, ``{"probe": {...}}``,
             ``{"alive": seconds}`` and, last, ``{"record": {...}}``, or
             ``{"stopped": True}``, with ``"trouble"`` if the disk is full.

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ablations.library import RECIPES
+from ablations.study.validation import check_study_file
+from d2v_core.errors import ConfigError
 from tests.sweeps.command import Done, d2v, d2v_here
 
 STUDY = """
@@ -217,3 +220,65 @@ def test_a_truncated_image_is_named_before_anything_starts(
 def test_the_train_command_refuses_like_the_others(refused: Refused) -> None:
     refused("train", "vision-smok", says=["did you mean 'vision-smoke'?"])
     refused("train", "vision-smoke", "--set", "mask.kind=blok", says=["'block'"])
+
+
+BROKEN = """name: mine
+title: Mine
+set: {training.num_steps: 0}
+arms:
+- {name: one, set: {target.top_k: 9}}
+- {name: other, set: {mask.ratio: 1.6}}
+metric: {vision: linear_accuracy}
+"""
+
+
+def mistakes_found_by_check(file: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        check_study_file(file, "smoke")
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_a_verb_places_mistakes_as_the_check_does(
+    verb: str, tmp_path: Path, refused: Refused
+) -> None:
+    file = write_study(tmp_path, BROKEN)
+    mistakes = mistakes_found_by_check(file)
+    places = [line.partition(": ")[0] for line in mistakes]
+    assert places == [f"{file}:3:7", f"{file}:5:20", f"{file}:6:22"]
+    refused(verb, file, says=mistakes)
+
+
+def test_a_plan_places_an_encoder_that_cannot_be_built(
+    tmp_path: Path, refused: Refused
+) -> None:
+    text = BROKEN.replace("num_steps: 0", "num_steps: 9").replace(
+        "top_k: 9", "top_k: 2"
+    )
+    text = text.replace("mask.ratio: 1.6", "vision.timm_model: vit_tony")
+    file = write_study(tmp_path, text)
+    [mistake] = mistakes_found_by_check(file)
+    assert mistake.startswith(f"{file}:6:22: ")
+    refused("plan", file, says=[mistake])
+
+
+def test_a_search_places_what_is_common_to_all_trials(
+    tmp_path: Path, refused: Refused
+) -> None:
+    file = write_study(
+        tmp_path,
+        "name: mine\ntitle: Mine\nmetric: {vision: linear_accuracy}\n"
+        "set: {training.num_steps: 0}\n"
+        "parameters:\n- {setting: mask.ratio, kind: float, low: 0.4, high: 0.8}\n",
+    )
+    refused("search", file, says=[f"{file}:4:7: ", "training.num_steps: must be"])
+
+
+def test_train_places_an_encoder_that_cannot_be_built(
+    tmp_path: Path, refused: Refused
+) -> None:
+    recipe = (RECIPES / "vision-smoke.yaml").read_text()
+    text = recipe.replace("vit_tiny_patch16_224", "vit_tony")
+    file = write_study(tmp_path, text)
+    line = text[: text.index("timm_model")].count("\n") + 1
+    refused("train", file, says=[f"{file}:{line}:3: vision.timm_model: "])

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel, Data2VecVisionModel
 
-from d2v_cli.single import resolve_recipe
+from d2v_cli.recipe import resolve_recipe
 from d2v_core.build import build_learner
 from d2v_core.config import VisionTrial
 from d2v_core.encoders.timm_vision import VisionEncoder
@@ -60,7 +60,9 @@ def trained(
     assignments = tuple(
         option.removeprefix("--set=") for option in (*SETTINGS, *settings)
     )
-    trial = resolve_recipe("vision-smoke", 0, assignments, None)
+    trial = resolve_recipe(
+        "vision-smoke", seed=0, assignments=assignments, data_root=None
+    )
     content = read_checkpoint(folder / "c.pt", torch.device("cpu"))
     encoder = build_learner(trial, num_classes=10).network("student")
     inside = "encoder."

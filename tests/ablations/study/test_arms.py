@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations.study.arms import ExpandedStudy, Request, expand
+from ablations.library import STUDIES, read_study
+from ablations.study.arms import ExpandedStudy, Request, expand, expand_named
 from ablations.study.axis import Axis, axis_points, layers_for, value_text
 from ablations.study.published import match_published
+from ablations.study.schema import Study
 from d2v_core.errors import ConfigError
 from tests.ablations.written import K_AXIS, refused, study
 
@@ -256,3 +259,61 @@ def test_only_the_modality_asked_for_is_expanded() -> None:
     assert labels(expanded(metric=both, arms=arms, modality="text")) == ["a", "b"]
     with pytest.raises(ConfigError, match="--modality: must be one of text, vision"):
         expanded(metric=both, arms=arms, modality="sound")
+
+
+def test_a_study_is_neither_dumped_nor_validated_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = read_study("layer_averaging")
+    modality = next(iter(file.study.metric))
+
+    def refuse(*given: Any, **named: Any) -> None:
+        raise AssertionError("the study was validated when it was read")
+
+    for name in ("model_dump", "model_validate"):
+        monkeypatch.setattr(Study, name, refuse)
+    expanded = expand(file.study, Request(modality, "smoke"), file.source)
+    assert len(expanded.cells) > 1
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("*.yaml")))
+def test_what_a_modality_has_of_a_study_is_a_valid_study(name: str) -> None:
+    for modality in (whole := read_study(name).study).metric:
+        own = whole.for_modality(modality)
+        assert Study.model_validate(own.model_dump()) == own
+        expanded = expand(whole, Request(modality, "smoke")).study
+        assert Study.model_validate(expanded.model_dump()) == expanded
+
+
+def test_cells_differ_in_their_seed_alone_and_are_valid() -> None:
+    expanded = expand(study(seeds=3), Request("vision", "smoke"))
+    for cell in expanded.cells:
+        assert cell.trial.seed == cell.seed
+        assert type(cell.trial).model_validate_json(cell.trial.model_dump_json())
+
+
+def test_mistakes_of_the_study_and_of_its_arms_are_named_at_once(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\ntitle: Mine\nmetric: {vision: linear_accuracy}\n"
+        "set: {training.num_steps: 0}\n"
+        "axis: {setting: mask.ratio, label: ratio, values: [0.4, 1.6]}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        expand_named(str(file), Request("vision", "smoke"))
+    places = [line.partition(": ")[0] for line in str(caught.value).splitlines()]
+    assert places == [f"{file}:4:7", f"{file}:5:43"]
+
+
+def test_arms_that_turn_out_to_be_one_cannot_be_compared(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\ntitle: Mine\nmetric: {vision: linear_accuracy}\n"
+        "axis: {setting: target.top_k, label: K, values: {fraction_of_depth: [1]}}\n"
+        "claims:\n- {id: all, says: All is better., "
+        "test: {kind: better, arm: K=4, than: K=all}}\n"
+    )
+    with pytest.raises(ConfigError, match=rf"{file}:6:.*another arm than arm"):
+        expand_named(str(file), Request("vision", "smoke"))

@@ -8,7 +8,7 @@ import pytest
 from ablations.identity import trial_key
 from ablations.library import load_study, study_names
 from ablations.study.arms import Request
-from d2v_cli.single import resolve_recipe
+from d2v_cli.recipe import resolve_recipe
 from reports.store.links import (
     as_yaml,
     run_address,
@@ -49,7 +49,12 @@ def test_the_command_trains_exactly_the_planned_trial(study: str):
         words = shlex.split(command)
         assert words[:3] == ["d2v", "train", f"{modality}-smoke"]
         settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-        trial = resolve_recipe(words[2], int(words[4]), tuple(settings), None)
+        trial = resolve_recipe(
+            words[2],
+            seed=int(words[4]),
+            assignments=tuple(settings),
+            data_root=None,
+        )
         assert trial_key(trial, "digest") == trial_key(cell.trial, "digest"), command
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ablations.mlflow_names import FLOPS_METRIC
 from ablations.record import Record, Status
-from d2v_cli.single import resolve_recipe
+from d2v_cli.recipe import resolve_recipe
 from d2v_core.config import VisionTrial
 from d2v_core.costs import TrialCost, estimate_cost
 from sweeps.plan.costing import (
@@ -72,7 +72,7 @@ def test_json_has_nulls_where_the_cost_cannot_be_told() -> None:
 def test_a_record_says_what_its_own_updates_computed(
     status: Status, steps: int, *, counted: bool
 ) -> None:
-    smoke = resolve_recipe("vision-smoke", 0, (), None)
+    smoke = resolve_recipe("vision-smoke", seed=0, assignments=(), data_root=None)
     metrics = {} if status in ("diverged", "failed") else {"eval/knn_accuracy": 50.0}
     record = Record(
         key="k",

@@ -14,13 +14,8 @@ from ablations.study.arms import Request
 from d2v_core.errors import DataError
 from sweeps.plan.forecast import Forecast
 from sweeps.plan.forecast_view import show_forecast
-from sweeps.plan.planning import (
-    id_of_request,
-    make_manifest,
-    plan_study,
-    seed_warning,
-    unique_trials,
-)
+from sweeps.plan.planning import make_manifest, plan_study, seed_warning, unique_trials
+from sweeps.planned import id_of_request
 
 SMOKE = Request("vision", "smoke")
 TOTALS = {"vision": (62, 43), "speech": (65, 46), "text": (54, 38)}

@@ -12,7 +12,7 @@ import pytest
 from ray import cloudpickle
 
 from ablations.record import Record
-from sweeps.driver.listener import Listener
+from sweeps.listener import Listener
 from sweeps.ray import frozen_workers as frozen
 from sweeps.ray import tune_callback
 from sweeps.ray.frozen_workers import START_SECONDS

@@ -14,7 +14,7 @@ from ablations.search.bound_space import BoundSpace
 from ablations.search.record import SearchOutcome
 from d2v_core.errors import ConfigError
 from reports.search import search_console, write_search
-from sweeps.driver.listener import Listener
+from sweeps.listener import Listener
 from sweeps.search.analysis import analyse
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna, suggest, to_optuna
@@ -32,7 +32,7 @@ from sweeps.search.study import (
 )
 from sweeps.tracking.locks import TrialLocks
 from sweeps.tracking.stores import choose_stores
-from sweeps.worker.spool import spool_of
+from sweeps.worker.spool import Spool
 from tests.ablations.search.test_space import RATE, TAU, K, bound
 from tests.sweeps.tracking.test_labels import failed
 
@@ -161,7 +161,7 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
         validation = f"eval/{searched.metric.validation}"
         record = failed(status="finished", reason="", metrics={validation: 42.0})
         if at_rest:
-            spool_of(stores, "k").write_record(record, 1_000)
+            Spool(stores.checkpoints / "k").write_record(record, 1_000)
         else:
             heard.records["k"] = record
         searcher.on_trial_complete("tune", error=True)
@@ -171,7 +171,7 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
         told = told_of(at_rest=at_rest)
         assert (told.state, told.values) == (TrialState.COMPLETE, [42.0])
         assert told.user_attrs[END] == "finished"
-        spool_of(stores, "k").handed_in(keep_checkpoint=False)
+        Spool(stores.checkpoints / "k").handed_in(keep_checkpoint=False)
 
 
 def test_asha_stops_by_the_validation_probe_and_never_by_the_loss():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.driver.stopping import StopRequest
+from sweeps.stopping import StopRequest
 from sweeps.tracking.stores import Stores
 from sweeps.tracking.writer import StoreWriteError, StoreWriter, is_disk_full
 

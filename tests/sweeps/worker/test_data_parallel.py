@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from ablations.record import Record
-from d2v_cli.single import train_recipe
+from d2v_cli.train import train
 from d2v_core.errors import ConfigError
 from d2v_core.training.parallel import Workers
-from sweeps.ray.cluster import Node, bundles, num_at_once, resource_problems
+from sweeps.plan.resources import Node, bundles, num_at_once, resource_problems
 from sweeps.worker.data_parallel import EndedError, follow, lead, num_workers, pass_on
 from sweeps.worker.spool import Spool
 from tests.d2v_core.small import small_trial
@@ -241,14 +240,7 @@ def test_a_fault_of_another_is_the_result_only_if_the_first_has_none(
 
 def test_the_foreground_refuses_several_workers() -> None:
     with pytest.raises(ConfigError) as error:
-        train_recipe(
-            "vision-smoke",
-            seed=0,
-            assignments=("execution.num_workers=2",),
-            data_root=None,
-            checkpoint=None,
-            console=Console(),
-        )
+        train("vision-smoke", set_=["execution.num_workers=2"])
     assert str(error.value) == (
         "execution.num_workers: d2v train is one process, d2v run starts several; must "
         "be 1, got 2"

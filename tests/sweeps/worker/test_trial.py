@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from ablations.record import Record
+from d2v_core.config import TrialConfig, VisionTrial, parsing
 from d2v_core.errors import DivergedError
+from sweeps.worker.data_parallel import run_anyhow
 from sweeps.worker.spool import Spool
 from sweeps.worker.trial import TimedOutError, run_job, status_of
 from sweeps.worker.watchdog import Watchdog
@@ -30,6 +32,7 @@ def job(folder: Path, **execution: Any) -> dict[str, Any]:
         "stop_file": str(folder / "stop"),
         "data_name": "digits",
         "data_digest": "0" * 16,
+        "num_workers": 1,
     }
 
 
@@ -58,6 +61,22 @@ def test_a_result_lies_beside_the_checkpoint_until_it_is_handed_in(
 
     spool.handed_in(keep_checkpoint=False)
     assert not spool.folder.exists()
+
+
+def test_a_trial_is_parsed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed, messages = [], list[dict[str, Any]]()
+    whole = parsing.parse_section
+
+    def counted(model: type[TrialConfig], data: Any) -> TrialConfig:
+        parsed.append(model)
+        return whole(model, data)
+
+    monkeypatch.setattr(parsing, "parse_section", counted)
+    run_anyhow(job(tmp_path), messages.append)
+    assert record_in(messages).status == "finished"
+    assert parsed == [VisionTrial]
 
 
 def test_a_wanted_stop_saves_and_the_next_attempt_goes_on_there(tmp_path: Path) -> None:

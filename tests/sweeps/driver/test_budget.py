@@ -8,8 +8,8 @@ import pytest
 
 from ablations.study.arms import Request
 from d2v_core.errors import ConfigError
+from sweeps.driver.budget import Budget
 from sweeps.driver.progress import Board
-from sweeps.plan.budget import Budget
 from sweeps.plan.durations import parse_budget
 from sweeps.plan.planning import plan_study, unique_trials
 from sweeps.tracking.stores import choose_stores

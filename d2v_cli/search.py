@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from d2v_cli import options as o
-from d2v_cli import running
+from d2v_cli.run import run
+from d2v_cli.showing import show_outcome
 
 
 def search(
@@ -78,7 +79,7 @@ def search(
         stores,
         num_trials=trials if trials is not None else bound.space.trials,
         optuna_storage=optuna_storage or default_storage(stores),
-        command=running.command_line(),
+        command=o.command_line(),
         console=console,
         address=address,
     )
@@ -90,15 +91,15 @@ def search(
         "--storage": [storage] if storage else [],
         "--tracking-uri": [tracking_uri] if tracking_uri else [],
     }
-    path = _show_found(bound, searched, stores, options, console)
-    running.show_outcome(
+    path = _show_results(bound, searched, stores, options, console)
+    show_outcome(
         searched.outcome, stores, f" --storage {storage}" if storage else "", console
     )
     serious = [r for r in searched.outcome.failed if r.status != "diverged"]
     if searched.outcome.interrupted or serious:
         raise typer.Exit(1)
     if path is not None and path_seeds is not None:
-        running.run(
+        run(
             [str(path)],
             scale=scale,
             modality=modality,
@@ -111,14 +112,14 @@ def search(
         )
 
 
-def _show_found(
+def _show_results(
     bound: Any,
     searched: Any,
     stores: Any,
     options: dict[str, list[str]],
     console: Console,
 ) -> Path | None:
-    """Write and print what was found; the ablation path, if there is one."""
+    """Write and print what came out; the ablation path, if there is one."""
     from reports.search import search_console, write_search
     from sweeps.search.results import write_results
 

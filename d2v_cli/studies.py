@@ -1,4 +1,4 @@
-"""``d2v studies``, ``schema`` and ``plan``: nothing is trained or written."""
+"""``d2v studies``: the shipped ones, or the check of a file of the user's."""
 
 from __future__ import annotations
 
@@ -43,41 +43,6 @@ def studies(
             str(len(study.seed_list())),
         )
     Console().print(table)
-
-
-def schema() -> None:
-    """Print the JSON Schema of a study file: completion and help in editors."""
-    from ablations.study.json_schema import study_schema
-
-    o.print_json(study_schema())
-
-
-def plan(
-    study: o.Studies,
-    scale: o.Scale = "smoke",
-    modality: o.Modality = "vision",
-    seeds: o.Seeds = None,
-    set_: o.Set = None,
-    data_root: o.DataRoot = None,
-    tracking_uri: o.TrackingUri = None,
-    storage: o.Storage = None,
-    as_json: o.AsJson = False,
-) -> None:
-    """Show what a run would train, what is cached, and how long it would take."""
-    from sweeps.plan.forecast import forecast
-    from sweeps.plan.forecast_view import show_forecast
-    from sweeps.plan.planning import plan_study
-    from sweeps.tracking.stores import check_stores, choose_stores
-
-    request = o.make_request(scale, modality, seeds, set_, data_root)
-    plans = [plan_study(name, request, require_data=False) for name in study]
-    stores = choose_stores(storage, tracking_uri)
-    check_stores(stores)
-    result = forecast(plans, stores)
-    if as_json:
-        o.print_json(result.as_dict())
-    else:
-        show_forecast(result, Console())
 
 
 def _check_study(file: str, scale: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from d2v_core.errors import ConfigError, Problem
 from sweeps.driver.progress import Board
 from sweeps.plan.durations import duration
-from sweeps.plan.planning import PlannedCell, StudyPlan
+from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.stores import Stores
 
 

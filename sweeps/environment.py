@@ -30,7 +30,7 @@ class CodeVersion:
 @lru_cache(maxsize=1)
 def code_version() -> CodeVersion:
     """Ask git about the folder this package lies in."""
-    folder = Path(__file__).resolve().parents[2]
+    folder = Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+import typer
 from rich.console import Console
 
-from d2v_cli.single import resolve_recipe
-from d2v_core.build import build_learner, check_buildable
-from d2v_core.config import TrialConfig, modality_name
-from d2v_core.config.parsing import one_of
-from d2v_core.encoders.encoder import Encoder
-from d2v_core.errors import ConfigError, Problem
-from d2v_core.export import EXPORTERS
-from d2v_core.training.checkpoint import read_checkpoint, restore_networks
+from d2v_cli import options as o
+
+if TYPE_CHECKING:
+    from d2v_core.config import TrialConfig
+    from d2v_core.encoders.encoder import Encoder
 
 OPENED_BY = {
     "hf": "transformers.AutoModel.from_pretrained({folder!r})",
@@ -24,26 +21,27 @@ OPENED_BY = {
 }
 
 
-def export_checkpoint(
-    checkpoint: str,
-    *,
-    recipe: str,
-    assignments: tuple[str, ...],
-    to: str,
-    network: str,
-    out: str,
-    console: Console,
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A file that d2v train --checkpoint has written.")
+    ],
+    recipe: Annotated[str, typer.Option(help="What it was trained with.")],
+    to: Annotated[str, typer.Option(help="hf: Hugging Face transformers; timm.")],
+    out: Annotated[str, typer.Option(help="Folder to write.")],
+    network: Annotated[str, typer.Option(help="student or teacher.")] = "student",
+    set_: o.Set = None,
 ) -> None:
-    """Write the folder and say how to open it.
+    """Write a trained encoder as a folder that transformers or timm opens."""
+    from d2v_cli.recipe import resolve_recipe
+    from d2v_core.config import modality_name
+    from d2v_core.errors import ConfigError, Problem
+    from d2v_core.export import EXPORTERS
 
-    Raises:
-        ConfigError: An option is wrong, the checkpoint was not written with this
-            recipe, or the format cannot express the encoder.
-    """
-    trial = resolve_recipe(recipe, seed=0, assignments=assignments, data_root=None)
+    trial = resolve_recipe(
+        recipe, seed=0, assignments=tuple(set_ or ()), data_root=None
+    )
     exporters = EXPORTERS[modality_name(trial)]
     _check_choices(to, network, list(exporters))
-    check_buildable(trial)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError([Problem("--out", f"must be a folder, {out!r} is a file")])
@@ -54,7 +52,7 @@ def export_checkpoint(
     except ValueError as error:
         raise ConfigError([Problem(f"--to {to}", str(error))]) from None
     hint = OPENED_BY[to].format(folder=str(folder), source=f"local-dir:{folder}")
-    console.print(
+    Console().print(
         f"exported the {network} after {content['step']:,} updates to {folder}\n"
         f"open it with {hint}",
         soft_wrap=True,
@@ -64,6 +62,9 @@ def export_checkpoint(
 
 
 def _check_choices(to: str, network: str, formats: list[str]) -> None:
+    from d2v_core.config.parsing import one_of
+    from d2v_core.errors import ConfigError, Problem
+
     options = {
         "--to": (to, formats),
         "--network": (network, ["student", "teacher"]),
@@ -77,6 +78,11 @@ def _check_choices(to: str, network: str, formats: list[str]) -> None:
 
 
 def _read(checkpoint: str) -> dict[str, Any]:
+    import torch
+
+    from d2v_core.errors import ConfigError, Problem
+    from d2v_core.training.checkpoint import read_checkpoint
+
     file = Path(checkpoint)
     if not file.is_file():
         rule = f"no such file {checkpoint!r}; d2v train --checkpoint writes one"
@@ -87,6 +93,9 @@ def _read(checkpoint: str) -> dict[str, Any]:
 def _restored(
     trial: TrialConfig, file: Path, content: Mapping[str, Any], network: str
 ) -> Encoder:
+    from d2v_core.build import build_learner
+    from d2v_core.training.checkpoint import restore_networks
+
     num_classes = len(content["module"].get("classifier.bias", [0]))
     learner = build_learner(trial, num_classes=num_classes)
     restore_networks(file, content, learner)

@@ -1,0 +1,39 @@
+"""Whether the encoder of every arm can be built and has what the arm asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablations.study.arms import ExpandedStudy
+from d2v_core.config import modality_name
+from d2v_core.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from d2v_core.encoders.encoder import Encoder
+
+
+def check_arms_buildable(expanded: ExpandedStudy) -> int:
+    """Build the encoders without memory; the number of parameters of the first arm's.
+
+    Raises:
+        ConfigError: All that cannot be built, each with its place in the study.
+    """
+    from d2v_core.build import build_on_meta, check_encoder  # torch: seconds
+
+    encoders: dict[str, Encoder] = {}
+    problems = []
+    for cell in expanded.cell_of_each_arm:
+        # Arms mostly share an encoder, and building one takes a tenth of a second.
+        sizes = getattr(cell.trial, modality_name(cell.trial)).model_dump_json()
+        try:
+            if sizes not in encoders:
+                encoders[sizes] = build_on_meta(cell.trial)
+            check_encoder(cell.trial, encoders[sizes])
+        except ConfigError as error:
+            for problem in error.problems:
+                place = expanded.locations.arm(cell.arm.label, (problem.path,))
+                problems.append(Problem(f"{place}: {problem.path}", problem.message))
+    if problems:
+        raise ConfigError(problems)
+    first = next(iter(encoders.values()))
+    return sum(parameter.numel() for parameter in first.parameters())

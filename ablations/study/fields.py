@@ -1,0 +1,150 @@
+"""The fields of a study file, each with its meaning.
+
+A study says which settings vary (an axis, several crossed axes, or named arms), over
+which seeds, which metric counts, what the paper reports and what it claims. Recipes say
+everything else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from ablations.metrics import LOGGED_GROUPS, Metric, metric_of
+from ablations.study.axis import Axis
+from ablations.study.claims import Claim
+from d2v_core.config import Section
+
+ReferenceArm = Literal["untrained", "supervised"]
+Settings = dict[str, JsonValue]
+"""Dotted path to value."""
+Seeds = Annotated[tuple[int, ...], Field(strict=False)]
+References = Annotated[tuple[ReferenceArm, ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class NamedArm(Section):
+    """One named set of overrides: a row of a table."""
+
+    name: str = Field(min_length=1)
+    """Row name."""
+    set: Settings = {}
+    """Dotted path to value; empty: the recipe as it is."""
+    set_for: dict[str, Settings] = {}
+    """The same for one modality each, after ``set``."""
+    only: Names = ()
+    """Modalities that have this arm; empty: all of the study's."""
+
+    def exists_for(self, modality: str) -> bool:
+        """Whether a modality has this arm."""
+        return not self.only or modality in self.only
+
+
+class Paper(Section):
+    """Where the paper has this table or figure."""
+
+    arxiv: str = "2202.03555v3"
+    """Paper and version."""
+    where: str | dict[str, str]
+    """``Figure 2``, or by modality."""
+
+    @property
+    def places(self) -> str:
+        """All places, for lists."""
+        where = self.where
+        return "; ".join(where.values()) if isinstance(where, dict) else where
+
+
+class OwnMetric(Section):
+    """Any number that trials log, beside the ones that have names of their own."""
+
+    name: str = Field(pattern=rf"^({'|'.join(LOGGED_GROUPS)})/[\w./-]+$")
+    """As logged: ``eval/sst_2_score``, ``cost/training_seconds``; of a curve
+    (``train/loss``, ``target/effective_rank``) the last value of the trial counts."""
+    title: str = Field(min_length=1)
+    """For captions and axes, with the unit."""
+    higher_is_better: bool
+    """Direction."""
+
+
+class Published(Section):
+    """The paper's own numbers for one modality."""
+
+    metric: str
+    """What the paper measured, with the unit."""
+    setup: str = ""
+    """Model and training behind the numbers."""
+    source: Literal["read", "digitised"]
+    """``read`` from a table or text, or ``digitised`` from a figure."""
+    tolerance: float | None = Field(None, gt=0.0)
+    """Half-width of the reading error; required when digitised."""
+    higher_is_better: bool
+    """Direction of the paper's metric."""
+    values: dict[str | int | float, float]
+    """By axis value (at the paper's depth) or arm name."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.source == "digitised" and self.tolerance is None:
+            raise ValueError("tolerance is required when source is digitised")
+        return self
+
+
+class StudyFields(Section):
+    """What stands in a study file; :class:`ablations.study.schema.Study` checks it."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Also the name of the MLflow experiment and of the tag on its trials."""
+    title: str = Field(min_length=1)
+    """For people."""
+    paper: Paper | None = None
+    """What it reproduces; null for a study of your own."""
+    hypothesis: str = ""
+    """What is expected, in a sentence; shown in MLflow."""
+    axis: Axis | None = None
+    """One setting that varies ..."""
+    axes: tuple[Axis, ...] = Field((), strict=False)
+    """... or several, every value of one with every value of the others ..."""
+    arms: tuple[NamedArm, ...] = Field((), strict=False)
+    """... or named arms."""
+    reference_arms: References | dict[str, References] = ()
+    """Arms every table of frozen features needs beside its own, the same or by
+    modality (a supervised arm needs labels for all its training data)."""
+    baseline: str | dict[str, str] | None = None
+    """Arm the others are compared with, or one for each modality; null: no
+    comparison."""
+    seeds: int | Seeds = 5
+    """How many (0, 1, ...), or which."""
+    metric: dict[str, str | OwnMetric] = Field(min_length=1)
+    """The metric of each modality the study has."""
+    set: Settings = {}
+    """Overrides of the recipe common to all arms."""
+    set_for: dict[str, Settings] = {}
+    """The same for one modality each, after ``set``."""
+    published: dict[str, Published] = {}
+    """The paper's numbers by modality; a modality that is missing here is shown as
+    "not reported"."""
+    claims: tuple[Claim, ...] = Field((), strict=False)
+    """What the paper says about these arms, each with the rule that tests it."""
+
+    @property
+    def all_axes(self) -> tuple[Axis, ...]:
+        """The axis, or the axes; none for named arms."""
+        return (self.axis,) if self.axis else self.axes
+
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def references(self, modality: str) -> tuple[ReferenceArm, ...]:
+        """Names of a modality's reference arms."""
+        given = self.reference_arms
+        return given.get(modality, ()) if isinstance(given, dict) else given
+
+    def metric_for(self, modality: str) -> Metric:
+        """The metric that counts."""
+        chosen = self.metric[modality]
+        if isinstance(chosen, OwnMetric):
+            return metric_of(modality, chosen.model_dump())
+        return metric_of(modality, chosen)

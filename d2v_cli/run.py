@@ -1,0 +1,76 @@
+"""``d2v run``: trains what the store lacks, then shows the table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from d2v_cli import options as o
+from d2v_cli.showing import show_outcome, show_study
+
+
+def run(
+    study: o.Studies,
+    scale: o.Scale = "smoke",
+    modality: o.Modality = "vision",
+    seeds: o.Seeds = None,
+    set_: o.Set = None,
+    data_root: o.DataRoot = None,
+    tracking_uri: o.TrackingUri = None,
+    storage: o.Storage = None,
+    address: o.Address = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Launch no seed that would not be done in this time: 2h, 90m.",
+        ),
+    ] = None,
+    bars: Annotated[
+        bool, typer.Option("--bars", help="A progress bar for each running trial.")
+    ] = False,
+) -> None:
+    """Train every trial the store lacks, then print the table and write the report.
+
+    Trials that are already in the store are found by key and not trained again; a
+    stopped run continues where it was.
+    """
+    from ablations.study.arms import expand_named
+    from sweeps.plan.durations import parse_budget
+    from sweeps.ray.session import RaySession
+    from sweeps.tracking.stores import check_address, check_stores, choose_stores
+
+    console = Console()
+    request = o.make_request(scale, modality, seeds, set_, data_root)
+    budget_seconds = parse_budget(budget) if budget is not None else None
+    studies = [expand_named(name, request) for name in study]
+    stores = choose_stores(storage, tracking_uri)
+    check_stores(stores)
+    check_address(address)
+    with RaySession(address, stores) as session:
+        if stores.is_new and budget is None:  # which would time steps beside it
+            # All has to be trained: Ray starts while the rest is read.
+            session.begin([cell.trial for each in studies for cell in each.cells])
+        from sweeps.driver.run import run_studies
+        from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
+
+        plans = [plan_expanded(each) for each in studies]
+        for warning in {seed_warning(p.seeds) for p in plans} - {None}:
+            note = f"note: {warning}"
+            console.print(note, style="yellow", markup=False, soft_wrap=True)
+        outcome = run_studies(
+            plans,
+            stores,
+            session,
+            command=o.command_line(),
+            console=console,
+            budget_seconds=budget_seconds,
+            bars=bars,
+        )
+    for planned in plans:
+        show_study(planned.name, request, stores, console)
+    show_outcome(outcome, stores, f" --storage {storage}" if storage else "", console)
+    if outcome.failed or outcome.interrupted:
+        raise typer.Exit(1)

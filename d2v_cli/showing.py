@@ -1,0 +1,63 @@
+"""What several verbs print: how a run ended, and a study's report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+
+def show_outcome(outcome: Any, stores: Any, option: str, console: Console) -> None:
+    """Print what happened, and where everything is."""
+
+    def show(line: str, style: str | None = None) -> None:
+        console.print(line, style=style, markup=False, soft_wrap=True)
+
+    show(outcome.sentence())
+    show(f"store: {stores.shown_uri}")
+    if stores.database is not None:
+        show(f"compare in MLflow: d2v ui{option}")
+    show(f"event log: {outcome.event_log}")
+    if outcome.num_unfinished or outcome.failed:
+        show(f"unfinished trials: {stores.checkpoints}")
+    for record in outcome.failed:
+        show(f"{record.status}: {record.key}: {record.reason}", "red")
+    if outcome.trouble:
+        free = "what has finished is safe; make space, then give the same command again"
+        show(f"no space left: {outcome.trouble}; {free}", "red")
+    elif outcome.num_unfinished:
+        show("not all trials have a result; the same command continues.", "yellow")
+
+
+def show_study(
+    study: str, request: Any, stores: Any, console: Console, *, last: bool = False
+) -> None:
+    """Build, print and place the report of a request, or of the last one there is."""
+    from reports.build import build_report
+    from sweeps.planned import id_of_request
+
+    wanted = id_of_request(study, request)
+    parts = [study, request.modality, request.scale]
+    if request.assignments:
+        parts.append(wanted[:8])
+    built = build_report(
+        tracking_uri=stores.tracking_uri,
+        study=study,
+        modality=request.modality,
+        scale=request.scale,
+        folder=stores.storage / "reports" / "-".join(parts),
+        request_id=None if last else wanted,
+    )
+    show_report(built, console)
+
+
+def show_report(report: Any, console: Console) -> None:
+    """Print a report's table and claims, and say where its page is."""
+    from reports.claims.view import claims_console
+    from reports.tables.console import console_view
+
+    console.print(console_view(report.table))
+    if report.verdicts:
+        console.print(claims_console(report.verdicts))
+    page = report.files["report.html"]
+    console.print(f"report: {page}", soft_wrap=True, markup=False)

@@ -1,0 +1,81 @@
+"""``d2v train``: one configuration in this process, without Ray or a tracking store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from d2v_cli import options as o
+
+if TYPE_CHECKING:
+    from d2v_core.training.events import Event
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe (vision-smoke) or a YAML file of yours.")
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 0,
+    set_: o.Set = None,
+    data_root: o.DataRoot = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="File to save to, the final state too, and to continue from, if it "
+            "exists."
+        ),
+    ] = None,
+) -> None:
+    """Train and evaluate one configuration in this process, without Ray or MLflow."""
+    from d2v_cli.recipe import resolve_recipe
+    from d2v_core.errors import ConfigError, Problem
+    from d2v_core.trial import run_trial
+
+    console = Console()
+    trial = resolve_recipe(
+        recipe, seed=seed, assignments=tuple(set_ or ()), data_root=data_root
+    )
+    if (num_workers := trial.execution.num_workers) > 1:
+        rule = "d2v train is one process, d2v run starts several; must be 1, got"
+        raise ConfigError([Problem("execution.num_workers", f"{rule} {num_workers}")])
+    file = Path(checkpoint) if checkpoint else None
+    for event in run_trial(trial, checkpoint=file):
+        _show(event, file, console)
+
+
+def _show(event: Event, file: Path | None, console: Console) -> None:
+    """Print what happened, line by line, and save when it is time."""
+    from d2v_core.training.events import (
+        CheckpointDue,
+        Collapsed,
+        Finished,
+        Progress,
+        Started,
+        Trained,
+    )
+    from sweeps.plan.durations import duration
+
+    match event:
+        case Started():
+            resumed = f", resumed at {event.step}" if event.step else ""
+            console.print(
+                f"{event.num_parameters:,} parameters, "
+                f"{event.num_steps:,} updates{resumed}"
+            )
+        case Progress():
+            shown = "  ".join(f"{k} {v:.4g}" for k, v in event.metrics.items())
+            line = f"{event.step:>7}  {duration(event.seconds)}  {shown}"
+            console.print(line, soft_wrap=True, highlight=False)
+        case CheckpointDue() | Trained() if file is not None:
+            event.save(file)
+        case Collapsed():
+            console.print(str(event.collapse), style="yellow", markup=False)
+        case Finished():
+            console.print(f"{event.status} after {event.step:,} updates")
+            for name, value in event.metrics.items():
+                console.print(f"  {name} {value:.2f}")
+            for note in event.notes:
+                console.print(f"  note: {note}", markup=False)
