@@ -68,6 +68,10 @@ class OwnMetric(Section):
     """Direction."""
 
 
+Reading = Literal["read", "digitised"]
+"""How a number of the paper was had: from a table or text, or from a figure."""
+
+
 class Published(Section):
     """The paper's own numbers for one modality."""
 
@@ -75,7 +79,7 @@ class Published(Section):
     """What the paper measured, with the unit."""
     setup: str = ""
     """Model and training behind the numbers."""
-    source: Literal["read", "digitised"]
+    source: Reading
     """``read`` from a table or text, or ``digitised`` from a figure."""
     tolerance: float | None = Field(None, gt=0.0)
     """Half-width of the reading error; required when digitised."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 from ablations.study.arms import Arm
 from ablations.study.axis import Axis, FractionsOfDepth
-from ablations.study.fields import Published
+from ablations.study.fields import Published, Reading
 from ablations.study.schema import Study
 
 
@@ -26,7 +25,7 @@ class PaperValue:
 
     value: float
     at: str
-    source: Literal["read", "digitised"]
+    source: Reading
     tolerance: float | None
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from d2v_core.config.base import Section
 from d2v_core.config.objective import Duration
+from d2v_core.training.schedules import Decay
 
 
 class FineTuningConfig(Section):
@@ -26,7 +25,7 @@ class FineTuningConfig(Section):
     """The head's learning rate over the encoder's."""
     warmup: Duration = 0.1
     """Linear warm-up from 0: updates or fraction of the run."""
-    decay: Literal["cosine", "linear", "constant", "tri_stage"] = "cosine"
+    decay: Decay = "cosine"
     """Shape after the warm-up. GLUE: linear; speech: tri_stage."""
     hold: Duration = 0
     """Updates or fraction at the peak, for ``tri_stage`` only."""

@@ -11,24 +11,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
 from d2v_core.config.base import Section
+from d2v_core.config.choices import Feature, LossTotal, Normalisation, Part
 
 Duration = (
     Annotated[StrictInt, Field(ge=0)] | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
 )
 """A number of optimiser updates (integer) or a fraction of the run (float, 0 to 1)."""
 
-TargetFeature = Literal["ffn", "attention", "ffn_residual", "block"]
-LayerNormalisation = Literal["none", "instance", "layer", "batch", "group"]
-
-SharedPart = Literal["feature_encoder", "positions"]
-"""A part of the encoder that the teacher may take from the student: what makes features
-of each position on its own (vision: patch embedding; speech: convolutions, their norm
-and projection; text: token embedding), and what tells positions apart."""
-
-LossScale = (
-    Annotated[StrictFloat, Field(gt=0.0, allow_inf_nan=False)]
-    | Literal["inverse_sqrt_dim", "sum"]
-)
+LossScale = Annotated[StrictFloat, Field(gt=0.0, allow_inf_nan=False)] | LossTotal
 """Multiplies the loss, which is the mean over all elements (masked positions times
 channels), as vision's is: 1. ``inverse_sqrt_dim`` gives the sum over channels divided
 by their root (mean times sqrt(dim)), speech's loss; ``sum`` gives the sum over channels
@@ -86,20 +76,20 @@ class TargetConfig(Section):
     top_k: int = Field(6, ge=1)
     """K, the number of top layers averaged; at most the encoder's depth."""
 
-    feature: TargetFeature = "block"
+    feature: Feature = "block"
     """``ffn`` and ``attention`` are taken before the residual addition (after layer
     scale); ``ffn_residual`` after it and before a closing norm; ``block`` is the end of
     the block. In pre-norm blocks the last two are the same tensor. The paper's footnote
     5 says FFN "generally"; the released ViT-B command says ``end`` (block)."""
 
-    layer_norm: LayerNormalisation = "layer"
+    layer_norm: Normalisation = "layer"
     """Parameter-free normalisation of each layer before averaging. ``instance`` is over
     the tokens of one sample per channel, ``batch`` over tokens and samples per channel,
     ``layer`` over the channels of one token, ``group`` over the tokens of one sample
     and the channels of one group (fairseq ``group_norm_target_layer``, which as
     released takes the wrong axes and is used by no shipped recipe)."""
 
-    final_norm: LayerNormalisation = "layer"
+    final_norm: Normalisation = "layer"
     """The same choice, applied once after averaging (README:
     ``--post_target_layer_norm``)."""
 
@@ -142,7 +132,7 @@ class ConstantTau(Section):
     """Share of the teacher that is kept at each update."""
 
 
-def _canonical(parts: tuple[SharedPart, ...]) -> tuple[SharedPart, ...]:
+def _canonical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return tuple(sorted(set(parts)))
 
 
@@ -153,7 +143,7 @@ class TeacherConfig(Section):
         ConstantTau()
     )
     """Schedule of the EMA decay; the released ViT-B recipe keeps 0.9998."""
-    shares: Annotated[tuple[SharedPart, ...], AfterValidator(_canonical)] = Field(
+    shares: Annotated[tuple[Part, ...], AfterValidator(_canonical)] = Field(
         (), strict=False
     )
     """Parts the teacher takes from the student at every update instead of averaging

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt
 
 from d2v_core.config.base import Section
+from d2v_core.config.choices import BlockNorm, ConvolutionNorm
 from d2v_core.config.objective import SupervisedObjective
 from d2v_core.config.speech_data import (
     SpeechData,
@@ -45,7 +46,7 @@ class Wav2Vec2FrontEnd(Section):
     )
     """Kernel and stride of each convolution; as published, 50 frames per second that
     see 25 ms each."""
-    norm: Literal["layer", "group"] = "layer"
+    norm: ConvolutionNorm = "layer"
     """``layer``: layer norm after every convolution, as data2vec does; ``group``: one
     norm over time after the first, as wav2vec 2.0 Base does."""
 
@@ -88,7 +89,7 @@ class SpeechEncoderConfig(Section):
     """Attention heads per block."""
     mlp_ratio: float = Field(4.0, gt=0.0)
     """Hidden width of the feed-forward part over ``width``."""
-    norm: Literal["post", "pre"] = "post"
+    norm: BlockNorm = "post"
     """Norms after each residual addition, as published (``layer_norm_first: false``),
     or before each branch."""
     position_layers: int = Field(5, ge=1)

@@ -8,15 +8,13 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import Duration
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.errors import Problem
+from d2v_core.training.schedules import Decay
 
-OnError = Literal["raise", "skip"]
-"""What becomes of an audio file that is missing, broken or not as its manifest says:
-``raise`` names every one before training, ``skip`` leaves them out and counts them in
-the notes of the result."""
 LibriSpeechSubset = Literal[
     "train-clean-100",
     "train-clean-360",
@@ -177,7 +175,7 @@ class SpeechFineTuning(FineTuningConfig):
     (train-clean-100)."""
     learning_rates: tuple[float, ...] = Field((5e-5,), min_length=1, strict=False)
     """Peak learning rates to choose from on the validation split."""
-    decay: Literal["cosine", "linear", "constant", "tri_stage"] = "tri_stage"
+    decay: Decay = "tri_stage"
     """Shape after the warm-up."""
     hold: Duration = 0.4
     """Updates or fraction at the peak, for ``tri_stage`` only."""

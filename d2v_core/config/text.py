@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.choices import BlockNorm, OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
@@ -36,7 +37,7 @@ class TextEncoderConfig(Section):
     """Attention heads per block."""
     mlp_ratio: float = Field(4.0, gt=0.0)
     """Hidden width of the feed-forward part over ``width``."""
-    norm: Literal["post", "pre"] = "post"
+    norm: BlockNorm = "post"
     """Norms after each residual addition, as published (``normalize_before: false``),
     or before each branch."""
     dropout: float = Field(0.1, ge=0.0, lt=1.0)
@@ -105,7 +106,7 @@ class LinesData(Section):
     """``blocks``: as many whole lines of a document as fit into ``max_tokens``, each
     ended by ``</s>`` (fairseq's ``complete_doc``); ``lines``: each on its own, cut at
     ``max_tokens``."""
-    on_error: Literal["raise", "skip"] = "raise"
+    on_error: OnError = "raise"
     """What happens to lines, of the corpus and of tasks, that cannot be read:
     ``raise`` names them all before training, ``skip`` leaves them out and says how
     many."""

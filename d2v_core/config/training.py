@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.choices import Network
 from d2v_core.config.objective import Duration
+from d2v_core.training.schedules import Decay
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -20,7 +22,7 @@ class OptimizerConfig(Section):
     warmup: Duration = 10 / 800
     """Linear warm-up from 0: updates or fraction of the run. The released command warms
     up for 10 of 800 epochs; the paper says 40."""
-    decay: Literal["cosine", "linear", "constant", "tri_stage"] = "cosine"
+    decay: Decay = "cosine"
     """Shape after the warm-up, down to ``final_learning_rate``. ``tri_stage`` (paper
     sections 4.2, 4.3: speech and text) holds the peak for ``hold``, then falls by the
     same factor at every update."""
@@ -65,7 +67,7 @@ class EvaluationConfig(Section):
     fitted, selected and tested on.
     """
 
-    network: Literal["student", "teacher"] = "student"
+    network: Network = "student"
     """Whose features; reference arms have one network only."""
     num_labels: int | None = Field(None, ge=10)
     """Labelled training samples the probe sees, class-balanced and drawn with the

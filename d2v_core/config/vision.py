@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.choices import OnError as OnError
+from d2v_core.config.choices import Pooling, Positions
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
@@ -32,7 +34,7 @@ class VisionEncoderConfig(Section):
     """Attention heads per block."""
     mlp_ratio: float | None = Field(None, gt=0.0)
     """Hidden width of the feed-forward part over ``width``."""
-    positions: Literal["model", "sincos"] = "model"
+    positions: Positions = "model"
     """``model``: what the timm model has (learned or relative); ``sincos``: fixed 2-D
     sine-cosine absolute positions (VisionTransformer family only)."""
     shared_relative_position: bool = False
@@ -88,11 +90,6 @@ class AugmentationConfig(Section):
     """Mirror each image with probability one half."""
     color_jitter: float = Field(0.0, ge=0.0, le=1.0)
     """Largest relative change of brightness, contrast and saturation."""
-
-
-OnError = Literal["raise", "skip"]
-"""What becomes of image files that do not decode. ``raise``: all are named before
-anything is trained. ``skip``: they are left out, and the result says which."""
 
 
 class DigitsData(Section):
@@ -158,7 +155,7 @@ class VisionFineTuning(FineTuningConfig):
 class VisionEvaluation(EvaluationConfig):
     """Probe and k-NN on frozen features of images, and fine-tuning when asked for."""
 
-    pooling: Literal["mean", "class_token", "concatenate"] = "mean"
+    pooling: Pooling = "mean"
     """How the final norm's tokens become one vector; ``mean`` and ``concatenate`` use
     the patch tokens."""
     fine_tuning: VisionFineTuning | None = None

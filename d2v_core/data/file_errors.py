@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
+from d2v_core.config.choices import OnError
 from d2v_core.errors import DataError
 
-OnError = Literal["raise", "skip"]
 SHOWN = 10
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from d2v_core.config.choices import Feature as Feature
+from d2v_core.config.choices import Part as Part
 from d2v_core.encoders.inputs import Inputs
 
-Feature = Literal["ffn", "attention", "ffn_residual", "block"]
-"""Activation of a block; ``TargetConfig.feature`` says what each is."""
-Part = Literal["feature_encoder", "positions"]
-"""A part that comes before any attention; ``SharedPart`` says what each is."""
 Restriction = Callable[[Any], AbstractContextManager[object]]
 """Limits the attention of a network like this one while the context is open."""
 

@@ -7,12 +7,13 @@ Paper section 4.2; fairseq ``data2vec_audio.py`` (student 319-404) with its
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from d2v_core.config.choices import BlockNorm
 from d2v_core.encoders.conv_positions import ConvPositions, zero_padding
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import Padded, real_positions
@@ -57,7 +58,7 @@ class SpeechEncoder(SequenceEncoder):
         depth: int,
         num_heads: int,
         ffn_dim: int,
-        norm: Literal["post", "pre"] = "post",
+        norm: BlockNorm = "post",
         position_layers: int = 5,
         position_kernel: int = 19,
         position_groups: int = 16,

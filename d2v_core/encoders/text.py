@@ -8,13 +8,14 @@ position table, like vision's, has no weight decay.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from d2v_core.config.choices import BlockNorm
 from d2v_core.encoders.inputs import Padded
 from d2v_core.encoders.sequence import SequenceEncoder
 from d2v_core.encoders.token_inputs import MASK, PAD
@@ -59,7 +60,7 @@ class TextEncoder(SequenceEncoder):
         depth: int,
         num_heads: int,
         ffn_dim: int,
-        norm: Literal["post", "pre"] = "post",
+        norm: BlockNorm = "post",
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         activation_dropout: float = 0.0,

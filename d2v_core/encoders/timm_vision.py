@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
@@ -20,6 +20,7 @@ from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
+from d2v_core.config.choices import Positions
 from d2v_core.encoders.attention_window import attention_window
 from d2v_core.encoders.encoder import Encoder, Feature, Restriction
 from d2v_core.encoders.masked_last_block import is_known, last_block_at
@@ -219,7 +220,7 @@ def create_vit(
     depth: int | None = None,
     num_heads: int | None = None,
     mlp_ratio: float | None = None,
-    positions: Literal["model", "sincos"] = "model",
+    positions: Positions = "model",
     shared_relative_position: bool = False,
     layer_scale: float | None = None,
     drop_path: float = 0.0,

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from d2v_core.config.choices import BlockNorm
 from d2v_core.encoders.encoder import Feature
 from d2v_core.encoders.rows import MaskedRows
 
@@ -45,7 +45,7 @@ class Block(nn.Module):
         dim: int,
         num_heads: int,
         ffn_dim: int,
-        norm: Literal["pre", "post"],
+        norm: BlockNorm,
         dropout: float,
         attention_dropout: float,
         activation_dropout: float,
@@ -156,7 +156,7 @@ class Transformer(nn.Module):
         depth: int,
         num_heads: int,
         ffn_dim: int,
-        norm: Literal["pre", "post"] = "post",
+        norm: BlockNorm = "post",
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         activation_dropout: float = 0.0,

@@ -10,7 +10,6 @@ leave padding out (fairseq, torchaudio and Hugging Face count it).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -21,6 +20,7 @@ from torchaudio.models.wav2vec2.components import (
     _get_feature_extractor,
 )
 
+from d2v_core.config.choices import ConvolutionNorm
 from d2v_core.encoders.frame_convolution import convolve
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import real_positions
@@ -46,7 +46,7 @@ class Wav2Vec2FrontEnd(FrontEnd):
         dim: int,
         channels: Sequence[int],
         windows: Sequence[Window],
-        norm: Literal["layer", "group"] = "layer",
+        norm: ConvolutionNorm = "layer",
         bias: bool = False,
         eps: float = 1e-5,
     ) -> None:

@@ -46,6 +46,7 @@ LABEL_WIDTH = 34
 STRIP = 0.45
 """Rows' worth of room above named arms, for the names of reference lines."""
 
+ImageFormat = Literal["svg", "png"]
 Which = Literal["both", "ours", "paper"]
 
 
@@ -59,7 +60,7 @@ def draw_png(data: FigureData, which: Which = "both") -> bytes:
     return _draw(data, which, "png")
 
 
-def _draw(data: FigureData, which: Which, kind: Literal["svg", "png"]) -> bytes:
+def _draw(data: FigureData, which: Which, kind: ImageFormat) -> bytes:
     chosen = [
         (panel, colour, marker)
         for name, panel, colour, marker in (

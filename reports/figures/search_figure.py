@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
-from typing import Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -21,12 +20,13 @@ from reports.figures.figure import (
     PAPER,
     QUIET,
     STYLE,
+    ImageFormat,
 )
 
 PAPER_LABEL = "paper's setting"
 
 
-def draw_search(outcome: SearchOutcome, kind: Literal["svg", "png"]) -> bytes:
+def draw_search(outcome: SearchOutcome, kind: ImageFormat) -> bytes:
     """One panel, or two when there is a cost; the same bytes for the same numbers."""
     panels = [_draw_history, *([_draw_front] if outcome.cost else [])]
     buffer = io.BytesIO()

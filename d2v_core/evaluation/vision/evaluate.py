@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from d2v_core.config.choices import Pooling
 from d2v_core.config.vision import AugmentationConfig, VisionEvaluation
 from d2v_core.data.splits import balanced_subset
 from d2v_core.data.vision.images import ImageDataset, Split
@@ -19,8 +19,6 @@ from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
 from d2v_core.evaluation.vision.fine_tuning import fine_tune_images
 from d2v_core.randomness import numpy_generator
-
-Pooling = Literal["mean", "class_token", "concatenate"]
 
 
 def evaluate_images(

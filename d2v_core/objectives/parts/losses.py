@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+
+from d2v_core.config.choices import LossTotal
 
 RegressionLoss = Callable[
     [Float[Tensor, "masked dim"], Float[Tensor, "masked dim"]], Float[Tensor, ""]
@@ -16,7 +17,7 @@ RegressionLoss = Callable[
 """Mean over all elements of all masked positions of the batch, pooled."""
 
 
-def scale_factor(scale: float | Literal["inverse_sqrt_dim", "sum"], dim: int) -> float:
+def scale_factor(scale: float | LossTotal, dim: int) -> float:
     """What the mean over elements is multiplied by.
 
     The references sum over the ``dim`` channels, which is ``dim`` times the mean:

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, assert_never
+from typing import assert_never
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-Normalisation = Literal["none", "instance", "layer", "batch", "group"]
+from d2v_core.config.choices import Normalisation as Normalisation
+
 Total = Callable[[Tensor], Tensor]
 """Sums a statistic over the parts of a batch that lie elsewhere."""
 

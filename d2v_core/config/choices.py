@@ -1,0 +1,33 @@
+"""Choices that several files name: each is written here once, and imported."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Feature = Literal["ffn", "attention", "ffn_residual", "block"]
+"""Activation of a block; ``TargetConfig.feature`` says what each is."""
+Normalisation = Literal["none", "instance", "layer", "batch", "group"]
+"""Of a target; ``TargetConfig`` says over what each is taken."""
+Part = Literal["feature_encoder", "positions"]
+"""A part of the encoder that comes before any attention, and that the teacher may take
+from the student: what makes features of each position on its own (vision: patch
+embedding; speech: convolutions, their norm and projection; text: token embedding), and
+what tells positions apart."""
+Network = Literal["student", "teacher"]
+"""Which of the two is evaluated or exported."""
+LossTotal = Literal["inverse_sqrt_dim", "sum"]
+"""Scales of the loss that depend on the width; ``LossScale`` says what each is."""
+
+BlockNorm = Literal["post", "pre"]
+"""Where a Transformer block normalises: after adding to the residual, or before."""
+ConvolutionNorm = Literal["layer", "group"]
+"""Norm of the wav2vec convolutions: in every layer, or group norm in the first."""
+Positions = Literal["model", "sincos"]
+"""Positions of patches: the timm model's own, or fixed sines and cosines."""
+Pooling = Literal["mean", "class_token", "concatenate"]
+"""What an image is classified by: patches, class token, or both side by side."""
+
+OnError = Literal["raise", "skip"]
+"""What becomes of files that are missing, broken or not as their manifest says:
+``raise`` names every one before training, ``skip`` leaves them out and counts them in
+the notes of the result."""
