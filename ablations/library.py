@@ -94,8 +94,8 @@ def _taken_name(source: YamlSource) -> list[Problem]:
     is_shipped = source.file.resolve().parent == STUDIES.resolve()
     if is_shipped or name not in study_names():
         return []
-    rule = "must not be the name of a shipped study"
-    return [Problem("name", f"{rule}, got {name!r}; choose another name")]
+    requirement = "must not be the name of a shipped study"
+    return [Problem("name", f"{requirement}, got {name!r}; choose another name")]
 
 
 def _parse(

@@ -58,7 +58,7 @@ LINEAR = Metric(
     validation="linear_validation_accuracy",
 )
 MEAN_LINEAR = replace(LINEAR, validation="")
-"""Of several tasks, each with a validation split of its own."""
+"""The mean of several tasks, each with a validation split of its own."""
 KNN = Metric("knn_accuracy", "k-NN accuracy (%)", True)
 FINE_TUNED = Metric(
     "fine_tuned_accuracy",

@@ -40,7 +40,7 @@ class Record(Section):
     """
 
     version: Literal[1] = 1
-    """Of this schema."""
+    """Version of this schema."""
     key: str
     """The trial's key."""
     status: Status
@@ -48,11 +48,11 @@ class Record(Section):
     reason: str = ""
     """Why it is not simply finished."""
     seed: int
-    """Of everything that is random."""
+    """Seed of everything that is random."""
     steps: int
     """Optimiser updates done."""
     num_parameters: int
-    """Of the evaluated encoder."""
+    """Parameters of the evaluated encoder."""
     metrics: dict[str, float]
     """Final metrics: ``eval/...`` only when done, and ``cost/...``."""
     choices: dict[str, float] = {}
@@ -60,9 +60,9 @@ class Record(Section):
     notes: tuple[str, ...] = ()
     """Remarks a reader needs."""
     data_name: str
-    """For people."""
+    """Name of the data, for people."""
     data_digest: str
-    """Of the data it was trained and evaluated on."""
+    """Digest of the data it was trained and evaluated on."""
     environment: dict[str, str]
     """Versions, processor, device, code version."""
 
@@ -113,7 +113,7 @@ class Manifest(Section):
     """
 
     version: Literal[1] = 1
-    """Of this schema."""
+    """Version of this schema."""
     study: dict[str, Any]
     """The study as resolved."""
     modality: str
@@ -127,7 +127,7 @@ class Manifest(Section):
     depth: int
     """Blocks of the encoder."""
     num_parameters: int
-    """Of the encoder."""
+    """Parameters of the encoder."""
     base: dict[str, Any]
     """The configuration without arms."""
     paper_diff: list[Annotated[tuple[str, Any, Any], Field(strict=False)]]
@@ -140,13 +140,13 @@ class Manifest(Section):
     """Cells of earlier runs of this request that its table no longer has; their trials
     stay in the store."""
     data_digest: str
-    """Of the data."""
+    """Digest of the data."""
     command: str
     """The command that made it."""
 
     @property
     def request_id(self) -> str:
-        """Of the request that it answers."""
+        """Identifies the request that it answers."""
         name = self.study["name"]
         return request_id(name, self.modality, self.scale, self.assignments)
 

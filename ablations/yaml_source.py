@@ -46,7 +46,7 @@ class YamlSource:
         return path in self._by_text
 
     def locate_text(self, path: str) -> str:
-        """As :meth:`locate`, for a dotted path; its keys may have dots themselves."""
+        """Place of a dotted path, as :meth:`locate`; its keys may have dots too."""
         while path and path not in self._by_text:
             path = path.rpartition(".")[0]
         place = self._by_text.get(path) or self.positions.get((), "1:1")

@@ -85,8 +85,8 @@ def _read(checkpoint: str) -> dict[str, Any]:
 
     file = Path(checkpoint)
     if not file.is_file():
-        rule = f"no such file {checkpoint!r}; d2v train --checkpoint writes one"
-        raise ConfigError([Problem("checkpoint", rule)])
+        requirement = f"no such file {checkpoint!r}; d2v train --checkpoint writes one"
+        raise ConfigError([Problem("checkpoint", requirement)])
     return read_checkpoint(file, torch.device("cpu"))
 
 

@@ -88,8 +88,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if valid and "," not in text:
         seeds = tuple(range(seeds[0]))
     if not seeds or len(set(seeds)) < len(seeds):
-        rule = "must be a count of at least 1 (5) or a list of different seeds (0,1,7)"
-        raise ConfigError([Problem("--seeds", f"{rule}, got {text!r}")])
+        requirement = (
+            "must be a count of at least 1 (5) or a list of different seeds (0,1,7)"
+        )
+        raise ConfigError([Problem("--seeds", f"{requirement}, got {text!r}")])
     return seeds
 
 
@@ -121,5 +123,5 @@ def command_line() -> str:
 
 
 def print_json(data: Any) -> None:
-    """For ``--json``."""
+    """Print plain data as JSON."""
     sys.stdout.write(json.dumps(data, indent=1) + "\n")

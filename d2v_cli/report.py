@@ -41,8 +41,8 @@ def report(
     from sweeps.tracking.stores import check_stores, choose_stores
 
     if everything == bool(study) or (everything and set_):
-        rule = "give studies, with or without --set, or --all alone"
-        raise ConfigError([Problem("d2v report", rule)])
+        requirement = "give studies, with or without --set, or --all alone"
+        raise ConfigError([Problem("d2v report", requirement)])
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores)
     if everything:

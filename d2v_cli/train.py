@@ -39,8 +39,10 @@ def train(
         recipe, seed=seed, assignments=tuple(set_ or ()), data_root=data_root
     )
     if (num_workers := trial.execution.num_workers) > 1:
-        rule = "d2v train is one process, d2v run starts several; must be 1, got"
-        raise ConfigError([Problem("execution.num_workers", f"{rule} {num_workers}")])
+        requirement = "d2v train is one process, d2v run starts several; must be 1, got"
+        raise ConfigError(
+            [Problem("execution.num_workers", f"{requirement} {num_workers}")]
+        )
     file = Path(checkpoint) if checkpoint else None
     for event in run_trial(trial, checkpoint=file):
         _show(event, file, console)

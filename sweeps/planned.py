@@ -61,5 +61,5 @@ class StudyPlan:
 
 
 def id_of_request(study: str, request: Request) -> str:
-    """As :func:`ablations.record.request_id`."""
+    """Identifies a request, as :func:`ablations.record.request_id`."""
     return request_id(study, request.modality, request.scale, request.assignments)

@@ -206,16 +206,22 @@ def _check(bound: BoundSpace, places: Mapping[str, str]) -> None:
     """
     name = bound.space.name
     if not bound.parameters:
-        rule = f"nothing is left to search in {name} for {bound.request.modality}"
-        raise ConfigError([Problem("--set", f"{rule}: every parameter is fixed")])
+        requirement = (
+            f"nothing is left to search in {name} for {bound.request.modality}"
+        )
+        raise ConfigError(
+            [Problem("--set", f"{requirement}: every parameter is fixed")]
+        )
     problems = []
     for parameter in bound.parameters:
         setting = parameter.setting
         if setting in bound.paper and not contains(parameter, bound.paper[setting]):
             given = f"the recipe has {bound.paper[setting]!r}, where the search begins"
-            rule = f"must include the recipe's own value, got {described(parameter)}"
-            mend = f"change the bounds, or fix it: --set {setting}=…"
-            message = f"{rule}; {given}; {mend}"
+            requirement = (
+                f"must include the recipe's own value, got {described(parameter)}"
+            )
+            remedy = f"change the bounds, or fix it: --set {setting}=…"
+            message = f"{requirement}; {given}; {remedy}"
             problems.append(Problem(f"{places[setting]}: {setting}", message))
     for parameter, value in _corners(bound):
         problems += _unbuildable(bound, parameter, value, places[parameter.setting])

@@ -18,7 +18,7 @@ class SearchTrial(Section):
     """One suggestion and what came of it."""
 
     number: int
-    """In the Optuna study."""
+    """Number in the Optuna study."""
     end: End
     """How it ended."""
     reason: str = ""
@@ -48,11 +48,11 @@ class Importance(Section):
     setting: str
     """The parameter."""
     share: float
-    """Between 0 and 1; over all parameters of a group they sum to 1."""
+    """A number from 0 to 1; the shares of a group of parameters sum to 1."""
     num_trials: int
-    """It rests on."""
+    """Trials that the share rests on."""
     condition: str = ""
-    """Under which the parameter exists, and the share holds; empty: always."""
+    """Condition under which the parameter exists and the share holds; empty: always."""
 
 
 class PathStep(Section):
@@ -68,11 +68,11 @@ class SearchOutcome(Section):
     """A whole search."""
 
     version: Literal[1] = 1
-    """Of this schema."""
+    """Version of this schema."""
     name: str
-    """Of the Optuna study."""
+    """Name of the Optuna study."""
     title: str
-    """For people."""
+    """Title, for people."""
     modality: str
     """Modality."""
     scale: str
@@ -92,10 +92,10 @@ class SearchOutcome(Section):
     best: int | None
     """Number of the best trial that counts."""
     importance: list[Importance]
-    """By fANOVA, most important first; empty with too few trials."""
+    """Shares by fANOVA, most important first; empty with too few trials."""
     path: list[PathStep] = []
-    """From the paper's setting to the best."""
+    """Steps from the paper's setting to the best."""
 
     def trial(self, number: int) -> SearchTrial:
-        """By its number."""
+        """The trial with this number."""
         return next(trial for trial in self.trials if trial.number == number)

@@ -20,7 +20,7 @@ from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem
 
 DEPTH = "depth"
-"""As an upper bound: the depth of the encoder."""
+"""Stands for the depth of the encoder, as an upper bound."""
 NOT_SELECTING = "; others have no number on the validation split to select by"
 NOT_SEARCHED = ("seed", "modality", "execution", "data", "evaluation", "objective")
 """Settings that do not change what is learned, or change what is measured."""
@@ -99,7 +99,7 @@ class SearchSpace(Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Begins the names of the search, its experiment and its ablation path."""
     title: str = Field(min_length=1)
-    """For people."""
+    """Title, for people."""
     metric: dict[str, str] = Field(min_length=1)
     """The metric of each modality the space has. Its number on the validation split is
     what the search sees."""
@@ -134,8 +134,10 @@ def check_space(space: SearchSpace) -> list[Problem]:
     """Every broken rule that spans fields."""
     problems = _check_metrics(space)
     if space.cost and space.early_stopping:
-        rule = "ASHA compares one number: leave out either early_stopping or cost"
-        problems.append(Problem("early_stopping", rule))
+        requirement = (
+            "ASHA compares one number: leave out either early_stopping or cost"
+        )
+        problems.append(Problem("early_stopping", requirement))
     for i, parameter in enumerate(space.parameters):
         problems += _check_bounds(parameter, f"parameters.{i}")
         problems += _check_setting(space, i)
@@ -161,17 +163,21 @@ def _check_bounds(parameter: AnyParameter, place: str) -> list[Problem]:
         shown = [repr(value) for value in parameter.of]
         if len(set(shown)) == len(shown):
             return []
-        rule = f"must be different values, got {', '.join(shown)}"
-        return [Problem(f"{place}.of", rule)]
+        requirement = f"must be different values, got {', '.join(shown)}"
+        return [Problem(f"{place}.of", requirement)]
     low, high, spacing = parameter.low, parameter.high, parameter.spacing
     if not isinstance(high, str) and not low < high:
         return [Problem(f"{place}.high", f"must be above low ({low}), got {high}")]
     if spacing == "log" and low <= 0:
         return [Problem(f"{place}.low", f"must be above 0 for spacing log, got {low}")]
     if spacing == "log_to_one" and not 0.5 <= low < float(high) < 1.0:
-        rule = "must be from 0.5 to below 1 for spacing log_to_one"
+        requirement = "must be from 0.5 to below 1 for spacing log_to_one"
         wrong = "low" if low < 0.5 else "high"
-        return [Problem(f"{place}.{wrong}", f"{rule}, got {getattr(parameter, wrong)}")]
+        return [
+            Problem(
+                f"{place}.{wrong}", f"{requirement}, got {getattr(parameter, wrong)}"
+            )
+        ]
     return []
 
 
@@ -181,11 +187,11 @@ def _check_setting(space: SearchSpace, i: int) -> list[Problem]:
     for modality in _modalities(space, parameter):
         twins = [p for p in space.parameters[:i] if p.setting == setting]
         if any(modality in _modalities(space, twin) for twin in twins):
-            rule = f"must be unique, {setting!r} stands twice for {modality}"
-            problems.append(Problem(place, rule))
+            requirement = f"must be unique, {setting!r} stands twice for {modality}"
+            problems.append(Problem(place, requirement))
     if setting.partition(".")[0] in NOT_SEARCHED:
-        rule = f"must not be below {', '.join(NOT_SEARCHED)}, got {setting!r}"
-        return [*problems, Problem(place, rule)]
+        requirement = f"must not be below {', '.join(NOT_SEARCHED)}, got {setting!r}"
+        return [*problems, Problem(place, requirement)]
     if setting in space.set:
         problems.append(Problem(place, f"{setting!r} is fixed by set; keep one"))
     for modality in _modalities(space, parameter):
@@ -202,8 +208,8 @@ def _check_conditions(space: SearchSpace, i: int) -> list[Problem]:
     for setting, value in space.parameters[i].when.items():
         place = f"parameters.{i}.when.{setting}"
         if setting in later:
-            rule = "must stand before the parameter that depends on it"
-            problems.append(Problem(place, rule))
+            requirement = "must stand before the parameter that depends on it"
+            problems.append(Problem(place, requirement))
         gate = earlier.get(setting)
         if isinstance(gate, ChoiceParameter) and value not in gate.of:
             problems.append(Problem(place, one_of(map(str, gate.of), value)))

@@ -1,4 +1,4 @@
-"""From a study and a recipe to the cells of its table: every arm with every seed."""
+"""Expands a study and a recipe to the cells of its table: every arm, every seed."""
 
 from __future__ import annotations
 
@@ -304,8 +304,8 @@ def _check_metric(study: Study, cells: Sequence[Cell], locations: Locations) -> 
     of_arms = {cell.arm.label: cell for cell in cells} if metric.needs else {}
     for cell in of_arms.values():
         if dict(leaves(cell.trial)).get(metric.needs, ...) is None:
-            rule = f"{metric.name} needs {metric.needs}, which is null"
-            message = f"{rule} in arm {cell.arm.label!r}"
+            requirement = f"{metric.name} needs {metric.needs}, which is null"
+            message = f"{requirement} in arm {cell.arm.label!r}"
             raise ConfigError([Problem(locations.metric(), message)])
 
 

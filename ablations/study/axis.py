@@ -16,7 +16,7 @@ Value = str | int | float | bool | None
 """What a setting is, mostly."""
 
 ALL = "all"
-"""In names of points, the whole depth: ``K=all``."""
+"""Stands for the whole depth in names of points: ``K=all``."""
 
 
 def _fraction(value: Any) -> Any:
@@ -94,7 +94,7 @@ class Axis(Section):
         return "|".join(re.escape(name) for name in self.names())
 
     def keys(self) -> list[Value]:
-        """By what published numbers name points; empty: any number of layers."""
+        """The values published numbers are named by; empty: any number of layers."""
         if isinstance(self.values, FractionsOfDepth):
             return []
         if isinstance(self.values, MultiplesOfRecipe):

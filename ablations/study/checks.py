@@ -48,9 +48,9 @@ def check_study(study: StudyFields) -> list[Problem]:
 def _check_layout(study: StudyFields) -> list[Problem]:
     given = [name for name in ("axis", "axes", "arms") if getattr(study, name)]
     if len(given) != 1:
-        rule = "a study needs exactly one of axis, axes and arms, got"
+        requirement = "a study needs exactly one of axis, axes and arms, got"
         place = given[1] if given else ""
-        return [Problem(place, f"{rule} {' and '.join(given) or 'none'}")]
+        return [Problem(place, f"{requirement} {' and '.join(given) or 'none'}")]
     names = [arm.name for arm in study.arms]
     references = {name for m in study.metric for name in study.references(m)}
     problems = [
@@ -75,18 +75,22 @@ def _check_axes(study: StudyFields) -> list[Problem]:
     for i, axis in enumerate(axes):
         place = "axis" if study.axis else f"axes.{i}"
         if axis.label in RESERVED_LABELS or axis.label in [a.label for a in axes[:i]]:
-            rule = f"must be another word than {', '.join(RESERVED_LABELS)}"
+            requirement = f"must be another word than {', '.join(RESERVED_LABELS)}"
             other = " and than the other axes have" if study.axes else ""
             problems.append(
-                Problem(f"{place}.label", f"{rule}{other}, got {axis.label!r}")
+                Problem(f"{place}.label", f"{requirement}{other}, got {axis.label!r}")
             )
         if any(_overlap(axis.setting, other.setting) for other in axes[:i]):
-            rule = "must not be part of another axis' setting"
-            problems.append(Problem(f"{place}.setting", f"{rule}, got {axis.setting}"))
+            requirement = "must not be part of another axis' setting"
+            problems.append(
+                Problem(f"{place}.setting", f"{requirement}, got {axis.setting}")
+            )
         names = [] if isinstance(axis.values, FractionsOfDepth) else axis.names()
         if len(set(names)) < len(names):
-            rule = "must be different values, got"
-            problems.append(Problem(f"{place}.values", f"{rule} {', '.join(names)}"))
+            requirement = "must be different values, got"
+            problems.append(
+                Problem(f"{place}.values", f"{requirement} {', '.join(names)}")
+            )
     return problems
 
 
@@ -128,8 +132,8 @@ def _check_modalities(study: StudyFields) -> list[Problem]:
     lacks = [m for m in study.metric if isinstance(where, dict) and m not in where]
     problems = []
     if study.paper and lacks:
-        rule = "must be one text, or one for every modality; lacks"
-        problems.append(Problem("paper.where", f"{rule} {', '.join(lacks)}"))
+        requirement = "must be one text, or one for every modality; lacks"
+        problems.append(Problem("paper.where", f"{requirement} {', '.join(lacks)}"))
     return problems + [
         Problem(path, one_of(known, modality))
         for path, modality, known in _modalities_named(study)
@@ -168,8 +172,8 @@ def _check_settings(study: StudyFields) -> list[Problem]:
         if path in problems:
             continue
         if setting in GIVEN:
-            rule = f"must not be set, {GIVEN[setting]} of the study says it"
-            problems[path] = Problem(path, rule)
+            requirement = f"must not be set, {GIVEN[setting]} of the study says it"
+            problems[path] = Problem(path, requirement)
         known = [m for m in modalities if m in TRIAL_TYPES]
         refused = {m: check_setting(m, setting) for m in known}
         for modality, problem in refused.items():
@@ -233,8 +237,10 @@ def _check_values(
 ) -> list[Problem]:
     place = f"published.{modality}.values"
     if study.axis is None:
-        found = [names.problem(f"{place}.{key}", str(key)) for key in published.values]
-        return [problem for problem in found if problem]
+        problems = [
+            names.problem(f"{place}.{key}", str(key)) for key in published.values
+        ]
+        return [problem for problem in problems if problem]
     known = [*study.axis.keys(), *study.references(modality)]
     if not study.axis.scales_with_depth:
         return [
@@ -242,9 +248,9 @@ def _check_values(
             for key in published.values
             if key not in known
         ]
-    rule = "must be a number of layers of the paper's encoder, at least 1, got"
+    requirement = "must be a number of layers of the paper's encoder, at least 1, got"
     return [
-        Problem(f"{place}.{key}", f"{rule} {key!r}")
+        Problem(f"{place}.{key}", f"{requirement} {key!r}")
         for key in published.values
         if not (isinstance(key, int) and key >= 1) and key not in known
     ]

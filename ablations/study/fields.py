@@ -60,10 +60,10 @@ class OwnMetric(Section):
     """Any number that trials log, beside the ones that have names of their own."""
 
     name: str = Field(pattern=rf"^({'|'.join(LOGGED_GROUPS)})/[\w./-]+$")
-    """As logged: ``eval/sst_2_score``, ``cost/training_seconds``; of a curve
+    """Name as logged: ``eval/sst_2_score``, ``cost/training_seconds``; of a curve
     (``train/loss``, ``target/effective_rank``) the last value of the trial counts."""
     title: str = Field(min_length=1)
-    """For captions and axes, with the unit."""
+    """Title for captions and axes, with the unit."""
     higher_is_better: bool
     """Direction."""
 
@@ -86,7 +86,7 @@ class Published(Section):
     higher_is_better: bool
     """Direction of the paper's metric."""
     values: dict[str | int | float, float]
-    """By axis value (at the paper's depth) or arm name."""
+    """Numbers by axis value (at the paper's depth) or arm name."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -101,7 +101,7 @@ class StudyFields(Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Also the name of the MLflow experiment and of the tag on its trials."""
     title: str = Field(min_length=1)
-    """For people."""
+    """Title, for people."""
     paper: Paper | None = None
     """What it reproduces; null for a study of your own."""
     hypothesis: str = ""

@@ -49,13 +49,13 @@ def study_schema() -> Json:
 
 def settings_schema(trials: Mapping[str, type[BaseModel]]) -> Json:
     """Every setting of these trial types by dotted path."""
-    found: dict[str, list[Json]] = {}
+    by_path: dict[str, list[Json]] = {}
     for trial in trials.values():
         for path, setting in _settings(trial):
-            known = found.setdefault(path, [])
+            known = by_path.setdefault(path, [])
             if setting not in known:
                 known.append(setting)
-    return _closed({p: _any_of(found[p]) for p in sorted(found) if p not in GIVEN})
+    return _closed({p: _any_of(by_path[p]) for p in sorted(by_path) if p not in GIVEN})
 
 
 def _settings_by_modality() -> Json:

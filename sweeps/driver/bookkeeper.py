@@ -34,7 +34,7 @@ def open_tracker(stores: Stores, command: str) -> Tracker:
     return Tracker(stores, command)
 
 
-class Books(Listener):
+class Bookkeeper(Listener):
     """Keeps store, board and outcome in step with what the trials say.
 
     Args:
@@ -75,7 +75,7 @@ class Books(Listener):
 
     @cached_property
     def tracker(self) -> Tracker:
-        """Of the store."""
+        """The only writer of the store."""
         return self._open_tracker()
 
     def _store_works(self) -> bool:

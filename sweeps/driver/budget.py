@@ -53,9 +53,9 @@ class Budget:
         budget = cls(seconds, result.seconds, result.unique)
         if unknown := [key for key in result.missing if key not in result.seconds]:
             arms = ", ".join(sorted({result.unique[key].arm.label for key in unknown}))
-            rule = f"nothing is known of how long these arms take here: {arms}"
-            mend = "run one seed without --budget first (--seeds 1)"
-            raise ConfigError([Problem("--budget", f"{rule}; {mend}")])
+            requirement = f"nothing is known of how long these arms take here: {arms}"
+            remedy = "run one seed without --budget first (--seeds 1)"
+            raise ConfigError([Problem("--budget", f"{requirement}; {remedy}")])
         if result.missing:
             budget.check(result.num_workers)
         return budget
@@ -71,12 +71,12 @@ class Budget:
         needed = sum(p for k, p in self._prices.items() if seeds[k] == first)
         needed /= num_workers
         if needed > self.seconds:
-            rule = (
+            requirement = (
                 f"one seed of every arm takes about {duration(needed)} on "
                 f"{num_workers} workers, more than {duration(self.seconds)}"
             )
-            mend = "give more time, or fewer arms (a study file of yours)"
-            raise ConfigError([Problem("--budget", f"{rule}; {mend}")])
+            remedy = "give more time, or fewer arms (a study file of yours)"
+            raise ConfigError([Problem("--budget", f"{requirement}; {remedy}")])
 
     @property
     def spent(self) -> bool:

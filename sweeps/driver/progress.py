@@ -63,7 +63,7 @@ class TrialView:
         return self.waits or self.state in ("running", "stopped")
 
     def rest_seconds(self) -> float | None:
-        """Of training, at the speed seen so far; None before the first updates."""
+        """Rest of the training at the speed so far; None before the first updates."""
         done = self.step - self.first_step
         if not done:
             return None

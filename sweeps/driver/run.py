@@ -1,4 +1,4 @@
-"""Run studies: plan, compare with the store, train what is missing, keep the books."""
+"""Run studies: compare with the store, train what is missing, record it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache, partial
 from rich.console import Console
 
 from d2v_core.modalities import modality_of
-from sweeps.driver.bookkeeper import Books, open_tracker
+from sweeps.driver.bookkeeper import Bookkeeper, open_tracker
 from sweeps.driver.budget import Budget
 from sweeps.driver.event_log import EventLog
 from sweeps.driver.outcome import Outcome
@@ -74,26 +74,26 @@ def run_studies(
         board = Board(plans, session.num_at_once(trials.values()), bars=bars)
         log = EventLog(stores.storage, board)
         view = LiveView(board, console, on_say=log.message)
-        books = Books(plans, tracker, stores, view, data_names, locks, stop)
-        books.outcome.event_log = log.file
+        bookkeeper = Bookkeeper(plans, tracker, stores, view, data_names, locks, stop)
+        bookkeeper.outcome.event_log = log.file
         with stop.on_interrupt(view.say):
             try:
-                books.open(make_command=command)
+                bookkeeper.open(make_command=command)
                 log.run_started(command, plans, stores)
-                _train_missing(books, log, session, stop, budget)
+                _train_missing(bookkeeper, log, session, stop, budget)
             except KeyboardInterrupt:
                 stop.make()
             finally:
-                books.close()
+                bookkeeper.close()
                 if budget is not None and budget.spent and not stop.made:
-                    books.outcome.ended_by = "budget"
-                books.outcome.seconds = time.monotonic() - began
-                log.run_ended(books.outcome)
-    return books.outcome
+                    bookkeeper.outcome.ended_by = "budget"
+                bookkeeper.outcome.seconds = time.monotonic() - began
+                log.run_ended(bookkeeper.outcome)
+    return bookkeeper.outcome
 
 
 def _train_missing(
-    books: Books,
+    bookkeeper: Bookkeeper,
     log: EventLog,
     session: RaySession,
     stop: StopRequest,
@@ -102,27 +102,31 @@ def _train_missing(
     """Until every trial has a result, or the run is to stop."""
 
     def may_launch(job: Job) -> bool:
-        admitted = budget is None or budget.admits(job.cell.seed, books.board)
+        admitted = budget is None or budget.admits(job.cell.seed, bookkeeper.board)
         return admitted and not stop.made
 
-    while jobs := _next_jobs(books, stop, budget):
+    while jobs := _next_jobs(bookkeeper, stop, budget):
         log.claimed()
-        with books.view:
-            train_with_ray(jobs, Listeners(books, log), session, may_launch)
+        with bookkeeper.view:
+            train_with_ray(jobs, Listeners(bookkeeper, log), session, may_launch)
 
 
-def _next_jobs(books: Books, stop: StopRequest, budget: Budget | None) -> list[Job]:
+def _next_jobs(
+    bookkeeper: Bookkeeper, stop: StopRequest, budget: Budget | None
+) -> list[Job]:
     """Trials to train here; waits while all that is missing is trained elsewhere."""
-    told = False
+    said = False
     while not stop.made and not (budget is not None and budget.spent):
-        if claimed := books.claim():
-            return [books.job(cell) for cell in claimed]
-        elsewhere = books.board.count("elsewhere")
+        if claimed := bookkeeper.claim():
+            return [bookkeeper.job(cell) for cell in claimed]
+        elsewhere = bookkeeper.board.count("elsewhere")
         if not elsewhere:
             return []
-        if not told:
-            books.view.say(f"waiting for {elsewhere} trials that another run trains")
-            told = True
+        if not said:
+            bookkeeper.view.say(
+                f"waiting for {elsewhere} trials that another run trains"
+            )
+            said = True
         time.sleep(POLL_SECONDS)
     return []
 

@@ -39,7 +39,7 @@ def assumption(trial: TrialConfig) -> str:
 
 
 def cost_fields(cost: TrialCost | None, trial: TrialConfig) -> dict[str, Any]:
-    """For ``--json``; null where the cost cannot be told."""
+    """Plain data for ``--json``; null where the cost is not known."""
     if cost is None:
         names = ("parameters", "flops", "gpu_hours", "memory_gib")
         return dict.fromkeys(names)

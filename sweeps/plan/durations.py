@@ -18,8 +18,8 @@ def parse_budget(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
-        rule = "must be a duration such as 2h, 1h30m, 90m or 45s"
-        raise ConfigError([Problem("--budget", f"{rule}, got {text!r}")])
+        requirement = "must be a duration such as 2h, 1h30m, 90m or 45s"
+        raise ConfigError([Problem("--budget", f"{requirement}, got {text!r}")])
     return seconds
 
 

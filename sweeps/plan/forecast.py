@@ -77,7 +77,7 @@ class Forecast:
 
     @property
     def gpu_hours(self) -> float | None:
-        """Of all missing trials together, if known."""
+        """Hours of one GPU for all missing trials together, if known."""
         if len(self.costs) < len(self.missing):
             return None
         return sum(gpu_hours(c, self.unique[k].trial) for k, c in self.costs.items())
@@ -85,11 +85,11 @@ class Forecast:
     @property
     def data_problems(self) -> list[str]:
         """Why data could not be read, each once."""
-        found = {plan.data_problem for plan in self.plans if plan.data_problem}
-        return sorted(found)
+        problems = {plan.data_problem for plan in self.plans if plan.data_problem}
+        return sorted(problems)
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``; null: not known."""
+        """Plain data for ``--json``; null: not known."""
         wall, unkeyed = self.wall_seconds, keyless(self.plans)
         return {
             "studies": [plan.name for plan in self.plans],

@@ -51,7 +51,7 @@ def show_forecast(result: Forecast, console: Console) -> None:
 
 
 def _price(result: Forecast, keys: Sequence[str]) -> str:
-    """Of the costliest of these trials: time here, else on a GPU."""
+    """Price of the costliest of these trials: time here, else on a GPU."""
     if seconds := [result.seconds[key] for key in keys if key in result.seconds]:
         return duration(max(seconds))
     hours = [

@@ -85,30 +85,34 @@ def resource_problems(nodes: Sequence[Node], trial: TrialConfig) -> list[Problem
     """Why a trial could never start; empty: it could."""
     execution, wanted = trial.execution, bundles(trial)
     if execution.num_gpus > 1 and execution.num_gpus % 1:
-        rule = "must be at most 1, or whole GPUs"
+        requirement = "must be at most 1, or whole GPUs"
         given = f"got {execution.num_gpus:g}"
-        return [Problem("execution.num_gpus", f"{rule}, {given}")]
+        return [Problem("execution.num_gpus", f"{requirement}, {given}")]
     if execution.device == "cuda" and not execution.num_gpus:
-        rule = "a trial that reserves no GPU sees none, so cuda needs a share of one"
-        mend = "--set execution.num_gpus=0.5 lets two trials share one"
-        return [Problem("execution.device", f"{rule}; {mend}")]
+        requirement = (
+            "a trial that reserves no GPU sees none, so cuda needs a share of one"
+        )
+        remedy = "--set execution.num_gpus=0.5 lets two trials share one"
+        return [Problem("execution.device", f"{requirement}; {remedy}")]
     if nodes and _trials_that_fit(nodes, wanted):
         return []
     most_cpus = max((node.num_cpus for node in nodes), default=0.0)
     most_gpus = max((node.num_gpus for node in nodes), default=0.0)
     needs = " + ".join(_text(bundle["CPU"], bundle["GPU"]) for bundle in wanted)
-    mends = []
+    remedies = []
     if execution.num_threads > most_cpus:
-        mends.append(f"--set execution.num_threads={max(1, int(most_cpus))}")
+        remedies.append(f"--set execution.num_threads={max(1, int(most_cpus))}")
     if execution.num_gpus > most_gpus:
-        mends.append(f"--set execution.num_gpus={most_gpus:g}")
+        remedies.append(f"--set execution.num_gpus={most_gpus:g}")
     together = sum(node.times(wanted[0]) for node in nodes)
     if 0 < together < len(wanted):
-        mends.append(f"--set execution.num_workers={together}")
-    advice = " ".join(mends) or "other values of execution.num_threads and num_gpus"
+        remedies.append(f"--set execution.num_workers={together}")
+    advice = " ".join(remedies) or "other values of execution.num_threads and num_gpus"
     has = "; ".join(sorted({_text(n.num_cpus, n.num_gpus) for n in nodes}))
-    rule = f"a trial reserves {needs}, which no node can ever give (they have {has})"
-    return [Problem("execution", f"{rule}; give {advice}, or add nodes")]
+    requirement = (
+        f"a trial reserves {needs}, which no node can ever give (they have {has})"
+    )
+    return [Problem("execution", f"{requirement}; give {advice}, or add nodes")]
 
 
 def _trials_that_fit(nodes: Sequence[Node], wanted: Sequence[Bundle]) -> int:

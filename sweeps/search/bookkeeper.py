@@ -1,4 +1,4 @@
-"""The books of a search: like a study's, with trials that are added one by one."""
+"""Keeps a search in step with its trials, which are added one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from ablations import mlflow_names as names
 from ablations.record import Record
 from ablations.search.path import shown
-from sweeps.driver.bookkeeper import Books
+from sweeps.driver.bookkeeper import Bookkeeper
 from sweeps.driver.progress import Board, State
 from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.worker.spool import Spool
@@ -59,8 +59,8 @@ class SearchBoard(Board):
         return Group(table, Text(self.summary()))
 
 
-class SearchBooks(Books):
-    """A study's books, but every trial is added when it is suggested."""
+class SearchBookkeeper(Bookkeeper):
+    """The bookkeeper of a search: every trial is added when it is suggested."""
 
     board: SearchBoard
 
@@ -77,11 +77,11 @@ class SearchBooks(Books):
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """Of the trials that ended in this run, by key."""
+        """Records of the trials that ended in this run, by key."""
         return {}
 
     def trial_ended(self, record: Record, timestamp: int) -> None:
-        """As in a study; the searcher may ask for the record."""
+        """Keep the record too: the searcher may ask for it."""
         self.records[record.key] = record
         super().trial_ended(record, timestamp)
 

@@ -1,4 +1,4 @@
-"""From a point of a search space to a trial with its key, as studies plan theirs."""
+"""Turns a point of a search space into a trial with its key, as studies do."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import LiveView
 from sweeps.listener import Listeners
 from sweeps.ray.session import RaySession
-from sweeps.search.bookkeeper import SearchBoard, SearchBooks
+from sweeps.search.bookkeeper import SearchBoard, SearchBookkeeper
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna
 from sweeps.search.engine import search_with_ray
@@ -29,7 +29,7 @@ from sweeps.search.study import (
     KEY,
     REASON,
     make_sampler,
-    num_told,
+    num_ended,
     open_storage,
     open_study,
     search_id,
@@ -94,32 +94,32 @@ def run_search(
         _take_alone(bound, locks)
         storage = open_storage(optuna_storage)
         study = open_study(bound, storage)
-        left = num_trials - num_told(study)
+        left = num_trials - num_ended(study)
         if left > 0:
             # Ray starts while the tracking store is made.
             session.begin([bound.base] * left)
         tracker = partial(open_tracker, stores, command)
-        books = SearchBooks(
+        bookkeeper = SearchBookkeeper(
             [plan], tracker, stores, view, cells.data_names, locks, stop
         )
-        outcome = books.outcome
+        outcome = bookkeeper.outcome
         outcome.event_log = log.file
         with stop.on_interrupt(view.say):
             try:
-                books.open(make_command=command)
+                bookkeeper.open(make_command=command)
                 log.run_started(command, [plan], stores)
-                _tidy(study, cells, books)
+                _tidy(study, cells, bookkeeper)
                 if left > 0:
-                    _train(cells, books, study, storage, session, stop, log, left)
+                    _train(cells, bookkeeper, study, storage, session, stop, log, left)
             except KeyboardInterrupt:
                 stop.make()
             except StorageInternalError as error:
                 stop.make()
-                rule = f"Optuna's store failed ({str(error).splitlines()[0]})"
-                mend = "finished trials are safe: put the cause right, then again"
-                raise StoreWriteError(f"{rule}; {mend}") from error
+                requirement = f"Optuna's store failed ({str(error).splitlines()[0]})"
+                remedy = "finished trials are safe: put the cause right, then again"
+                raise StoreWriteError(f"{requirement}; {remedy}") from error
             finally:
-                books.close()
+                bookkeeper.close()
                 outcome.seconds = time.monotonic() - began
                 log.run_ended(outcome)
     return Searched(study, cells.plan_cell(bound.paper, 0).key, outcome)
@@ -127,7 +127,7 @@ def run_search(
 
 def _train(
     cells: Cells,
-    books: SearchBooks,
+    bookkeeper: SearchBookkeeper,
     study: optuna.Study,
     storage: BaseStorage,
     session: RaySession,
@@ -140,11 +140,11 @@ def _train(
     from sweeps.search.searcher import StoredSearch
 
     sampler, bound = make_sampler(study, cells.bound.base.seed), cells.bound
-    listeners = Listeners(books, log)
+    listeners = Listeners(bookkeeper, log)
     searcher = StoredSearch(
-        cells, books, listeners, study, storage, sampler, num_trials, stop
+        cells, bookkeeper, listeners, study, storage, sampler, num_trials, stop
     )
-    with books.view:
+    with bookkeeper.view:
         search_with_ray(searcher, listeners, session, bound, num_trials)
 
 
@@ -156,20 +156,20 @@ def _take_alone(bound: BoundSpace, locks: TrialLocks) -> None:
     """
     name = search_id(bound)
     if not locks.take(hashlib.sha256(name.encode()).hexdigest()[:16]):
-        rule = f"{name} is running already on this storage"
-        mend = "wait for it; more trials at once need more resources (--address)"
-        raise ConfigError([Problem("d2v search", f"{rule}; {mend}")])
+        requirement = f"{name} is running already on this storage"
+        remedy = "wait for it; more trials at once need more resources (--address)"
+        raise ConfigError([Problem("d2v search", f"{requirement}; {remedy}")])
 
 
-def _tidy(study: optuna.Study, cells: Cells, books: SearchBooks) -> None:
+def _tidy(study: optuna.Study, cells: Cells, bookkeeper: SearchBookkeeper) -> None:
     """Hand in what a crash left of trials that Optuna had been told of."""
     for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
         key = trial.user_attrs[KEY]
-        if not (books.stores.checkpoints / key).exists():
+        if not (bookkeeper.stores.checkpoints / key).exists():
             continue
         if trial.state == TrialState.PRUNED:
-            books.forget(key, trial.user_attrs[REASON])
+            bookkeeper.forget(key, trial.user_attrs[REASON])
         else:
-            books.add(cells.plan_cell(from_optuna(trial.params), trial.number))
-    for cell in books.claim():  # nothing was left of it
-        del books.board.trials[cell.key]
+            bookkeeper.add(cells.plan_cell(from_optuna(trial.params), trial.number))
+    for cell in bookkeeper.claim():  # nothing was left of it
+        del bookkeeper.board.trials[cell.key]

@@ -33,7 +33,7 @@ from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
 from sweeps.listener import Listener
 from sweeps.planned import PlannedCell
-from sweeps.search.bookkeeper import SearchBooks
+from sweeps.search.bookkeeper import SearchBookkeeper
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna, suggest
 from sweeps.search.study import END, FOUND, KEY, REASON, directions
@@ -65,8 +65,8 @@ class StoredSearch(OptunaSearch):
 
     Args:
         cells: Plans suggestions.
-        books: Of the search, already open.
-        listener: Hears of trials that are given up; the books among others.
+        bookkeeper: Keeps the search, already open.
+        listener: Hears of trials that are given up; the bookkeeper among others.
         study: Already open, with the paper's setting waiting.
         storage: Its store.
         sampler: Of the suggestions.
@@ -77,7 +77,7 @@ class StoredSearch(OptunaSearch):
     def __init__(
         self,
         cells: Cells,
-        books: SearchBooks,
+        bookkeeper: SearchBookkeeper,
         listener: Listener,
         study: optuna.Study,
         storage: BaseStorage,
@@ -96,7 +96,7 @@ class StoredSearch(OptunaSearch):
             study_name=study.study_name,
             sampler=sampler,
         )
-        self._plan, self._books, self._stop = cells, books, stop
+        self._plan, self._bookkeeper, self._stop = cells, bookkeeper, stop
         self._listener, self._study = listener, study
         self._left = num_trials
         self._planned: dict[str, PlannedCell] = {}
@@ -106,14 +106,14 @@ class StoredSearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> Any:
         """What Ray trains next; None: nothing yet."""
-        if self._books.store_is_away and not self._stop.made:
+        if self._bookkeeper.store_is_away and not self._stop.made:
             return None  # asking it would hold up the trials that run
         while not self._stop.made:
             if key := self._to_train():
                 self._keys[trial_id] = key
-                return packed(self._books.job(self._planned[key]))
+                return packed(self._bookkeeper.job(self._planned[key]))
             if not self._left:
-                waits = self._books.board.count("elsewhere")
+                waits = self._bookkeeper.board.count("elsewhere")
                 return None if waits else Searcher.FINISHED
             self._ask(trial_id)
         return Searcher.FINISHED
@@ -130,29 +130,29 @@ class StoredSearch(OptunaSearch):
             return
         trial.set_user_attr(KEY, cell.key)
         if verdict := self._verdicts.get(cell.key):
-            self._tell(trial, verdict, found=True)
+            self._tell(trial, verdict, in_store=True)
         elif cell.key in self._asked:
             self._asked[cell.key].append(trial)
         else:
             self._asked[cell.key], self._planned[cell.key] = [trial], cell
-            self._books.add(cell)
+            self._bookkeeper.add(cell)
 
     def _to_train(self) -> str | None:
         """The key of a trial that is ours to train; answers those that need none."""
-        claimed = self._books.claim()
+        claimed = self._bookkeeper.claim()
         for key in [key for key in self._asked if self._state(key) == "cached"]:
-            stored = self._books.stored(key)
+            stored = self._bookkeeper.stored(key)
             assert stored is not None, "a cached trial is in the store"
             end = stored.tags[STATUS_TAG]
             reason = stored.tags.get(REASON_TAG, "")
             self._settle(key, self._verdict(key, end, stored.metrics, reason), True)
         for cell in claimed:
-            self._books.board.trials[cell.key].state = "running"
+            self._bookkeeper.board.trials[cell.key].state = "running"
             return cell.key  # no more than one is suggested at a time
         return None
 
     def _state(self, key: str) -> str:
-        return self._books.board.trials[key].state
+        return self._bookkeeper.board.trials[key].state
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Progress: only probes are of interest, and only to one objective."""
@@ -184,9 +184,9 @@ class StoredSearch(OptunaSearch):
 
     def _lost(self, key: str) -> Verdict:
         """Its process died for the last time, perhaps after it had a result."""
-        record = self._books.records.get(key)
-        if ended := Spool(self._books.stores.checkpoints / key).read_record():
-            record = ended[0]  # Tune tells the books after the searcher
+        record = self._bookkeeper.records.get(key)
+        if ended := Spool(self._bookkeeper.stores.checkpoints / key).read_record():
+            record = ended[0]  # Tune calls the bookkeeper after the searcher
         if record is None:
             return Verdict("failed", reason="its process kept dying")
         return self._verdict(key, record.status, record.metrics, record.reason)
@@ -211,20 +211,20 @@ class StoredSearch(OptunaSearch):
                 values.append(cost.flops if cost else float("nan"))
         return Verdict(end, tuple(values), reason)
 
-    def _settle(self, key: str, verdict: Verdict, found: bool = False) -> None:
+    def _settle(self, key: str, verdict: Verdict, in_store: bool = False) -> None:
         """Tell all suggestions that are the same trial."""
         for i, trial in enumerate(self._asked.pop(key)):
-            self._tell(trial, verdict, found=found or i > 0)
+            self._tell(trial, verdict, in_store=in_store or i > 0)
         if verdict.end:
             self._verdicts[key] = verdict
 
-    def _tell(self, trial: Trial, verdict: Verdict, found: bool = False) -> None:
+    def _tell(self, trial: Trial, verdict: Verdict, in_store: bool = False) -> None:
         tell = partial(self._study.tell, trial)
         if not verdict.end:
             tell(state=TrialState.FAIL)
             self._study.enqueue_trial(trial.params)
             return
-        attributes = {END: verdict.end, REASON: verdict.reason, FOUND: found}
+        attributes = {END: verdict.end, REASON: verdict.reason, FOUND: in_store}
         for name, value in attributes.items():
             if value:
                 trial.set_user_attr(name, value)
@@ -238,11 +238,11 @@ class StoredSearch(OptunaSearch):
             tell(state=TrialState.FAIL)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles searchers for a restore that is never used here."""
+        """Keep nothing: Tune pickles searchers for a restore, never used here."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Likewise: Optuna's store has it all."""
+        """Leave an empty file: Optuna's store has it all."""
         Path(checkpoint_path).touch()
 
 

@@ -66,9 +66,13 @@ def open_storage(uri: str) -> BaseStorage:
         return RDBStorage(uri)
     except Exception as error:  # whatever SQLAlchemy and its drivers raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        rule = "must be a database Optuna can use, such as sqlite:////folder/search.db "
-        rule += "or postgresql+psycopg2://user@host/name"
-        raise ConfigError([Problem("--optuna-storage", f"{rule}; {reason}")]) from error
+        requirement = (
+            "must be a database Optuna can use, such as sqlite:////folder/search.db "
+        )
+        requirement += "or postgresql+psycopg2://user@host/name"
+        raise ConfigError(
+            [Problem("--optuna-storage", f"{requirement}; {reason}")]
+        ) from error
 
 
 def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:
@@ -90,9 +94,11 @@ def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:
     if began_with is None:
         study.set_user_attr(SPACE, space)
     elif began_with != space:
-        rule = f"the search {search_id(bound)} began with another space or recipe"
-        mend = "give the space another name, or undo the change"
-        raise ConfigError([Problem("d2v search", f"{rule}; {mend}")])
+        requirement = (
+            f"the search {search_id(bound)} began with another space or recipe"
+        )
+        remedy = "give the space another name, or undo the change"
+        raise ConfigError([Problem("d2v search", f"{requirement}; {remedy}")])
     titles = [f"{bound.metric.title}, validation split", COSTS[bound.space.cost]]
     with _no_experimental_warning():
         study.set_metric_names(titles[: len(study.directions)])
@@ -106,7 +112,7 @@ def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:
 
 
 def directions(bound: BoundSpace) -> list[Direction]:
-    """Of the metric, and of the cost if it is one."""
+    """Directions of the metric, and of the cost if there is one."""
     metric: Direction = "maximize" if bound.metric.higher_is_better else "minimize"
     return [metric, "minimize"] if bound.space.cost else [metric]
 
@@ -135,7 +141,7 @@ def counts(trial: FrozenTrial) -> bool:
     return bool(trial.state in (TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def num_told(study: optuna.Study) -> int:
+def num_ended(study: optuna.Study) -> int:
     """Trials that count."""
     return sum(map(counts, study.get_trials(deepcopy=False)))
 

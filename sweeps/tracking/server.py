@@ -35,8 +35,10 @@ def check_ui(stores: Stores, port: int) -> None:
         ConfigError: There is no store yet, or the port is taken.
     """
     if stores.is_new:
-        rule = f"no store at {stores.database}; run a study first "
-        raise ConfigError([Problem("--storage", f"{rule}(d2v run layer_averaging)")])
+        requirement = f"no store at {stores.database}; run a study first "
+        raise ConfigError(
+            [Problem("--storage", f"{requirement}(d2v run layer_averaging)")]
+        )
     if is_served(stores):
         return
     with socket.socket() as ours:
@@ -44,8 +46,8 @@ def check_ui(stores: Stores, port: int) -> None:
         try:
             ours.bind(("127.0.0.1", port))
         except OSError as error:
-            rule = f"must be free, got {port} ({error.strerror}); give another"
-            raise ConfigError([Problem("--port", rule)]) from None
+            requirement = f"must be free, got {port} ({error.strerror}); give another"
+            raise ConfigError([Problem("--port", requirement)]) from None
 
 
 def serve_ui(stores: Stores, port: int) -> NoReturn:

@@ -102,19 +102,19 @@ def check_address(address: str | None) -> None:
     """
     scheme = (address or "").partition("://")[0]
     if scheme in ("ray", "http", "https"):
-        rule = f"must be the cluster's own address, head:6379, got {address!r}"
-        mend = "run d2v on a machine of the cluster, or hand the command to its head"
+        requirement = f"must be the cluster's own address, head:6379, got {address!r}"
+        remedy = "run d2v on a machine of the cluster, or hand the command to its head"
         submit = "ray job submit --address http://HEAD:8265 -- d2v run …"
-        raise ConfigError([Problem("--address", f"{rule}; {mend}: {submit}")])
+        raise ConfigError([Problem("--address", f"{requirement}; {remedy}: {submit}")])
     host, _, port = (address or "").rpartition(":")
     if not host or not port.isdigit():
         return
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
     except OSError as error:
-        rule = f"no Ray cluster answers at {host}:{port} ({error})"
-        mend = "start one (ray start --head), or leave the option and RAY_ADDRESS out"
-        raise ConfigError([Problem("--address", f"{rule}; {mend}")]) from None
+        requirement = f"no Ray cluster answers at {host}:{port} ({error})"
+        remedy = "start one (ray start --head), or leave the option and RAY_ADDRESS out"
+        raise ConfigError([Problem("--address", f"{requirement}; {remedy}")]) from None
 
 
 def answers(uri: str) -> bool:

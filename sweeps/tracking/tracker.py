@@ -118,8 +118,8 @@ class Tracker:
         10,000 trials as a whole takes half a minute (``benchmarks/report.py``).
         """
         experiments = self._experiments()
-        found = {key: self.find_trial(key, experiments) for key in keys}
-        return {key: trial for key, trial in found.items() if trial is not None}
+        stored = {key: self.find_trial(key, experiments) for key in keys}
+        return {key: trial for key, trial in stored.items() if trial is not None}
 
     def find_trial(
         self, key: str, experiments: Sequence[str] | None = None

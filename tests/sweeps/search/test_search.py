@@ -25,7 +25,7 @@ from sweeps.search.study import (
     END,
     KEY,
     make_sampler,
-    num_told,
+    num_ended,
     open_storage,
     open_study,
     search_id,
@@ -86,7 +86,7 @@ def test_what_a_crash_cut_off_is_asked_for_again_and_counts_once(tmp_path):
     again = opened(searched, tmp_path)
     states = [trial.state.name for trial in again.get_trials()]
     assert states == ["COMPLETE", "FAIL", "FAIL", "WAITING"]
-    assert num_told(again) == 2
+    assert num_ended(again) == 2
     assert suggest(again.ask(), searched) == lost != first
 
 
