@@ -10,6 +10,7 @@ from d2v_core.encoders.encoder import Encoder
 from d2v_core.objectives.learners import Data2Vec, Masked, Supervised, Untrained
 from d2v_core.objectives.parts.losses import l2_loss
 from tests.d2v_core.small import fill_with_noise, small_trial
+from tests.d2v_core.layers import top_layers
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_the_loss_is_smooth_l1_to_the_teachers_targets_at_masked_positions(
     loss = learner.step(images, labels, step=5).loss
 
     mask = learner._draw_mask(images, 5).mask
-    teacher_layers = learner.teacher.network.top_layers(
-        images, feature="block", top_k=2
+    teacher_layers = top_layers(
+        learner.teacher.network, images, feature="block", top_k=2
     )
     a, b = (layer.detach().double().numpy() for layer in teacher_layers)
     targets = layer_norm((layer_norm(a) + layer_norm(b)) / 2)

@@ -10,6 +10,7 @@ from d2v_core.errors import DataError
 from tests.d2v_core.golden import five_losses
 from tests.d2v_core.small import fill_with_noise, fill_with_ramp
 from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
+from tests.d2v_core.layers import top_layers
 
 LENGTHS = (900, 500, 700, 640)
 CLOSE = {"atol": 2e-5, "rtol": 1e-5}
@@ -63,7 +64,7 @@ def test_the_loss_is_the_papers_from_each_utterance_on_its_own():
     losses = []
     for i in range(len(waves)):
         alone = row_of(waves, i)
-        layers = learner.teacher.network.top_layers(alone, feature="ffn", top_k=2)
+        layers = top_layers(learner.teacher.network, alone, feature="ffn", top_k=2)
         a, b = (layer[0].detach().double().numpy() for layer in layers)
         targets = (instance_norm(a) + instance_norm(b)) / 2
         masked = mask[i, : len(targets)]
