@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from d2v_core.config import Section, TrialConfig, is_identity
-from d2v_core.config.objective import Data2VecObjective
+from d2v_core.config.objective import OPTIONAL_SECTIONS
 
 SCHEMA_VERSION = 2
 """Raise it when the meaning of an existing setting, or of a metric, changes.
@@ -25,9 +25,6 @@ SCHEMA_VERSION = 2
 
 TAGS = frozenset({"kind", "source", "modality"})
 """Always part of the identity: they say which settings the others are."""
-
-OPTIONAL_SECTIONS = Data2VecObjective.uses
-"""Sections that an objective may leave unused; then they are not identity."""
 
 
 def trial_key(trial: TrialConfig, data_digest: str) -> str:

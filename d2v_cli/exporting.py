@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from d2v_cli.single import resolve_recipe
-from d2v_core.build import build_learner, check_buildable
+from d2v_core.build import build_objective, check_buildable
 from d2v_core.config import TrialConfig, modality_name
 from d2v_core.config.parsing import one_of
 from d2v_core.encoders.encoder import Encoder
@@ -88,6 +88,6 @@ def _restored(
     trial: TrialConfig, file: Path, content: Mapping[str, Any], network: str
 ) -> Encoder:
     num_classes = len(content["module"].get("classifier.bias", [0]))
-    learner = build_learner(trial, num_classes=num_classes)
-    restore_networks(file, content, learner)
-    return learner.network("teacher" if network == "teacher" else "student")
+    objective = build_objective(trial, num_classes=num_classes)
+    restore_networks(file, content, objective)
+    return objective.network("teacher" if network == "teacher" else "student")

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-
 Same = TypeVar("Same", bound="Movable")
 
 

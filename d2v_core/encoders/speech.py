@@ -121,7 +121,7 @@ class SpeechEncoder(SequenceEncoder):
         """
         frames = with_token(self.input_dropout(tokens.values), mask, self.mask_token)
         if keep is not None:
-            shown = torch.zeros(frames.shape[:2], dtype=torch.bool, device=frames.device)
+            shown = torch.zeros_like(frames[:, :, 0], dtype=torch.bool)
             frames = zero_padding(frames, shown.scatter_(1, keep.index, True))
         frames = zero_padding(frames, tokens.real)
         placed = frames + self.positions(frames, tokens.real)

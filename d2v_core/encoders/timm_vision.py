@@ -108,18 +108,15 @@ class VisionEncoder(Encoder):
     def _placed(
         self, patches: Float[Tensor, "batch tokens dim"]
     ) -> Float[Tensor, "batch all_tokens dim"]:
-        """Prefix tokens and patches with absolute positions, where the model has any."""
+        """Prefix tokens and patches with what absolute positions the model has."""
         vit = self.vit
         if isinstance(vit, Beit):
-            x = torch.cat((vit.cls_token.expand(len(patches), -1, -1), patches), dim=1)
-            placed: Tensor = vit.pos_drop(
-                x if vit.pos_embed is None else x + vit.pos_embed
-            )
-            return placed
-        if vit.dynamic_img_size:
-            patches = patches.unflatten(1, self.grid)
-        placed = vit.norm_pre(vit.patch_drop(vit._pos_embed(patches)))
-        return placed
+            x = torch.cat((vit.cls_token.expand(len(patches), -1, -1), patches), 1)
+            x = vit.pos_drop(x if vit.pos_embed is None else x + vit.pos_embed)
+        else:
+            grid = patches.unflatten(1, self.grid) if vit.dynamic_img_size else patches
+            x = vit.norm_pre(vit.patch_drop(vit._pos_embed(grid)))
+        return x
 
     def _run(
         self, x: Float[Tensor, "batch all_tokens dim"], kept: Kept | None, want: Collect

@@ -16,7 +16,6 @@ from typing import Any
 from d2v_core.config import TrialConfig
 from d2v_core.errors import ConfigError, Problem
 from sweeps.tracking.stores import Stores
-from sweeps.worker.data_parallel import num_workers
 
 Bundle = dict[str, float]
 """CPUs and GPUs that are reserved together, on one node."""
@@ -49,7 +48,7 @@ def bundles(trial: TrialConfig) -> list[Bundle]:
     """What Ray reserves for a trial, for each of its workers."""
     execution = trial.execution
     bundle = {"CPU": float(execution.num_threads), "GPU": execution.num_gpus}
-    return [dict(bundle) for _ in range(num_workers(trial))]
+    return [dict(bundle) for _ in range(trial.num_workers)]
 
 
 def this_machine() -> Node:

@@ -12,7 +12,7 @@ from d2v_core.modalities.speech import build_speech_encoder
 from d2v_core.training.health import effective_rank
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
-from tests.d2v_core.layers import top_layers
+from tests.d2v_core.updates import top_layers
 
 LENGTHS = (900, 400, 650)
 CLOSE = {"atol": 2e-5, "rtol": 1e-5}

@@ -8,7 +8,7 @@ from torch import nn
 
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from tests.d2v_core.small import fill_with_noise
-from tests.d2v_core.layers import top_layers
+from tests.d2v_core.updates import top_layers
 
 SIZES = {
     "image_size": 8,

@@ -20,7 +20,7 @@ from tests.d2v_core.export.test_hf_vision_parity import (
     reopened,
 )
 from tests.d2v_core.small import fill_with_noise, small_dataset
-from tests.d2v_core.layers import top_layers
+from tests.d2v_core.updates import top_layers
 
 SIZES = {
     "image_size": 32,

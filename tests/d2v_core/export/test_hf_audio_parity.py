@@ -14,7 +14,7 @@ from d2v_core.export.hf_audio import DEFAULTS, export_hf_audio, load_hf_audio
 from d2v_core.modalities.speech import build_speech_encoder
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
-from tests.d2v_core.layers import top_layers
+from tests.d2v_core.updates import top_layers
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 SIZES = {

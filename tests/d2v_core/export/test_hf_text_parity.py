@@ -19,7 +19,7 @@ from d2v_core.export import EXPORTERS
 from d2v_core.export.hf_text import DEFAULTS, export_hf_text, load_hf_text
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_text import small_samples, small_text_trial, small_tokenizer
-from tests.d2v_core.layers import top_layers
+from tests.d2v_core.updates import top_layers
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 SIZES = {

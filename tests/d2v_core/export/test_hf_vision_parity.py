@@ -10,7 +10,7 @@ from transformers import Data2VecVisionForImageClassification as Classifier
 from d2v_core.export.hf_config import DEFAULTS
 from d2v_core.export.hf_vision import export_hf, load_hf_vision
 from tests.d2v_core.small import fill_with_noise
-from tests.d2v_core.layers import top_layers
+from tests.d2v_core.updates import top_layers
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 SIZES = {
