@@ -143,12 +143,12 @@ class VisionEncoder(Encoder):
     def _bias(self, kept: Kept | None) -> Tensor | None:
         """What all blocks add to their attention scores."""
         shared = getattr(self.vit, "rel_pos_bias", None)
-        parts = [] if self.window is None else [self.window]
-        parts += [] if shared is None else [shared()]
+        given = (self.window, None if shared is None else shared())
+        parts = [part[(None,) * (4 - part.ndim)] for part in given if part is not None]
         bias = sum(parts[1:], parts[0]) if parts else None
         if kept is None:
             return bias
-        bias = None if bias is None else kept.pick_pairs(_with_four_axes(bias))
+        bias = None if bias is None else kept.pick_pairs(bias)
         if kept.real is None:
             return bias
         hidden = torch.zeros_like(kept.real, dtype=self.mask_token.dtype)
@@ -165,12 +165,6 @@ class VisionEncoder(Encoder):
     def restriction(self, share: float | None) -> Restriction:
         """Limits attention to the patches nearest on the grid."""
         return attention_window(self.grid, self.num_prefix_tokens, share)
-
-
-def _with_four_axes(bias: Tensor) -> Tensor:
-    while bias.ndim < 4:
-        bias = bias.unsqueeze(0)
-    return bias
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def test_the_whole_training_is_every_update_and_nothing_for_an_untrained_arm():
     cost = estimate_cost(paper())
     assert (cost.num_updates, cost.batch_size) == (500_000, 2048)
     assert cost.flops == 500_000 * cost.update_flops
-    assert cost.flops == pytest.approx(1.4e20, rel=0.02)
+    assert cost.flops == pytest.approx(1.44e20, rel=0.01)
     assert estimate_cost(paper(objective__kind="untrained")).flops == 0
 
 
@@ -226,7 +226,8 @@ def test_texts_encoder_is_counted_too():
     block = tokens * (4 * dim**2 + 8 * dim**2) + 2 * tokens**2 * dim
     cost = estimate_cost(trial)
     assert cost.forward_flops == 2 * trial.text.depth * block
-    assert 3 < cost.update_flops / cost.batch_size / cost.forward_flops < 4
+    # Student forward and backward, teacher forward, head at the masked positions.
+    assert 4 < cost.update_flops / cost.batch_size / cost.forward_flops < 4.1
 
 
 def test_speechs_encoder_is_counted_too():

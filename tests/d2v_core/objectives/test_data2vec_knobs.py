@@ -136,7 +136,8 @@ def test_the_loss_is_to_these_targets_however_few_positions_are_computed(
 
 def test_the_number_of_groups_reaches_the_targets(images):
     group = {"layer_norm": "none", "final_norm": "group", "top_k": 1}
-    average = filled({"target": {**group, "final_norm": "none"}}).targets(images)
+    plain = filled({"target": {**group, "final_norm": "none"}})
+    average = targets_of(plain, images)
     for num_groups in (1, 4):
         objective = filled({"target": {**group, "num_groups": num_groups}})
         expected = normalise(average, "group", num_groups=num_groups)

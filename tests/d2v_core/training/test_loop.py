@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from d2v_core.errors import DivergedError
-from d2v_core.objectives.protocol import StepResult
+from d2v_core.objectives.protocol import Draw, StepResult
 from d2v_core.training.checkpoint import TrainingState
 from d2v_core.training.events import CheckpointDue, Collapsed, Progress
 from d2v_core.training.health import Collapse

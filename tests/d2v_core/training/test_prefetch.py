@@ -10,7 +10,7 @@ import torch
 
 from d2v_core.encoders.inputs import Padded
 from d2v_core.objectives.data2vec import MaskDraw
-from d2v_core.objectives.protocol import Draw
+from d2v_core.objectives.protocol import Draw, SingleNetwork
 from d2v_core.training.prefetch import Feed, with_draws
 
 CPU = torch.device("cpu")
@@ -45,7 +45,9 @@ def test_a_run_without_updates_makes_no_batch(ahead):
 @AHEAD
 def test_rows_of_different_length_pass_through(ahead):
     rows = Padded(torch.zeros(2, 3), (3, 1))
-    drawn = MaskDraw(torch.ones(2, 3), torch.tensor([1]), student=rows, teacher=None)
+    drawn = MaskDraw(
+        torch.ones(2, 3).bool(), torch.tensor([1]), student=rows, teacher=None
+    )
     with feed(lambda step: (rows, rows, drawn), ahead=ahead) as batches:
         for _, inputs, labels, draw in batches:
             assert inputs.lengths == labels.lengths == draw.student.lengths == (3, 1)
@@ -118,14 +120,19 @@ def test_waiting_is_measured_and_less_of_it_when_batches_are_made_ahead():
 def test_draws_are_made_where_the_batches_are(ahead):
     makers = set()
 
-    class Objective:
+    class Drawing(SingleNetwork):
+        module = torch.nn.ModuleDict()
+
+        def loss(self, inputs, labels, draw, step):
+            raise AssertionError
+
         def draw(self, inputs, step):
             makers.add(threading.current_thread())
             assert inputs.tolist() == [step, step]
             mask = torch.full((2, 1), step > 2)
-            return MaskDraw(mask, mask.nonzero(), student=None, teacher=None)
+            return MaskDraw(mask, torch.tensor([0]), student=None, teacher=None)
 
-    pairs = with_draws(lambda step: numbered(step)[:2], Objective())
+    pairs = with_draws(lambda step: numbered(step)[:2], Drawing())
     with feed(pairs, steps=range(1, 5), ahead=ahead) as batches:
         masks = [draw.mask.all().item() for *_, draw in batches]
     assert masks == [False, False, True, True]
