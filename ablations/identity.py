@@ -16,16 +16,13 @@ from pydantic_core import PydanticUndefined
 
 from d2v_core.config import Section, TrialConfig, is_identity
 from d2v_core.config.base import TAGS
-from d2v_core.config.objective import Data2VecObjective
+from d2v_core.config.objective import OPTIONAL_SECTIONS
 
 SCHEMA_VERSION = 2
 """Raise it when the meaning of an existing setting, or of a metric, changes.
 
 2: targets without a norm collapse relative to the first update (2026-11-24).
 """
-
-OPTIONAL_SECTIONS = Data2VecObjective.uses
-"""Sections that an objective may leave unused; then they are not identity."""
 
 
 def trial_key(trial: TrialConfig, data_digest: str) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.config import TrialConfig
 from d2v_core.config.training import Precision
 from d2v_core.encoders.inputs import Inputs
-from d2v_core.objectives.learners import Data2Vec
+from d2v_core.objectives.data2vec import MaskDraw
+from d2v_core.objectives.protocol import Objective
 from d2v_core.training.compilation import compile_blocks
 from d2v_core.training.loop import mixed_precision
 from d2v_core.training.optimizer import build_optimizer
@@ -48,28 +49,36 @@ def floor_step(student: nn.Module, forward: Callable[[], Tensor]) -> Step:
 
 def our_step(
     trial: TrialConfig,
-    learner: Data2Vec,
+    objective: Objective,
     inputs: Inputs,
     precision: Precision = "float32",
 ) -> Step:
     """The step of the training loop, without logging."""
-    optimizer = build_optimizer(learner.module, trial.optimizer)
-    parameters = list(learner.module.parameters())
-    learner.module.train()
+    optimizer = build_optimizer(objective.module, trial.optimizer)
+    parameters = list(objective.module.parameters())
+    objective.module.train()
     labels, count = torch.zeros(len(inputs)), 0
 
     def step() -> None:
         nonlocal count
         count += 1
         with mixed_precision(inputs.device, precision):
-            loss = learner.step(inputs, labels, count).loss
+            draw = objective.draw(inputs, count)
+            loss = objective.loss(inputs, labels, draw, count).loss
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        learner.after_update(count)
+        objective.after_update(count)
 
     return step
+
+
+def drawn_masks(objective: Objective, inputs: Inputs, step: int) -> MaskDraw:
+    """Ours, for whoever trains another network with the same masks."""
+    draw = objective.draw(inputs, step)
+    assert isinstance(draw, MaskDraw)
+    return draw
 
 
 def where_installed(build: Callable[[], Step]) -> dict[str, Step]:
@@ -87,12 +96,11 @@ def other_steps(
     """Ours, not the same function to rounding (``bfloat16``), or by ``compile``."""
     steps = {}
     for kind in kinds:
-        learner = build_learner(trial, num_classes=2)
-        assert isinstance(learner, Data2Vec)
+        objective = build_objective(trial, num_classes=2)
         if kind == "compile":
-            compile_blocks(learner.student)
+            compile_blocks(objective.network("student"))
         precision: Precision = "bfloat16" if kind == "bfloat16" else "float32"
-        steps[f"d2v, {kind}"] = our_step(trial, learner, inputs, precision)
+        steps[f"d2v, {kind}"] = our_step(trial, objective, inputs, precision)
     return steps
 
 

@@ -12,20 +12,20 @@ from torch.nn import functional as F
 from benchmarks.contenders import (
     FLOOR,
     Step,
+    drawn_masks,
     floor_step,
     our_step,
     step_by_hand,
     where_installed,
 )
-from d2v_core.build import build_encoder, build_learner
+from d2v_core.build import build_encoder, build_objective
 from d2v_core.config import parse_trial
 from d2v_core.config import speech as config
 from d2v_core.config.speech import SpeechTrial
+from d2v_core.encoders.encoder import Tokens
 from d2v_core.encoders.inputs import Padded
 from d2v_core.encoders.speech import SpeechEncoder
-from d2v_core.encoders.speech_inputs import SpeechFeatures
 from d2v_core.encoders.wav2vec_front_end import Wav2Vec2FrontEnd
-from d2v_core.objectives.learners import Data2Vec
 
 SIZES = {"toy": 16, "128-channels": 128, "512-channels": 512}
 """Channels of the convolutions."""
@@ -92,21 +92,19 @@ def plain_step(trial: SpeechTrial, waves: Padded) -> Step:
     def forward() -> Tensor:
         features = torchaudio_features(student, waves)
         with torch.no_grad():
-            teacher(features.detach())
-        tokens: Tensor = student(features)
-        return tokens
+            teacher.encode(features.detach())
+        return student.encode(features).tokens
 
     student.mask_token.requires_grad_(False)
     return floor_step(student, forward)
 
 
-def torchaudio_features(encoder: SpeechEncoder, waves: Padded) -> SpeechFeatures:
+def torchaudio_features(encoder: SpeechEncoder, waves: Padded) -> Tokens:
     """The front end's frames by torchaudio's own forward pass."""
     front_end = encoder.front_end
     assert isinstance(front_end, Wav2Vec2FrontEnd)
     frames, _ = front_end.extractor(waves.values, None)
-    lengths = front_end.frame_lengths(waves.lengths)
-    return SpeechFeatures(front_end.project(frames), lengths)
+    return Tokens(front_end.project(frames), encoder.real(waves))
 
 
 def d2v_step(trial: SpeechTrial, waves: Padded, *, torchaudio: bool = False) -> Step:
@@ -117,16 +115,11 @@ def d2v_step(trial: SpeechTrial, waves: Padded, *, torchaudio: bool = False) -> 
         waves: The batch.
         torchaudio: With torchaudio's forward pass of the convolutions.
     """
-    learner = build_learner(trial, num_classes=2)
-    assert isinstance(learner, Data2Vec)
+    objective = build_objective(trial, num_classes=2)
     if torchaudio:
-        student: Any = learner.student
-        student.features = lambda inputs: (
-            inputs
-            if isinstance(inputs, SpeechFeatures)
-            else torchaudio_features(student, inputs)
-        )
-    return our_step(trial, learner, waves)
+        student: Any = objective.network("student")
+        student.embed = lambda inputs: torchaudio_features(student, inputs)
+    return our_step(trial, objective, waves)
 
 
 def hugging_face_step(trial: SpeechTrial, waves: Padded) -> Step:
@@ -153,9 +146,8 @@ def hugging_face_step(trial: SpeechTrial, waves: Padded) -> Step:
     student = Data2VecAudioModel(sizes).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
     head = nn.Linear(speech.width, speech.width)
-    learner = build_learner(trial, num_classes=2)
-    assert isinstance(learner, Data2Vec)
-    draw_mask, seen = learner._draw_mask, []
+    objective = build_objective(trial, num_classes=2)
+    seen: list[Tensor] = []
     for layer in teacher.encoder.layers[-options.top_k :]:
         dense = layer.feed_forward.output_dense
         dense.register_forward_hook(lambda module, args, out: seen.append(out))
@@ -170,7 +162,7 @@ def hugging_face_step(trial: SpeechTrial, waves: Padded) -> Step:
         return torch.stack(layers).mean(0)
 
     def loss_at(step: int) -> Tensor:
-        mask = draw_mask(waves, step).mask
+        mask = drawn_masks(objective, waves, step).mask
         with torch.no_grad():
             wanted = targets()[mask]
         tokens = student(waves.values, mask_time_indices=mask).last_hidden_state

@@ -1,4 +1,4 @@
-"""Text's contenders: plain blocks, ours in full and not, Hugging Face's model."""
+"""Text's contenders: plain blocks, ours, Hugging Face's model."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from torch.nn import functional as F
 from benchmarks.contenders import (
     FLOOR,
     Step,
+    drawn_masks,
     floor_step,
     our_step,
     step_by_hand,
     where_installed,
 )
-from d2v_core.build import build_encoder, build_learner
+from d2v_core.build import build_encoder, build_objective
 from d2v_core.config import parse_trial
 from d2v_core.config.text import TextTrial
-from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, TokenRows, pad_rows
-from d2v_core.objectives.learners import Data2Vec
 from d2v_core.objectives.parts.heads import regression_head
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -48,8 +47,7 @@ def contenders(trial: TextTrial, rows: TokenRows) -> dict[str, Step]:
     """All steps by name, the floor first; Hugging Face's where it is installed."""
     return {
         FLOOR: plain_step(trial, rows),
-        "d2v, last block in full": d2v_step(trial, rows, in_full=True),
-        "d2v": d2v_step(trial, rows),
+        "d2v": our_step(trial, build_objective(trial, num_classes=2), rows),
         **where_installed(lambda: hugging_face_step(trial, rows)),
     }
 
@@ -95,18 +93,6 @@ def plain_step(trial: TextTrial, rows: TokenRows) -> Step:
     return floor_step(student, forward)
 
 
-def d2v_step(trial: TextTrial, rows: TokenRows, *, in_full: bool = False) -> Step:
-    """Ours; ``in_full``: without the short cut through the last block."""
-    learner = build_learner(trial, num_classes=2)
-    assert isinstance(learner, Data2Vec)
-    if in_full:
-        for network in (learner.student, learner.teacher.network):
-            plain: Any = network
-            plain.masked_tokens = Encoder.masked_tokens.__get__(network)
-            plain.masked_top_layers = Encoder.masked_top_layers.__get__(network)
-    return our_step(trial, learner, rows)
-
-
 def hugging_face_step(trial: TextTrial, rows: TokenRows) -> Step:
     """data2vec as one writes it around Hugging Face's model, with the same masks.
 
@@ -130,9 +116,8 @@ def hugging_face_step(trial: TextTrial, rows: TokenRows) -> Step:
     student = Data2VecTextModel(sizes, add_pooling_layer=False).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
     head = regression_head(text.width, trial.head.depth)
-    learner = build_learner(trial, num_classes=2)
-    assert isinstance(learner, Data2Vec)
-    draw_mask, seen = learner._draw_mask, []
+    objective = build_objective(trial, num_classes=2)
+    seen: list[Tensor] = []
     for layer in teacher.encoder.layer[-options.top_k :]:
         layer.output.dense.register_forward_hook(lambda m, args, out: seen.append(out))
 
@@ -146,8 +131,8 @@ def hugging_face_step(trial: TextTrial, rows: TokenRows) -> Step:
         return torch.stack(layers).mean(0)
 
     def loss_at(step: int) -> Tensor:
-        masked = draw_mask(rows, step)
-        read: Any = masked.student
+        masked = drawn_masks(objective, rows, step)
+        read: Any = rows if masked.student is None else masked.student
         with torch.no_grad():
             wanted = targets()[masked.mask]
         ids = read.values.masked_fill(masked.mask, len(SPECIAL_TOKENS) - 1)

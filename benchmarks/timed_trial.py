@@ -60,15 +60,15 @@ def small_state() -> TrainingState:
     """What a checkpoint of a small encoder holds: 1 MB of weights, twice as moments."""
     import torch
 
-    from d2v_core.objectives.learners import Untrained
+    from d2v_core.objectives.untrained import Untrained
     from d2v_core.training.checkpoint import TrainingState
 
-    learner = Untrained.__new__(Untrained)
-    learner.module = torch.nn.ModuleDict({"encoder": torch.nn.Linear(512, 512)})
-    optimizer = torch.optim.AdamW(learner.module.parameters())
-    torch.autograd.backward(learner.module["encoder"](torch.ones(512)).sum())
+    objective = Untrained.__new__(Untrained)
+    objective.module = torch.nn.ModuleDict({"encoder": torch.nn.Linear(512, 512)})
+    optimizer = torch.optim.AdamW(objective.module.parameters())
+    torch.autograd.backward(objective.module["encoder"](torch.ones(512)).sum())
     optimizer.step()
-    return TrainingState(learner, optimizer)
+    return TrainingState(objective, optimizer)
 
 
 def timed_packed(config: dict[str, Any]) -> None:

@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from benchmarks.contenders import (
     FLOOR,
     Step,
+    drawn_masks,
     floor_step,
     our_step,
     step_by_hand,
     where_installed,
 )
-from d2v_core.build import build_encoder, build_learner
+from d2v_core.build import build_encoder, build_objective
 from d2v_core.config import VisionTrial, parse_trial
-from d2v_core.objectives.learners import Data2Vec
 
 SIZES: dict[str, dict[str, Any]] = {
     "toy": {"image_size": 8, "patch_size": 2, "width": 16, "depth": 2, "num_heads": 2},
@@ -52,8 +52,7 @@ def contenders(trial: VisionTrial, images: Tensor) -> dict[str, Step]:
     """All steps by name, the floor first; Hugging Face's where it is installed."""
     return {
         FLOOR: plain_step(trial, images),
-        "d2v, last block in full": d2v_step(trial, images, in_full=True),
-        "d2v": d2v_step(trial, images),
+        "d2v": our_step(trial, build_objective(trial, num_classes=2), images),
         **where_installed(lambda: hugging_face_step(trial, images)),
     }
 
@@ -82,28 +81,11 @@ def plain_step(trial: VisionTrial, images: Tensor) -> Step:
 
     def forward() -> Tensor:
         with torch.no_grad():
-            teacher.all_tokens(images)
-        tokens: Tensor = student.all_tokens(images)
+            teacher.vit.forward_features(images)
+        tokens: Tensor = student.vit.forward_features(images)
         return tokens
 
     return floor_step(student.vit, forward)
-
-
-def d2v_step(trial: VisionTrial, images: Tensor, *, in_full: bool = False) -> Step:
-    """Ours.
-
-    Args:
-        trial: What to train.
-        images: The batch.
-        in_full: Compute the last block at every position.
-    """
-    learner = build_learner(trial, num_classes=2)
-    assert isinstance(learner, Data2Vec)
-    if in_full:  # a hook on the attention is reason enough
-        for network in (learner.student, learner.teacher.network):
-            block: Any = network.vit.blocks[-1]
-            block.attn.register_forward_hook(lambda *_: None)
-    return our_step(trial, learner, images)
 
 
 def hugging_face_step(trial: VisionTrial, images: Tensor) -> Step:
@@ -117,9 +99,8 @@ def hugging_face_step(trial: VisionTrial, images: Tensor) -> Step:
     student = Data2VecVisionModel(hugging_face_config(trial)).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
     head = nn.Linear(student.config.hidden_size, student.config.hidden_size)
-    learner = build_learner(trial, num_classes=2)
-    assert isinstance(learner, Data2Vec)
-    draw_mask, options = learner._draw_mask, trial.target
+    objective = build_objective(trial, num_classes=2)
+    options = trial.target
 
     def targets() -> Tensor:
         states = teacher(images, output_hidden_states=True).hidden_states
@@ -132,7 +113,7 @@ def hugging_face_step(trial: VisionTrial, images: Tensor) -> Step:
         return F.layer_norm(average, average.shape[-1:])
 
     def loss_at(step: int) -> Tensor:
-        mask = draw_mask(images, step).mask
+        mask = drawn_masks(objective, images, step).mask
         with torch.no_grad():
             wanted = targets()[mask]
         tokens = student(images, bool_masked_pos=mask).last_hidden_state[:, 1:]

@@ -93,10 +93,10 @@ def _read(checkpoint: str) -> dict[str, Any]:
 def _restored(
     trial: TrialConfig, file: Path, content: Mapping[str, Any], network: str
 ) -> Encoder:
-    from d2v_core.build import build_learner
+    from d2v_core.build import build_objective
     from d2v_core.training.checkpoint import restore_networks
 
     num_classes = len(content["module"].get("classifier.bias", [0]))
-    learner = build_learner(trial, num_classes=num_classes)
-    restore_networks(file, content, learner)
-    return learner.network("teacher" if network == "teacher" else "student")
+    objective = build_objective(trial, num_classes=num_classes)
+    restore_networks(file, content, objective)
+    return objective.network("teacher" if network == "teacher" else "student")

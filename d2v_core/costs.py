@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -22,11 +22,10 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.config import parse_trial
 from d2v_core.config.trial import TrialConfig
 from d2v_core.modalities import modality_of
-from d2v_core.objectives.learners import Data2Vec, Masked
 from d2v_core.trial import num_updates
 
 META = torch.device("meta")
@@ -34,7 +33,6 @@ NUM_SAMPLES = 8
 """Of the update that is run; what a batch costs is proportional to its samples."""
 WEIGHT_BYTES = 4 * (1 + 1 + 2)
 """float32: the weight, its gradient and AdamW's two moments."""
-TEACHER_BYTES = 4
 BFLOAT16_SHARE = 0.6
 """Bytes of a block's activations under autocast over those in float32: the inputs of
 norms stay float32, those of matrix products, attention and GELU are halved."""
@@ -121,25 +119,24 @@ def _count(settings: str) -> Counted | None:
     if example is None:
         return None
     with META:
-        learner = build_learner(trial, num_classes=2)
-    learner.module.train()
-    for part in learner.module.modules():
+        objective = build_objective(trial, num_classes=2)
+    objective.module.train()
+    for part in objective.module.modules():
         if hasattr(part, "layerdrop"):  # counted as if no block were ever skipped
             setattr(part, "layerdrop", 0.0)  # noqa: B010
-    student, trained = learner.network("student"), [*learner.module.parameters()]
-    state = WEIGHT_BYTES * _size(trained)
-    inputs = example.to(META)
+    student, trained = objective.network("student"), [*objective.module.parameters()]
+    beside = sum(tensor.nbytes for tensor in objective.extra_state().values())
+    draw, inputs = objective.draw(example, 1).to(META), example.to(META)
 
     def forward() -> Tensor:
         tokens: Tensor = student(inputs)
         return tokens.sum()
 
-    update = forward
-    if isinstance(learner, Data2Vec):
-        state += TEACHER_BYTES * _size(learner.teacher.network.parameters())
-        draw = learner._draw_mask
-        learner._draw_mask = lambda inputs, step: _on_meta(draw(example, step))
-        update = lambda: learner.step(inputs, inputs, 1).loss  # noqa: E731
+    def update() -> Tensor:
+        if not trial.objective.trains or trial.objective.reads == "labelled":
+            return forward()  # an example has no labels, and classifiers are small
+        return objective.loss(inputs, inputs, draw, 1).loss
+
     with torch.no_grad(), flop_counter() as forward_counter:
         forward()
     with flop_counter() as counter, KeptForBackward(trained) as kept:
@@ -148,7 +145,7 @@ def _count(settings: str) -> Counted | None:
         num_parameters=_size(student.parameters()),
         forward_flops=forward_counter.get_total_flops(),
         update_flops=counter.get_total_flops(),
-        state_bytes=state,
+        state_bytes=WEIGHT_BYTES * _size(trained) + beside,
         activation_bytes=kept.num_bytes,
     )
 
@@ -181,13 +178,6 @@ def _convolution_gradients(
 
 def _size(parameters: Any) -> int:
     return sum(parameter.numel() for parameter in parameters)
-
-
-def _on_meta(masked: Masked) -> Masked:
-    student = masked.student.to(META)
-    alike = masked.teacher is masked.student
-    teacher = student if alike else masked.teacher.to(META)
-    return replace(masked, student=student, teacher=teacher)
 
 
 class KeptForBackward:

@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from d2v_core.build import build_learner
-from d2v_core.config.objective import Data2VecObjective, UntrainedObjective
+from d2v_core.build import build_objective
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.evaluation.outcome import Evaluation
@@ -62,14 +61,16 @@ def run_trial(
     device = pick_device(trial.execution.device)
     modality = modality_of(trial)
     dataset = dataset or modality.load_data(trial)
-    learner = build_learner(trial, num_classes=len(dataset.classes), workers=workers)
-    learner.to(device)
+    objective = build_objective(
+        trial, num_classes=len(dataset.classes), workers=workers
+    )
+    objective.to(device)
     if trial.execution.compile:
-        compile_blocks(learner.network("student"))
-    encoder = learner.network(trial.evaluation.network)
-    optimizer = build_optimizer(learner.module, trial.optimizer)
+        compile_blocks(objective.network("student"))
+    encoder = objective.network(trial.evaluation.network)
+    optimizer = build_optimizer(objective.module, trial.optimizer)
     state = TrainingState(
-        learner=learner,
+        objective=objective,
         optimizer=optimizer,
         preprocessing=modality.preprocessing(trial, dataset),
     )
@@ -125,9 +126,7 @@ def run_trial(
 
 def num_updates(trial: TrialConfig) -> int:
     """Updates a trial makes."""
-    if isinstance(trial.objective, UntrainedObjective):
-        return 0
-    return trial.training.num_steps
+    return trial.training.num_steps if trial.objective.trains else 0
 
 
 def evaluate(trial: TrialConfig, encoder: Encoder, dataset: Dataset) -> Evaluation:
@@ -174,7 +173,7 @@ def _training(
         seed=trial.seed,
         log_every=trial.execution.log_every,
         checkpoint_every_seconds=trial.execution.checkpoint_every_seconds,
-        thresholds=_thresholds(trial),
+        thresholds=state.objective.thresholds,
         check_after=resolve_duration(health.after, num_steps),
         check_every=health.check_every,
         stop_on_collapse=health.on_collapse == "stop",
@@ -184,15 +183,3 @@ def _training(
         stop_wanted=stop_wanted,
         workers=workers,
     )
-
-
-def _thresholds(trial: TrialConfig) -> dict[str, float]:
-    """Least healthy value of each metric that tells a collapse."""
-    if not isinstance(trial.objective, Data2VecObjective):
-        return {}
-    health, target = trial.health, trial.target
-    measure = "std_ratio" if target.layer_norm == target.final_norm == "none" else "std"
-    return {
-        f"target/{measure}": health.min_target_std,
-        f"prediction/{measure}": health.min_prediction_std,
-    }

@@ -1,6 +1,7 @@
 """Imports point one way, and importing does nothing heavy (design.md)."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -194,3 +195,28 @@ def test_a_room_imports_silently_where_others_packages_are_not_installed(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+WHICH_OBJECTIVE = re.compile(
+    r"isinstance\([^)]*Objective\b"
+    r"|objective\.kind\s*(==|!=|in\b|not in\b)"
+    r"|match .*objective\b"
+    r"|import .*\b(Data2Vec|Supervised|Untrained)Objective\b"
+)
+MAY_ASK = ("d2v_core/objectives/", "d2v_core/config/objective.py")
+
+
+def test_nobody_asks_which_objective_it_is():
+    for asks in (
+        "if isinstance(trial.objective, UntrainedObjective):",
+        'if trial.objective.kind == "supervised":',
+        "from d2v_core.config.objective import Loss, SupervisedObjective",
+    ):
+        assert WHICH_OBJECTIVE.search(asks)
+    for room in ROOMS:
+        for file in sorted((ROOT / room).rglob("*.py")):
+            name = file.relative_to(ROOT).as_posix()
+            if name.startswith(MAY_ASK):
+                continue
+            for line in file.read_text(encoding="utf-8").splitlines():
+                assert not WHICH_OBJECTIVE.search(line), f"{name}: {line.strip()}"

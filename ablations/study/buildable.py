@@ -18,7 +18,7 @@ def check_arms_buildable(expanded: ExpandedStudy) -> int:
     Raises:
         ConfigError: All that cannot be built, each with its place in the study.
     """
-    from d2v_core.build import build_on_meta, check_encoder  # torch: seconds
+    from d2v_core.build import build_on_meta, check_around  # torch: seconds
 
     encoders: dict[str, Encoder] = {}
     problems = []
@@ -28,7 +28,7 @@ def check_arms_buildable(expanded: ExpandedStudy) -> int:
         try:
             if sizes not in encoders:
                 encoders[sizes] = build_on_meta(cell.trial)
-            check_encoder(cell.trial, encoders[sizes])
+            check_around(cell.trial, encoders[sizes])
         except ConfigError as error:
             for problem in error.problems:
                 place = expanded.locations.arm(cell.arm.label, (problem.path,))

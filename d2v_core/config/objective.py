@@ -6,7 +6,7 @@ Defaults are the published ViT-B recipe (arXiv 2202.03555v3 section 4.1 and the 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
@@ -26,7 +26,18 @@ by their root (mean times sqrt(dim)), speech's loss; ``sum`` gives the sum over 
 matters through gradient clipping and epsilon only."""
 
 
-class Data2VecObjective(Section):
+class ObjectiveSection(Section):
+    """Facts of an objective that others need; no settings."""
+
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """Sections of the trial that determine the result under this objective."""
+    reads: ClassVar[Literal["unlabelled", "labelled"]] = "unlabelled"
+    """Rows of the data that its updates read."""
+    trains: ClassVar[bool] = True
+    """Whether it makes updates."""
+
+
+class Data2VecObjective(ObjectiveSection):
     """Masked prediction of an EMA teacher's averaged top layers."""
 
     kind: Literal["data2vec"] = "data2vec"
@@ -43,31 +54,31 @@ class Data2VecObjective(Section):
             "training",
         }
     )
-    """Sections that determine the result under this objective."""
 
 
-class SupervisedObjective(Section):
+class SupervisedObjective(ObjectiveSection):
     """Reference arm: the same encoder trained from scratch on all training labels."""
 
     kind: Literal["supervised"] = "supervised"
     uses: ClassVar[frozenset[str]] = frozenset(
         {"augmentation", "optimizer", "training"}
     )
+    reads: ClassVar[Literal["unlabelled", "labelled"]] = "labelled"
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of the probability spread over all classes."""
 
 
-class UntrainedObjective(Section):
+class UntrainedObjective(ObjectiveSection):
     """Reference arm: the encoder as initialised; nothing is trained but the probe."""
 
     kind: Literal["untrained"] = "untrained"
-    uses: ClassVar[frozenset[str]] = frozenset()
+    trains: ClassVar[bool] = False
 
 
-Objective = Annotated[
-    Data2VecObjective | SupervisedObjective | UntrainedObjective,
-    Field(discriminator="kind"),
-]
+AnyObjective = Data2VecObjective | SupervisedObjective | UntrainedObjective
+Objective = Annotated[AnyObjective, Field(discriminator="kind")]
+OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObjective)))
+"""Sections that an objective may leave unused; then they are not identity."""
 
 
 class TargetConfig(Section):

@@ -84,6 +84,11 @@ class TrialConfig(Section):
         """The section of the encoder."""
         return cast(EncoderSizes, getattr(self, modality_name(self)))
 
+    @property
+    def num_workers(self) -> int:
+        """Processes that train it together."""
+        return self.execution.num_workers if self.objective.trains else 1
+
     def problems(self) -> list[Problem]:
         """Broken rules that span sections; modalities add their own."""
         return [

@@ -9,15 +9,13 @@ the class token (or any other prefix token): through it every patch would see ev
 other in two blocks. Prefix tokens attend to everything; targets are made of patches.
 With a window of all patches nothing is restricted, the class token included.
 
-A hook hands each block's attention an additive mask: by ``attn_mask`` in the families
-vision_transformer and deit, by the bias ``shared_rel_pos_bias`` in beit.
+The encoder adds the mask to the attention scores of every block.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -25,9 +23,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from d2v_core.encoders.encoder import Restriction
-
-MASK_ARGUMENTS = ("attn_mask", "shared_rel_pos_bias")
-"""Arguments of timm's attention layers that are added to the scores."""
 
 
 def nearest_positions(
@@ -68,36 +63,6 @@ def window_size(share: float | None, num_tokens: int) -> int:
     return num_tokens if share is None else max(1, round(share * num_tokens))
 
 
-@contextmanager
-def masked_attention(
-    blocks: Iterable[Any], mask: Float[Tensor, "all_tokens all_tokens"]
-) -> Iterator[None]:
-    """Add ``mask`` to the attention scores of all blocks while the context is open.
-
-    Each block's attention must run in it: one that is computed elsewhere, past its
-    module, would not be restricted.
-    """
-    handles, idle = [], set()
-
-    def add(module: Any, inputs: Any, options: dict[str, Any]) -> tuple[Any, Any]:
-        idle.discard(module)
-        name = _mask_argument(module)
-        total = mask.to(inputs[0].dtype)
-        if options.get(name) is not None:
-            total = total + options[name]
-        return inputs, {**options, name: total}
-
-    try:
-        for block in blocks:
-            idle.add(block.attn)
-            handles.append(block.attn.register_forward_pre_hook(add, with_kwargs=True))
-        yield
-        assert not idle, f"{len(idle)} attention layers ran without the restriction"
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def attention_window(
     grid: tuple[int, int], num_prefix_tokens: int, share: float | None
 ) -> Restriction:
@@ -115,16 +80,14 @@ def attention_window(
     allowed = nearest_positions(grid, num_positions)
     mask = additive_mask(allowed, num_prefix_tokens)
 
-    def restrict(network: Any) -> AbstractContextManager[None]:
+    @contextmanager
+    def restrict(network: Any) -> Iterator[None]:
         nonlocal mask
         mask = mask.to(next(network.parameters()).device)  # moves once
-        return masked_attention(network.vit.blocks, mask)
+        network.window = mask
+        try:
+            yield
+        finally:
+            network.window = None
 
     return restrict
-
-
-def _mask_argument(attention: Any) -> str:
-    known = inspect.signature(attention.forward).parameters
-    name = next((name for name in MASK_ARGUMENTS if name in known), None)
-    assert name is not None, f"{type(attention).__name__} takes no mask"
-    return name

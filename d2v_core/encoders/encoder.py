@@ -1,10 +1,18 @@
-"""What an encoder of any modality offers to the learners."""
+"""What an encoder of any modality offers to the objectives.
+
+It works in two halves. :meth:`Encoder.embed` makes features of each position on its
+own, before any mask: several masks, and a teacher that shares them, can have the same.
+:meth:`Encoder.encode` hides or leaves out some, adds positions and runs the blocks.
+Positions come in the second half because the published models want it so: speech's are
+convolutions over what the mask has left, vision's are added to the mask token too.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int
@@ -12,10 +20,58 @@ from torch import Tensor, nn
 
 from d2v_core.config.choices import Feature as Feature
 from d2v_core.config.choices import Part as Part
-from d2v_core.encoders.inputs import Inputs
+from d2v_core.encoders.inputs import Movable
+from d2v_core.encoders.kept import Kept
 
 Restriction = Callable[[Any], AbstractContextManager[object]]
 """Limits the attention of a network like this one while the context is open."""
+
+
+@dataclass(frozen=True)
+class Tokens(Movable):
+    """Features of each position on its own.
+
+    Attributes:
+        values: Neither masked nor with positions.
+        real: True at tokens that are not padding; None when there is no padding.
+        places: Rows of a table of positions, where they are not simply counted.
+    """
+
+    values: Float[Tensor, "batch tokens dim"]
+    real: Bool[Tensor, "batch tokens"] | None = None
+    places: Int[Tensor, "batch tokens"] | None = None
+
+
+@dataclass(frozen=True)
+class Collect:
+    """Which activations are handed out.
+
+    Attributes:
+        top_k: Number of blocks, counted from the last.
+        kinds: What is taken from each of them.
+    """
+
+    top_k: int
+    kinds: tuple[Feature, ...]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the blocks make of tokens; with ``keep``, of the kept ones, in their order.
+
+    Attributes:
+        tokens: Final ones, without prefix tokens.
+        real: True at tokens that mean something: neither padding of the input nor what
+            fills up a row that keeps fewer than others; None: all do.
+        prefix: Final class token and its like.
+        layers: Collected activations without prefix tokens, by kind, the last block's
+            at the end.
+    """
+
+    tokens: Float[Tensor, "batch tokens dim"]
+    real: Bool[Tensor, "batch tokens"] | None
+    prefix: Float[Tensor, "batch prefix dim"]
+    layers: Mapping[Feature, list[Float[Tensor, "batch tokens dim"]]]
 
 
 class Encoder(nn.Module):
@@ -34,25 +90,38 @@ class Encoder(nn.Module):
     parts: ClassVar[Mapping[Part, tuple[str, ...]]] = {}
 
     @abstractmethod
-    def forward(
-        self, inputs: Any, mask: Tensor | None = None
-    ) -> Float[Tensor, "batch tokens dim"]:
-        """Final tokens, with the mask token where ``mask`` is true.
-
-        Args:
-            inputs: Of the modality, or what :meth:`features` made of them.
-            mask: True where the student must not see the input.
-        """
+    def embed(self, inputs: Any) -> Tokens:
+        """Features of each position on its own."""
 
     @abstractmethod
-    def top_layers(
-        self, inputs: Any, *, feature: Feature, top_k: int
-    ) -> list[Float[Tensor, "batch tokens dim"]]:
-        """Activations of the top ``top_k`` blocks for the unmasked input."""
+    def encode(
+        self,
+        tokens: Tokens,
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        keep: Bool[Tensor, "batch tokens"] | Kept | None = None,
+        collect: Collect | None = None,
+    ) -> Encoded:
+        """Run the blocks.
 
-    def features(self, inputs: Inputs) -> Inputs:
-        """What the feature encoder makes, where it is worth computing only once."""
-        return inputs
+        Args:
+            tokens: Of this encoder's :meth:`embed`, or of one like it.
+            mask: True where the mask token stands instead of what is there.
+            keep: True at the tokens that run through the blocks, as
+                :func:`d2v_core.encoders.kept.kept_tokens` takes them; None: all. To the
+                kept ones the others do not exist; prefix tokens are always kept.
+            collect: Activations that are wanted as well.
+        """
+
+    def forward(
+        self, inputs: Any, mask: Bool[Tensor, "batch tokens"] | None = None
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Final tokens; what stands at padding means nothing.
+
+        Args:
+            inputs: Of the modality.
+            mask: True where the mask token stands instead.
+        """
+        return self.encode(self.embed(inputs), mask).tokens
 
     def real(self, inputs: Any) -> Bool[Tensor, "batch tokens"] | None:
         """True at tokens that are not padding; None when there is no padding."""
@@ -71,8 +140,12 @@ class Encoder(nn.Module):
 
         Args:
             share: Part of the positions, in (0, 1], rounded to at least one; None: all.
+
+        Raises:
+            ValueError: The encoder cannot be restricted.
         """
-        assert share is None, f"{type(self).__name__} cannot be restricted"
+        if share is not None:
+            raise ValueError(f"{type(self).__name__} cannot be restricted")
         return lambda network: nullcontext()
 
     def part_names(self, parts: Iterable[Part]) -> frozenset[str]:
@@ -91,32 +164,3 @@ class Encoder(nn.Module):
                 raise ValueError(f"{part} cannot be shared, this encoder has none")
             found.update(names)
         return frozenset(found)
-
-    def masked_tokens(
-        self,
-        inputs: Any,
-        mask: Bool[Tensor, "batch tokens"],
-        positions: Int[Tensor, " masked"],
-    ) -> Float[Tensor, "masked dim"]:
-        """Final tokens at the masked positions; encoders may compute only those.
-
-        Args:
-            inputs: As in :meth:`forward`.
-            mask: True where the mask token is; on the CPU or the inputs' device.
-            positions: Where ``mask.flatten()`` is true, on the inputs' device.
-        """
-        tokens: Tensor = self(inputs, mask.to(inputs.device))
-        return tokens.flatten(0, 1)[positions]
-
-    def masked_top_layers(
-        self,
-        inputs: Any,
-        mask: Bool[Tensor, "batch tokens"],
-        positions: Int[Tensor, " masked"],
-        *,
-        feature: Feature,
-        top_k: int,
-    ) -> list[Float[Tensor, "masked dim"]]:
-        """:meth:`top_layers` at the masked positions; the input stays unmasked."""
-        layers = self.top_layers(inputs, feature=feature, top_k=top_k)
-        return [layer.flatten(0, 1)[positions] for layer in layers]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from d2v_core.encoders.speech_inputs import SpeechFeatures
 from d2v_core.errors import DataError
 from d2v_core.frames import SAMPLE_RATE_HZ, Window, num_frames, samples_for
 
@@ -52,15 +51,14 @@ class FrontEnd(nn.Module):
 
     def forward(
         self, waveforms: Float[Tensor, "batch samples"], lengths: tuple[int, ...]
-    ) -> SpeechFeatures:
+    ) -> Float[Tensor, "batch frames dim"]:
         """Projected frames.
 
         Raises:
             DataError: A waveform is too short for one frame.
         """
-        counted = self.frame_lengths(lengths)
-        values = self.project(self.frames(waveforms[:, : max(lengths)], lengths))
-        return SpeechFeatures(values, counted)
+        self.frame_lengths(lengths)
+        return self.project(self.frames(waveforms[:, : max(lengths)], lengths))
 
     def frame_lengths(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Frames of each waveform.

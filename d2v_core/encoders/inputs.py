@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+Same = TypeVar("Same", bound="Movable")
+
 
 @dataclass(frozen=True)
-class Padded:
+class Movable:
+    """Fields that travel together; those that are no tensors stay as they are."""
+
+    def to(self: Same, device: torch.device, *, non_blocking: bool = False) -> Same:
+        """A copy on ``device``."""
+        return self._changed(lambda part: part.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self: Same) -> Same:
+        """A copy in page-locked memory, from which a GPU fetches without waiting."""
+        return self._changed(lambda part: part.pin_memory())
+
+    def detach(self: Same) -> Same:
+        """The same without its graph."""
+        return self._changed(lambda part: part.detach())
+
+    def _changed(self: Same, change: Callable[[Any], Any]) -> Same:
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {
+            name: change(part)
+            for name, part in parts.items()
+            if isinstance(part, Tensor | Movable)
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Padded(Movable):
     """Rows of different lengths.
 
     Attributes:
@@ -29,14 +59,6 @@ class Padded:
     def device(self) -> torch.device:
         """Where the values are."""
         return self.values.device
-
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> Padded:
-        """A copy whose values are on ``device``."""
-        return replace(self, values=self.values.to(device, non_blocking=non_blocking))
-
-    def detach(self) -> Padded:
-        """The same without its graph."""
-        return replace(self, values=self.values.detach())
 
 
 Inputs = Tensor | Padded

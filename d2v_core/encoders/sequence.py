@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import nullcontext
-from typing import Any
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from d2v_core.encoders.encoder import Encoder, Feature, Restriction
-from d2v_core.encoders.rows import MaskedRows, masked_rows
+from d2v_core.encoders.encoder import Collect, Encoded, Encoder, Restriction, Tokens
+from d2v_core.encoders.kept import Kept, kept_tokens
 from d2v_core.encoders.transformer import Transformer
 
 
@@ -28,63 +27,42 @@ class SequenceEncoder(Encoder):
         self.dim, self.depth = dim, len(transformer.blocks)
 
     @abstractmethod
-    def embed(
-        self, inputs: Any, mask: Bool[Tensor, "batch tokens"] | None
-    ) -> Float[Tensor, "batch tokens dim"]:
-        """Tokens with positions, the mask token where ``mask`` is true."""
-
-    def forward(
-        self, inputs: Any, mask: Bool[Tensor, "batch tokens"] | None = None
-    ) -> Float[Tensor, "batch tokens dim"]:
-        """Final tokens; what stands at padding means nothing."""
-        tokens: Tensor = self.transformer(self.embed(inputs, mask), self.real(inputs))
-        return tokens
-
-    def top_layers(
-        self, inputs: Any, *, feature: Feature, top_k: int
-    ) -> list[Float[Tensor, "batch tokens dim"]]:
-        """Activations of the top ``top_k`` blocks for the unmasked input."""
-        return self.transformer.top_layers(
-            self.embed(inputs, None), self.real(inputs), feature=feature, top_k=top_k
-        )
-
-    def masked_tokens(
+    def placed(
         self,
-        inputs: Any,
-        mask: Bool[Tensor, "batch tokens"],
-        positions: Int[Tensor, " masked"],
-    ) -> Float[Tensor, "masked dim"]:
-        """The masked positions of ``forward(inputs, mask)``, for less work."""
-        tokens = self.embed(inputs, mask.to(inputs.device, non_blocking=True))
-        rows = masked_rows(mask, device=inputs.device)
-        return rows.pool(self.transformer(tokens, self.real(inputs), rows))
+        tokens: Tokens,
+        mask: Bool[Tensor, "batch tokens"] | None,
+        keep: Kept | None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """All tokens with positions, in which nothing of what is left out shows.
 
-    def masked_top_layers(
+        Args:
+            tokens: Features.
+            mask: True where the mask token stands instead.
+            keep: What is not left out; None: all.
+        """
+
+    def encode(
         self,
-        inputs: Any,
-        mask: Bool[Tensor, "batch tokens"],
-        positions: Int[Tensor, " masked"],
-        *,
-        feature: Feature,
-        top_k: int,
-    ) -> list[Float[Tensor, "masked dim"]]:
-        """The masked positions of ``top_layers(inputs)``, for less work."""
-        rows = masked_rows(mask, device=inputs.device)
-        *earlier, last = self.transformer.top_layers(
-            self.embed(inputs, None),
-            self.real(inputs),
-            rows,
-            feature=feature,
-            top_k=top_k,
-        )
-        return [_pooled(rows, layer) for layer in earlier] + [rows.pool(last)]
+        tokens: Tokens,
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+        keep: Bool[Tensor, "batch tokens"] | Kept | None = None,
+        collect: Collect | None = None,
+    ) -> Encoded:
+        """Run the blocks; :meth:`Encoder.encode` explains the arguments."""
+        kept = None if keep is None else kept_tokens(keep)
+        x, real = self.placed(tokens, mask, kept), tokens.real
+        attend = self.transformer.attention_mask(x, real)
+        if kept is not None:
+            x, real = kept.pick(x), kept.real
+            attend = None if attend is None else kept.pick_pairs(attend)
+            if real is not None:
+                of_keys = real[:, None, None, :]
+                attend = of_keys if attend is None else attend & of_keys
+        x, layers = self.transformer(x, attend, collect)
+        return Encoded(tokens=x, real=real, prefix=x[:, :0], layers=layers)
 
     def restriction(self, share: float | None) -> Restriction:
         """Limits attention to the nearest positions of the sequence."""
         if share is None:
             return lambda network: nullcontext()
         return lambda network: network.transformer.restricted(share)
-
-
-def _pooled(rows: MaskedRows, layer: Tensor) -> Tensor:
-    return rows.pool(rows.pick(layer))

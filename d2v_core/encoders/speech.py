@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from d2v_core.config.choices import BlockNorm
 from d2v_core.encoders.conv_positions import ConvPositions, zero_padding
+from d2v_core.encoders.encoder import Tokens
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import Padded, real_positions
+from d2v_core.encoders.kept import Kept, with_token
 from d2v_core.encoders.sequence import SequenceEncoder
-from d2v_core.encoders.speech_inputs import SpeechFeatures
 from d2v_core.encoders.transformer import Transformer
 
 INITIAL_STD = 0.02
@@ -26,7 +27,7 @@ INITIAL_STD = 0.02
 
 
 class SpeechEncoder(SequenceEncoder):
-    """Waveforms at 16 kHz, or features already computed, to frames.
+    """Waveforms at 16 kHz to frames.
 
     Args:
         front_end: Makes frames of waveforms.
@@ -99,39 +100,40 @@ class SpeechEncoder(SequenceEncoder):
         self.dropout = nn.Dropout(dropout)
         self._initialise()
 
-    def features(self, inputs: Any) -> SpeechFeatures:
-        """Projected frames of waveforms; features are handed back as they are.
+    def embed(self, inputs: Padded) -> Tokens:
+        """Projected frames of waveforms.
 
         Raises:
             DataError: A waveform is too short for one frame.
         """
-        if isinstance(inputs, SpeechFeatures):
-            return inputs
-        made: SpeechFeatures = self.front_end(inputs.values, inputs.lengths)
-        return made
+        frames = self.front_end(inputs.values, inputs.lengths)
+        return Tokens(frames, self.real(inputs))
 
-    def embed(
-        self, inputs: Padded, mask: Bool[Tensor, "batch tokens"] | None
+    def placed(
+        self,
+        tokens: Tokens,
+        mask: Bool[Tensor, "batch tokens"] | None,
+        keep: Kept | None,
     ) -> Float[Tensor, "batch tokens dim"]:
-        """Frames with positions, the mask token where ``mask`` is true."""
-        features = self.features(inputs)
-        real = self.real(features)
-        frames = self.input_dropout(features.values)
-        if mask is not None:
-            token = self.mask_token.to(frames.dtype)
-            frames = torch.where(mask.unsqueeze(2), token, frames)
-        frames = zero_padding(frames, real)
-        placed = frames + self.positions(frames, real)
+        """Frames and their convolutional positions, normalised.
+
+        What is left out is zero to the convolutions, as in data2vec 2.0 (fairseq
+        ``modalities/base.py``, ``encoder_zero_mask``).
+        """
+        frames = with_token(self.input_dropout(tokens.values), mask, self.mask_token)
+        if keep is not None:
+            shown = torch.zeros_like(frames[:, :, 0], dtype=torch.bool)
+            frames = zero_padding(frames, shown.scatter_(1, keep.index, True))
+        frames = zero_padding(frames, tokens.real)
+        placed = frames + self.positions(frames, tokens.real)
         embedded: Tensor = self.dropout(self.norm(placed))
         return embedded
 
     def frame_lengths(self, inputs: Padded) -> tuple[int, ...]:
-        """Real frames of each row, of waveforms or features."""
-        if isinstance(inputs, SpeechFeatures):
-            return inputs.lengths
+        """Real frames of each waveform."""
         return self.front_end.frame_lengths(inputs.lengths)
 
-    def real(self, inputs: Any) -> Bool[Tensor, "batch tokens"] | None:
+    def real(self, inputs: Padded) -> Bool[Tensor, "batch tokens"] | None:
         """True at frames whose samples are all real; None when all frames are."""
         lengths = self.frame_lengths(inputs)
         return real_positions(lengths, max(lengths), inputs.device)

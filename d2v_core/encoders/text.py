@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d2v_core.config.choices import BlockNorm
+from d2v_core.encoders.encoder import Tokens
 from d2v_core.encoders.inputs import Padded
+from d2v_core.encoders.kept import Kept, with_token
 from d2v_core.encoders.sequence import SequenceEncoder
 from d2v_core.encoders.token_inputs import MASK, PAD
 from d2v_core.encoders.transformer import Transformer
@@ -92,15 +94,22 @@ class TextEncoder(SequenceEncoder):
         self.dropout = nn.Dropout(dropout)
         self._initialise()
 
-    def embed(
-        self, inputs: Padded, mask: Bool[Tensor, "batch tokens"] | None
+    def embed(self, inputs: Padded) -> Tokens:
+        """Embedded ids, and the place of each among its row's real ones."""
+        ids = inputs.values
+        return Tokens(self.tokens(ids), self.real(inputs), position_ids(ids))
+
+    def placed(
+        self,
+        tokens: Tokens,
+        mask: Bool[Tensor, "batch tokens"] | None,
+        keep: Kept | None,
     ) -> Float[Tensor, "batch tokens dim"]:
         """Token embedding plus position, normalised; ``<mask>`` where ``mask`` is."""
-        ids = inputs.values
-        places = F.embedding(position_ids(ids), self.pos_embed, padding_idx=PAD)
-        if mask is not None:
-            ids = torch.where(mask, self.mask_id, ids)
-        embedded: Tensor = self.dropout(self.norm(self.tokens(ids) + places))
+        assert tokens.places is not None
+        places = F.embedding(tokens.places, self.pos_embed, padding_idx=PAD)
+        x = with_token(tokens.values, mask, self.tokens.weight[self.mask_id])
+        embedded: Tensor = self.dropout(self.norm(x + places))
         return embedded
 
     def real(self, inputs: Any) -> Bool[Tensor, "batch tokens"] | None:

@@ -1,30 +1,38 @@
-"""Any timm Vision Transformer as data2vec encoder, unchanged, through forward hooks.
+"""Any timm Vision Transformer as data2vec encoder, its modules unchanged.
 
-The model's own ``forward_features`` runs; a hook on ``patch_embed`` puts the mask token
-in, and hooks on the blocks read the activations the targets are made of. Works for the
-families ``vision_transformer``, ``deit`` and ``beit`` (whatever has ``patch_embed``,
-``blocks`` and pre-residual ``drop_path1``/``drop_path2`` in each block).
+The model's own patch embedding, blocks and norms run one after the other, as its
+``forward_features`` runs them; between them stand the mask token, the choice of tokens,
+and hooks that read the activations targets are made of. Works for the families
+``vision_transformer``, ``deit`` and ``beit`` (whatever has ``patch_embed``, ``blocks``
+and pre-residual ``drop_path1``/``drop_path2`` in each block).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import timm
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models import is_model_in_modules
+from timm.models.beit import Beit
 from torch import Tensor, nn
 
 from d2v_core.config.choices import Positions
 from d2v_core.encoders.attention_window import attention_window
-from d2v_core.encoders.encoder import Encoder, Feature, Restriction
-from d2v_core.encoders.masked_last_block import is_known, last_block_at
-from d2v_core.encoders.rows import MaskedRows, masked_rows
+from d2v_core.encoders.encoder import (
+    Collect,
+    Encoded,
+    Encoder,
+    Feature,
+    Restriction,
+    Tokens,
+)
+from d2v_core.encoders.kept import Kept, kept_tokens, with_token
 
 FAMILIES = ("vision_transformer", "deit", "beit")
 
@@ -56,21 +64,38 @@ class VisionEncoder(Encoder):
         self.fixed = frozenset(
             name for name, p in self.named_parameters() if not p.requires_grad
         )
-        self._mask: Tensor | None = None
-        self.vit.patch_embed.register_forward_hook(self._put_mask_token)
+        self.window: Tensor | None = None
+        """Added to the attention scores of all tokens; see :meth:`restriction`."""
 
-    def forward(
+    def embed(self, inputs: Float[Tensor, "batch channels height width"]) -> Tokens:
+        """The patch embedding of normalised images."""
+        return Tokens(self.vit.patch_embed(inputs).flatten(1, -2))  # may be a grid
+
+    def encode(
         self,
-        images: Float[Tensor, "batch channels height width"],
+        tokens: Tokens,
         mask: Bool[Tensor, "batch tokens"] | None = None,
-    ) -> Float[Tensor, "batch tokens dim"]:
-        """Patch tokens after the final norm.
+        keep: Bool[Tensor, "batch tokens"] | Kept | None = None,
+        collect: Collect | None = None,
+    ) -> Encoded:
+        """Run the blocks; :meth:`Encoder.encode` explains the arguments.
 
-        Args:
-            images: Normalised images.
-            mask: True where the patch embedding is replaced by the mask token.
+        Collected ``ffn`` and ``attention`` are the branch outputs as added to the
+        residual stream (after layer scale), as ``data2vec_vision`` takes ``fc``. Blocks
+        are pre-norm, so ``ffn_residual`` is ``block``.
         """
-        return self.all_tokens(images, mask)[:, self.num_prefix_tokens :]
+        kept = None if keep is None else kept_tokens(keep)
+        x = self._placed(with_token(tokens.values, mask, self.mask_token))
+        prefix = self.num_prefix_tokens
+        all_kept = None if kept is None else kept.after(prefix)
+        x = x if all_kept is None else all_kept.pick(x)
+        x, layers = self._run(x, all_kept, collect or Collect(0, ()))
+        return Encoded(
+            tokens=x[:, prefix:],
+            real=None if kept is None else kept.real,
+            prefix=x[:, :prefix],
+            layers={k: [y[:, prefix:] for y in found] for k, found in layers.items()},
+        )
 
     def all_tokens(
         self,
@@ -78,31 +103,58 @@ class VisionEncoder(Encoder):
         mask: Bool[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "batch all_tokens dim"]:
         """Prefix tokens (class token) and patch tokens after the final norm."""
-        self._mask = mask
-        try:
-            tokens: Tensor = self.vit.forward_features(images)
-        finally:
-            self._mask = None
-        return tokens
+        encoded = self.encode(self.embed(images), mask)
+        return torch.cat((encoded.prefix, encoded.tokens), dim=1)
 
-    def top_layers(
-        self,
-        images: Float[Tensor, "batch channels height width"],
-        *,
-        feature: Feature,
-        top_k: int,
-    ) -> list[Float[Tensor, "batch tokens dim"]]:
-        """Activations of the top ``top_k`` blocks for the unmasked images.
+    def _placed(
+        self, patches: Float[Tensor, "batch tokens dim"]
+    ) -> Float[Tensor, "batch all_tokens dim"]:
+        """Prefix tokens and patches with what absolute positions the model has."""
+        vit = self.vit
+        if isinstance(vit, Beit):
+            x = torch.cat((vit.cls_token.expand(len(patches), -1, -1), patches), 1)
+            x = vit.pos_drop(x if vit.pos_embed is None else x + vit.pos_embed)
+        else:
+            grid = patches.unflatten(1, self.grid) if vit.dynamic_img_size else patches
+            x = vit.norm_pre(vit.patch_drop(vit._pos_embed(grid)))
+        return x
 
-        Args:
-            images: Normalised images.
-            feature: ``ffn`` and ``attention`` are the branch outputs as added to the
-                residual stream (after layer scale), as ``data2vec_vision`` takes
-                ``fc``. Blocks are pre-norm, so ``ffn_residual`` is ``block``.
-            top_k: Number of blocks, counted from the last.
-        """
-        layers = self._capture(images, feature=feature, top_k=top_k)
-        return [tokens[:, self.num_prefix_tokens :] for tokens in layers]
+    def _run(
+        self, x: Float[Tensor, "batch all_tokens dim"], kept: Kept | None, want: Collect
+    ) -> tuple[Tensor, dict[Feature, list[Tensor]]]:
+        """All blocks and the final norm, and activations of all tokens."""
+        layers: dict[Feature, list[Tensor]] = {kind: [] for kind in want.kinds}
+        bias = self._bias(kept)
+        given = {} if bias is None else {self.bias_argument: bias.to(x.dtype)}
+        for i, block in enumerate(self.vit.blocks):
+            with ExitStack() as hooks:
+                if kept is not None:
+                    hooks.enter_context(own_bias_of(block.attn, kept))
+                if i >= self.depth - want.top_k:
+                    for kind, found in layers.items():
+                        hooks.enter_context(capture(block, kind, found.append))
+                x = block(x, **given)
+        return self.vit.norm(x), layers
+
+    @property
+    def bias_argument(self) -> str:
+        """What a block calls that which is added to its attention scores."""
+        return "shared_rel_pos_bias" if isinstance(self.vit, Beit) else "attn_mask"
+
+    def _bias(self, kept: Kept | None) -> Tensor | None:
+        """What all blocks add to their attention scores."""
+        shared = getattr(self.vit, "rel_pos_bias", None)
+        given = (self.window, None if shared is None else shared())
+        parts = [part[(None,) * (4 - part.ndim)] for part in given if part is not None]
+        bias = sum(parts[1:], parts[0]) if parts else None
+        if kept is None:
+            return bias
+        bias = None if bias is None else kept.pick_pairs(bias)
+        if kept.real is None:
+            return bias
+        hidden = torch.zeros_like(kept.real, dtype=self.mask_token.dtype)
+        hidden = hidden.masked_fill(~kept.real, -torch.inf)[:, None, None, :]
+        return hidden if bias is None else bias + hidden
 
     def local_features(
         self, images: Float[Tensor, "batch channels height width"]
@@ -115,99 +167,35 @@ class VisionEncoder(Encoder):
         """Limits attention to the patches nearest on the grid."""
         return attention_window(self.grid, self.num_prefix_tokens, share)
 
-    def masked_tokens(
-        self,
-        images: Float[Tensor, "batch channels height width"],
-        mask: Bool[Tensor, "batch tokens"],
-        positions: Int[Tensor, " masked"],
-    ) -> Float[Tensor, "masked dim"]:
-        """The masked positions of ``forward(images, mask)``, for less work."""
-        if not is_known(self.vit):
-            return super().masked_tokens(images, mask, positions)
-        rows = self._rows(mask, images)
-        with last_block_at(self.vit, rows):
-            return rows.pool(self.all_tokens(images, mask.to(images.device)))
-
-    def masked_top_layers(
-        self,
-        images: Float[Tensor, "batch channels height width"],
-        mask: Bool[Tensor, "batch tokens"],
-        positions: Int[Tensor, " masked"],
-        *,
-        feature: Feature,
-        top_k: int,
-    ) -> list[Float[Tensor, "masked dim"]]:
-        """The masked positions of ``top_layers(images)``, for less work."""
-        if not is_known(self.vit):
-            return super().masked_top_layers(
-                images, mask, positions, feature=feature, top_k=top_k
-            )
-        rows = self._rows(mask, images)
-        with last_block_at(self.vit, rows):
-            *earlier, last = self._capture(images, feature=feature, top_k=top_k)
-        return [rows.pool(rows.pick(layer)) for layer in earlier] + [rows.pool(last)]
-
-    def _rows(self, mask: Tensor, images: Tensor) -> MaskedRows:
-        return masked_rows(
-            mask, num_prefix_tokens=self.num_prefix_tokens, device=images.device
-        )
-
-    def _capture(
-        self, images: Tensor, *, feature: Feature, top_k: int
-    ) -> list[Float[Tensor, "batch captured dim"]]:
-        """Features of all tokens; what follows the last of them does not run."""
-        captured: list[Tensor] = []
-
-        def receive(tokens: Tensor) -> None:
-            captured.append(tokens)
-            if len(captured) == top_k:
-                raise _AllCapturedError
-
-        blocks = self.vit.blocks[self.depth - top_k :]
-        with capture(blocks, feature, receive), suppress(_AllCapturedError):
-            self.all_tokens(images)
-        return captured
-
-    def _put_mask_token(
-        self, module: nn.Module, inputs: Any, patches: Tensor
-    ) -> Tensor | None:
-        if self._mask is None:
-            return None
-        token = self.mask_token.to(patches.dtype)
-        mask = self._mask.view(*patches.shape[:-1], 1)  # patches may be a grid
-        return torch.where(mask, token, patches)
-
-
-class _AllCapturedError(Exception):
-    """Ends a forward pass whose remaining work nobody needs."""
-
 
 @contextmanager
 def capture(
-    blocks: Iterable[Any],
-    feature: Feature,
-    receive: Callable[[Tensor], None],
+    block: Any, kind: Feature, receive: Callable[[Tensor], None]
 ) -> Iterator[None]:
-    """Hand a feature of each block to ``receive`` while the block runs."""
-
-    def keep_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        receive(output)
-
-    def keep_input(module: nn.Module, inputs: tuple[Tensor]) -> None:
-        receive(inputs[0])
-
-    handles = []
-    for block in blocks:
-        if feature in ("block", "ffn_residual"):
-            handles.append(block.register_forward_hook(keep_output))
-        else:
-            branch = block.drop_path1 if feature == "attention" else block.drop_path2
-            handles.append(branch.register_forward_pre_hook(keep_input))
+    """Hand an activation of a block to ``receive`` when the block runs."""
+    if kind in ("block", "ffn_residual"):
+        handle = block.register_forward_hook(lambda module, given, out: receive(out))
+    else:
+        branch = block.drop_path1 if kind == "attention" else block.drop_path2
+        handle = branch.register_forward_pre_hook(lambda module, given: receive(*given))
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        handle.remove()
+
+
+@contextmanager
+def own_bias_of(attention: Any, kept: Kept) -> Iterator[None]:
+    """Let an attention's table of relative positions speak of the kept tokens."""
+    if getattr(attention, "relative_position_bias_table", None) is None:
+        yield
+        return
+    whole = attention._get_rel_pos_bias
+    attention._get_rel_pos_bias = lambda: kept.pick_pairs(whole())
+    try:
+        yield
+    finally:
+        del attention._get_rel_pos_bias
 
 
 def create_vit(

@@ -2,9 +2,7 @@
 
 Post-norm blocks are the published ones (fairseq ``layer_norm_first: false``,
 ``normalize_before: false``); pre-norm ones need a closing norm. Padding never takes
-part in attention. The last block can run at the masked positions only: its queries and
-feed-forward part there, keys and values from everywhere, the same function for less
-work.
+part in attention.
 """
 
 from __future__ import annotations
@@ -18,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d2v_core.config.choices import BlockNorm
-from d2v_core.encoders.encoder import Feature
-from d2v_core.encoders.rows import MaskedRows
+from d2v_core.encoders.encoder import Collect, Feature
 
 Receive = Callable[[Feature, Tensor], None]
 
@@ -66,23 +63,21 @@ class Block(nn.Module):
         self,
         tokens: Float[Tensor, "batch tokens dim"],
         attend: Bool[Tensor, "batch one queries keys"] | None = None,
-        rows: MaskedRows | None = None,
         receive: Receive | None = None,
-    ) -> Float[Tensor, "batch rows dim"]:
+    ) -> Float[Tensor, "batch tokens dim"]:
         """One block.
 
         Args:
             tokens: Input.
             attend: True where a query (third axis) may see a key (last axis).
-            rows: Compute only these; None: all.
             receive: Takes the four features as they come.
         """
         told = receive or _ignore
-        x = tokens if rows is None else rows.pick(tokens)
-        normed = self.norm1(tokens) if self.norm_first else tokens
-        attended = self._attention(normed, attend, rows)
+        attended = self._attention(
+            self.norm1(tokens) if self.norm_first else tokens, attend
+        )
         told("attention", attended)
-        x = x + self._skipped(self.dropout(attended))
+        x = tokens + self._skipped(self.dropout(attended))
         x = x if self.norm_first else self.norm1(x)
         hidden = F.gelu(self.fc1(self.norm2(x) if self.norm_first else x))
         ffn = self.fc2(self.activation_dropout(hidden))
@@ -93,21 +88,8 @@ class Block(nn.Module):
         told("block", x)
         return x
 
-    def _attention(
-        self, tokens: Tensor, attend: Tensor | None, rows: MaskedRows | None
-    ) -> Tensor:
-        if rows is None:
-            query, key, value = self.qkv(tokens).chunk(3, dim=-1)
-        else:
-            width = tokens.shape[-1]
-            weight, bias = self.qkv.weight, self.qkv.bias
-            query = F.linear(rows.pick(tokens), weight[:width], bias[:width])
-            rest = F.linear(tokens, weight[width:], bias[width:])
-            key, value = rest.chunk(2, dim=-1)
-            if attend is not None and attend.shape[2] > 1:
-                by_row = rows.tokens[:, None, :, None]
-                attend = attend.expand(len(tokens), -1, -1, -1)
-                attend = attend.gather(2, by_row.expand(-1, 1, -1, attend.shape[3]))
+    def _attention(self, tokens: Tensor, attend: Tensor | None) -> Tensor:
+        query, key, value = self.qkv(tokens).chunk(3, dim=-1)
         attended = F.scaled_dot_product_attention(
             self._heads(query),
             self._heads(key),
@@ -186,46 +168,30 @@ class Transformer(nn.Module):
     def forward(
         self,
         tokens: Float[Tensor, "batch tokens dim"],
-        real: Bool[Tensor, "batch tokens"] | None = None,
-        rows: MaskedRows | None = None,
-    ) -> Float[Tensor, "batch rows dim"]:
-        """Final tokens; with ``rows``, the last block's at these rows only."""
-        attend = self._attend(tokens, real)
-        drops = self.training and self.layerdrop > 0.0
-        for i, block in enumerate(self.blocks):
-            last = rows if i == len(self.blocks) - 1 else None
-            if drops and float(torch.rand(())) < self.layerdrop:
-                tokens = tokens if last is None else last.pick(tokens)
-                continue
-            tokens = block(tokens, attend, last)
-        result: Tensor = self.norm(tokens)
-        return result
+        attend: Bool[Tensor, "batch one queries keys"] | None = None,
+        collect: Collect | None = None,
+    ) -> tuple[Float[Tensor, "batch tokens dim"], dict[Feature, list[Tensor]]]:
+        """Final tokens, and the collected activations of each kind.
 
-    def top_layers(
-        self,
-        tokens: Float[Tensor, "batch tokens dim"],
-        real: Bool[Tensor, "batch tokens"] | None = None,
-        rows: MaskedRows | None = None,
-        *,
-        feature: Feature,
-        top_k: int,
-    ) -> list[Float[Tensor, "batch rows dim"]]:
-        """One feature of the top ``top_k`` blocks; never skips a block.
-
-        With ``rows`` the last is at these rows only, the others at all tokens.
+        Args:
+            tokens: Input.
+            attend: True where a query (third axis) may see a key (last axis).
+            collect: What is wanted beside the final tokens; no block is skipped then.
         """
-        attend = self._attend(tokens, real)
-        kept: list[Tensor] = []
+        wanted = collect or Collect(0, ())
+        layers: dict[Feature, list[Tensor]] = {kind: [] for kind in wanted.kinds}
 
-        def receive(name: Feature, activation: Tensor) -> None:
-            if name == feature:
-                kept.append(activation)
+        def receive(kind: Feature, activation: Tensor) -> None:
+            if kind in layers:
+                layers[kind].append(activation)
 
-        first = len(self.blocks) - top_k
+        drops = self.training and self.layerdrop > 0.0 and collect is None
+        first = len(self.blocks) - wanted.top_k
         for i, block in enumerate(self.blocks):
-            last = rows if i == len(self.blocks) - 1 else None
-            tokens = block(tokens, attend, last, receive if i >= first else None)
-        return kept
+            if drops and float(torch.rand(())) < self.layerdrop:
+                continue
+            tokens = block(tokens, attend, receive if i >= first else None)
+        return self.norm(tokens), layers
 
     @contextmanager
     def restricted(self, share: float) -> Iterator[None]:
@@ -236,9 +202,12 @@ class Transformer(nn.Module):
         finally:
             self.window = None
 
-    def _attend(
-        self, tokens: Tensor, real: Tensor | None
+    def attention_mask(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        real: Bool[Tensor, "batch tokens"] | None,
     ) -> Bool[Tensor, "batch one queries keys"] | None:
+        """True where a query may see a key: real ones in its window; None: all."""
         if self.window is not None:
             return _window(tokens, real, self.window)
         return None if real is None else real[:, None, None, :]

@@ -20,7 +20,7 @@ Mask = Bool[np.ndarray, "batch rows columns"]
 
 
 @runtime_checkable
-class MaskSampler(Protocol):
+class PatchMasks(Protocol):
     """Draws the masks of a batch."""
 
     def __call__(self, batch_size: int, generator: np.random.Generator) -> Mask:

@@ -19,8 +19,8 @@ from jaxtyping import Bool, Int
 
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.token_inputs import PAD, SPECIAL_TOKENS, TokenRows
+from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.spans import span_masks
-from d2v_core.objectives.learners import Masked
 from d2v_core.training.parallel import ALONE, Workers
 
 
@@ -118,43 +118,40 @@ class SpanMasks:
         return TokenMask(mask, mask)
 
 
-def masked_rows_of(
-    masks: TokenMasks,
-    *,
-    generator_of: Callable[[int], np.random.Generator],
-    teacher_sees_all: bool = True,
-    workers: Workers = ALONE,
-) -> Callable[[Inputs, int], Masked]:
-    """What student and teacher read in an update.
+def token_mask_sampler(masks: TokenMasks, workers: Workers = ALONE) -> MaskSampler:
+    """Masks of this worker's rows, and what is read at the other selected positions.
 
     Args:
         masks: The kind of mask.
-        generator_of: Of an update (from 1).
-        teacher_sees_all: The teacher reads the whole rows, as the paper says. False: it
-            reads padding everywhere but at selected positions, whose places are
-            counted anew, as the released code does (``mask_tokens_dataset.py``
-            178-185; fairseq #4881).
         workers: Those that have the other rows of a batch.
     """
 
-    def draw(rows: Inputs, step: int) -> Masked:
+    def sample(rows: Inputs, generator: np.random.Generator) -> Masked:
         assert isinstance(rows, TokenRows)
-        drawn = masks(rows.fixed, generator_of(step))
-        drawn = drawn.part(workers.rows(len(rows.fixed)))
-        student = teacher = rows
+        drawn = masks(rows.fixed, generator).part(workers.rows(len(rows.fixed)))
+        read = None
         if drawn.random is not None:
-            ids = torch.from_numpy(drawn.random).to(rows.device, non_blocking=True)
-            student = replace(rows, values=torch.where(ids < 0, rows.values, ids))
-        if not teacher_sees_all:
-            shown = torch.from_numpy(drawn.selected)
-            kept = shown.to(rows.device, non_blocking=True)
-            teacher = replace(
-                rows,
-                values=torch.where(kept, rows.values, PAD),
-                lengths=tuple(shown.sum(dim=1).tolist()),
-            )
+            ids = torch.from_numpy(drawn.random)
+            read = replace(rows, values=torch.where(ids < 0, rows.values, ids))
         return Masked(
-            mask=torch.from_numpy(drawn.mask), student=student, teacher=teacher
+            mask=torch.from_numpy(drawn.mask),
+            read=read,
+            selected=torch.from_numpy(drawn.selected),
         )
 
-    return draw
+    return sample
+
+
+def only_selected(rows: Inputs, masked: Masked) -> TokenRows:
+    """Rows with padding everywhere but at selected positions, counted anew.
+
+    What the released code gives to the teacher (``mask_tokens_dataset.py`` 178-185;
+    fairseq #4881), against the paper.
+    """
+    assert isinstance(rows, TokenRows)
+    assert masked.selected is not None
+    return replace(
+        rows,
+        values=torch.where(masked.selected, rows.values, PAD),
+        lengths=tuple(masked.selected.sum(dim=1).tolist()),
+    )

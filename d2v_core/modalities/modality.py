@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from d2v_core.config.objective import SupervisedObjective
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.objectives.learners import Criterion, DrawMask, pooled_cross_entropy
+from d2v_core.masks.masked import MaskSampler
+from d2v_core.objectives.parts.criteria import Criterion, pooled_cross_entropy
 from d2v_core.training.parallel import ALONE, Workers
 from d2v_core.training.prefetch import Batches
 
@@ -78,10 +78,13 @@ class Modality(ABC, Generic[Trial, Network, Data]):
         return []
 
     @abstractmethod
-    def draw_mask(
+    def masks(
         self, trial: Trial, encoder: Network, workers: Workers = ALONE
-    ) -> DrawMask:
-        """What is masked in this worker's rows, from the trial's seed."""
+    ) -> MaskSampler:
+        """The configured kind of mask, of this worker's rows.
+
+        Every worker draws for the whole batch and keeps its own.
+        """
 
     @abstractmethod
     def batches(self, trial: Trial, dataset: Data, workers: Workers = ALONE) -> Batches:
@@ -95,9 +98,9 @@ class Modality(ABC, Generic[Trial, Network, Data]):
         """
         return None
 
-    def criterion(self, trial: Trial, objective: SupervisedObjective) -> Criterion:
-        """Loss of the supervised arm."""
-        return pooled_cross_entropy(objective.label_smoothing)
+    def criterion(self, trial: Trial, label_smoothing: float) -> Criterion:
+        """Loss of a classifier on the labels of the data."""
+        return pooled_cross_entropy(label_smoothing)
 
     @abstractmethod
     def evaluate(self, trial: Trial, encoder: Network, dataset: Data) -> Evaluation:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+import numpy as np
 import torch
 
-from d2v_core.config.objective import Data2VecObjective, SupervisedObjective
 from d2v_core.config.speech import (
     LEAST_FRAMES,
     LogMelFrontEnd,
@@ -29,10 +29,10 @@ from d2v_core.evaluation.speech.evaluate import (
     evaluate_speech,
 )
 from d2v_core.frames import SAMPLE_RATE_HZ
+from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.spans import span_masks
 from d2v_core.modalities.modality import Modality
-from d2v_core.objectives.learners import Criterion, DrawMask, Masked
-from d2v_core.randomness import numpy_generator
+from d2v_core.objectives.parts.criteria import Criterion
 from d2v_core.training.parallel import ALONE, Workers
 from d2v_core.training.prefetch import Batches
 
@@ -63,13 +63,13 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
         """Front end, convolutional positions and Transformer."""
         return build_speech_encoder(trial.speech)
 
-    def draw_mask(
+    def masks(
         self, trial: SpeechTrial, encoder: SpeechEncoder, workers: Workers = ALONE
-    ) -> DrawMask:
-        """Spans of frames; student and teacher read the same waveforms."""
+    ) -> MaskSampler:
+        """Spans of frames."""
         mask = trial.mask
 
-        def draw(inputs: Inputs, step: int) -> Masked:
+        def sample(inputs: Inputs, generator: np.random.Generator) -> Masked:
             assert isinstance(inputs, Padded)
             frames = encoder.frame_lengths(inputs)
             if min(frames) < LEAST_FRAMES:
@@ -81,16 +81,15 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             assert workers.count == 1 or len(set(frames)) == 1
             drawn = span_masks(
                 frames * workers.count,
-                numpy_generator(trial.seed, "mask", step),
+                generator,
                 probability=mask.probability,
                 span=mask.span,
                 whole_spans=True,
                 same_count=mask.same_count,
             )
-            mine = torch.from_numpy(drawn[workers.rows(len(drawn))])
-            return Masked(mask=mine, student=inputs, teacher=inputs)
+            return Masked(torch.from_numpy(drawn[workers.rows(len(drawn))]))
 
-        return draw
+        return sample
 
     def batches(
         self, trial: SpeechTrial, dataset: SpeechDataset, workers: Workers = ALONE
@@ -101,14 +100,12 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             batch_size=trial.training.batch_size,
             seed=trial.seed,
             waveform=trial.waveform,
-            cropped=isinstance(trial.objective, Data2VecObjective),
+            cropped=trial.objective.reads == "unlabelled",
             workers=workers,
         )
 
-    def criterion(
-        self, trial: SpeechTrial, objective: SupervisedObjective
-    ) -> Criterion:
-        """CTC."""
+    def criterion(self, trial: SpeechTrial, label_smoothing: float) -> Criterion:
+        """CTC, which has no smoothing."""
         return ctc_criterion()
 
     def example(self, trial: SpeechTrial, num_samples: int) -> Inputs:

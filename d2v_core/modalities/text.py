@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from d2v_core.config.objective import SupervisedObjective
 from d2v_core.config.text import TextSpanMask, TextTrial
 from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
 from d2v_core.encoders.inputs import Inputs
@@ -16,10 +14,14 @@ from d2v_core.encoders.text import TextEncoder
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, pad_rows
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.text.evaluate import evaluate_texts
-from d2v_core.masks.tokens import BertMasks, SpanMasks, TokenMasks, masked_rows_of
+from d2v_core.masks.masked import MaskSampler
+from d2v_core.masks.tokens import (
+    BertMasks,
+    SpanMasks,
+    TokenMasks,
+    token_mask_sampler,
+)
 from d2v_core.modalities.modality import Modality
-from d2v_core.objectives.learners import DrawMask
-from d2v_core.randomness import numpy_generator
 from d2v_core.training.parallel import ALONE, Workers
 from d2v_core.training.prefetch import Batches
 
@@ -63,16 +65,11 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
             layerdrop=text.layerdrop,
         )
 
-    def draw_mask(
+    def masks(
         self, trial: TextTrial, encoder: TextEncoder, workers: Workers = ALONE
-    ) -> DrawMask:
+    ) -> MaskSampler:
         """BERT's masks or spans."""
-        return masked_rows_of(
-            build_token_masks(trial),
-            generator_of=partial(numpy_generator, trial.seed, "mask"),
-            teacher_sees_all=trial.teacher.input == "whole",
-            workers=workers,
-        )
+        return token_mask_sampler(build_token_masks(trial), workers)
 
     def batches(
         self, trial: TextTrial, dataset: TextDataset, workers: Workers = ALONE
@@ -82,7 +79,7 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
             dataset=dataset,
             batch_size=trial.training.batch_size,
             seed=trial.seed,
-            labelled=isinstance(trial.objective, SupervisedObjective),
+            labelled=trial.objective.reads == "labelled",
             workers=workers,
         )
 

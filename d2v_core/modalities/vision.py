@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from d2v_core.config.vision import (
@@ -23,10 +24,9 @@ from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.vision.evaluate import evaluate_images
-from d2v_core.masks.patches import BlockMasks, MaskSampler, RandomMasks
+from d2v_core.masks.masked import Masked, MaskSampler
+from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
 from d2v_core.modalities.modality import Modality
-from d2v_core.objectives.learners import DrawMask, Masked
-from d2v_core.randomness import numpy_generator
 from d2v_core.training.parallel import ALONE, Workers
 from d2v_core.training.prefetch import Batches
 
@@ -82,19 +82,18 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         rule = f"class_token needs a model that has one, {name!r} has none"
         return [Problem("evaluation.pooling", rule)]
 
-    def draw_mask(
+    def masks(
         self, trial: VisionTrial, encoder: VisionEncoder, workers: Workers = ALONE
-    ) -> DrawMask:
-        """Blocks or random patches; student and teacher read the same image."""
-        sample = build_mask_sampler(trial, encoder.grid)
+    ) -> MaskSampler:
+        """Blocks or random patches."""
+        draw = build_patch_masks(trial, encoder.grid)
 
-        def draw(images: Inputs, step: int) -> Masked:
+        def sample(images: Inputs, generator: np.random.Generator) -> Masked:
             size = workers.whole(len(images))
-            mask = sample(size, numpy_generator(trial.seed, "mask", step))
-            flat = torch.from_numpy(mask[workers.rows(size)]).flatten(1)
-            return Masked(mask=flat, student=images, teacher=images)
+            mask = draw(size, generator)[workers.rows(size)]
+            return Masked(torch.from_numpy(mask).flatten(1))
 
-        return draw
+        return sample
 
     def batches(
         self, trial: VisionTrial, dataset: ImageDataset, workers: Workers = ALONE
@@ -135,8 +134,8 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         }
 
 
-def build_mask_sampler(trial: VisionTrial, grid: tuple[int, int]) -> MaskSampler:
-    """The sampler of the configured kind."""
+def build_patch_masks(trial: VisionTrial, grid: tuple[int, int]) -> PatchMasks:
+    """Masks of the configured kind."""
     mask = trial.mask
     if isinstance(mask, RandomMask):
         return RandomMasks(grid=grid, ratio=mask.ratio)

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map
 
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.files import replacing
-from d2v_core.objectives.learners import Learner
+from d2v_core.objectives.protocol import Objective
 from d2v_core.training.health import Collapse
 
 VERSION = 1
@@ -30,7 +30,7 @@ class TrainingState:
     """The state of one run, changed in place by the training loop.
 
     Attributes:
-        learner: Networks and teacher.
+        objective: Networks and teacher.
         optimizer: Its moments.
         step: Updates done.
         seconds: Training time so far.
@@ -39,7 +39,7 @@ class TrainingState:
         preprocessing: What who uses the encoder elsewhere must do to the input.
     """
 
-    learner: Learner
+    objective: Objective
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
@@ -50,7 +50,7 @@ class TrainingState:
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return next(self.learner.module.parameters()).device
+        return next(self.objective.module.parameters()).device
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
@@ -81,8 +81,8 @@ def _content(state: TrainingState) -> dict[str, Any]:
         "seconds": state.seconds,
         "data_seconds": state.data_seconds,
         "collapse": asdict(state.collapse) if state.collapse else None,
-        "module": state.learner.module.state_dict(),
-        "extra": state.learner.extra_state(),
+        "module": state.objective.module.state_dict(),
+        "extra": state.objective.extra_state(),
         "optimizer": state.optimizer.state_dict(),
         "preprocessing": dict(state.preprocessing),
     }
@@ -95,7 +95,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
         ConfigError: As :func:`read_checkpoint` and :func:`restore_networks`.
     """
     content = read_checkpoint(path, state.device)
-    restore_networks(path, content, state.learner)
+    restore_networks(path, content, state.objective)
     state.optimizer.load_state_dict(content["optimizer"])
     state.step, state.seconds = content["step"], content["seconds"]
     state.data_seconds = content.get("data_seconds", 0.0)  # older files lack it
@@ -124,15 +124,17 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return content
 
 
-def restore_networks(path: Path, content: Mapping[str, Any], learner: Learner) -> None:
-    """Give the learner's networks the weights of a checkpoint.
+def restore_networks(
+    path: Path, content: Mapping[str, Any], objective: Objective
+) -> None:
+    """Give the objective's networks the weights of a checkpoint.
 
     Raises:
         ConfigError: The checkpoint is of other networks.
     """
     try:
-        learner.module.load_state_dict(content["module"])
-        learner.load_extra_state(content["extra"])
+        objective.module.load_state_dict(content["module"])
+        objective.load_extra_state(content["extra"])
     except RuntimeError as error:
         difference = textwrap.shorten(str(error).splitlines()[-1], 160)
         rule = "must have been written with the same recipe and --set options; "

@@ -1,8 +1,7 @@
 """``torch.compile`` where it is safe: whole blocks of a network without hooks.
 
 Teachers are left as they are: hooks read their activations, and compiled code does not
-look for hooks that came later. So is the last block, which runs at the masked positions
-only, in another shape at every update (:mod:`d2v_core.encoders.masked_last_block`).
+look for hooks that came later.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from d2v_core.encoders.encoder import Encoder
 
 
 def compile_blocks(encoder: Encoder) -> int:
-    """Compile all blocks but the last, in place; returns their number.
+    """Compile all blocks in place; returns their number.
 
     Names of parameters do not change; copies of the encoder are not compiled. Random
     numbers are drawn as without compilation.
@@ -21,7 +20,7 @@ def compile_blocks(encoder: Encoder) -> int:
         for name, module in encoder.named_modules()
         if name.rpartition(".")[2] == "blocks"
     )
-    compiled = list(blocks.children())[:-1]
+    compiled = list(blocks.children())
     for block in compiled:
         block.compile(options={"fallback_random": True})
     return len(compiled)

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from d2v_core.config.training import Precision
 from d2v_core.errors import DivergedError
-from d2v_core.objectives.learners import Measure, StepResult
+from d2v_core.objectives.protocol import Measure, StepResult
 from d2v_core.randomness import global_torch_seed
 from d2v_core.training.checkpoint import TrainingState
 from d2v_core.training.events import CheckpointDue, Collapsed, ProbeDue, Progress
 from d2v_core.training.health import find_collapse
 from d2v_core.training.parallel import ALONE, Workers
 from d2v_core.training.prefetch import Batches as Batches
-from d2v_core.training.prefetch import Feed
+from d2v_core.training.prefetch import Feed, with_draws
 
 
 def train(
@@ -72,17 +72,17 @@ def train(
         DivergedError: Loss or gradient norm is not finite.
         PeerLostError: Another worker is gone.
     """
-    learner, parameters = state.learner, list(state.learner.module.parameters())
-    learner.module.train()
+    objective, parameters = state.objective, list(state.objective.module.parameters())
+    objective.module.train()
     window = Window(state.device)
     last_save = started = time.perf_counter()
-    steps = range(state.step + 1, num_steps + 1)
-    with Feed(batches, steps, device=state.device, ahead=prefetch) as feed:
-        for step, inputs, labels in feed:
+    steps, drawn = range(state.step + 1, num_steps + 1), with_draws(batches, objective)
+    with Feed(drawn, steps, device=state.device, ahead=prefetch) as feed:
+        for step, *batch in feed:
             set_learning_rate(state.optimizer, learning_rate_at(step))
             with global_torch_seed(seed, workers.stream("dropout"), step):
                 with mixed_precision(state.device, precision):
-                    result = learner.step(inputs, labels, step)
+                    result = objective.loss(*batch, step)
                 torch.autograd.backward(result.loss)
             window.add(step, *pooled(parameters, result, max_grad_norm, workers))
             logged = is_due(step, log_every, num_steps)
@@ -151,10 +151,10 @@ def pooled(
 
 
 def apply_gradients(state: TrainingState, step: int) -> None:
-    """One optimiser update, and what the learner does after it."""
+    """One optimiser update, and what the objective does after it."""
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
-    state.learner.after_update(step)
+    state.objective.after_update(step)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from d2v_core.config import TrialConfig
 from d2v_core.errors import ConfigError, Problem
-from sweeps.worker.data_parallel import num_workers
 
 Bundle = dict[str, float]
 """CPUs and GPUs that are reserved together, on one node."""
@@ -45,10 +44,8 @@ class Node:
 def bundles(trial: TrialConfig) -> list[Bundle]:
     """What Ray reserves for a trial, for each of its workers."""
     execution = trial.execution
-    count = num_workers(trial)
-    return [
-        process_bundle(execution.num_threads, execution.num_gpus) for _ in range(count)
-    ]
+    bundle = process_bundle(execution.num_threads, execution.num_gpus)
+    return [dict(bundle) for _ in range(trial.num_workers)]
 
 
 def process_bundle(num_threads: int, num_gpus: float) -> Bundle:

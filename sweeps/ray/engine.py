@@ -19,7 +19,7 @@ from sweeps.listener import MAX_RESTARTS, Listener
 from sweeps.plan.resources import check_resources, num_at_once, process_bundle
 from sweeps.ray.session import RaySession
 from sweeps.ray.warm_workers import usable_by_tune
-from sweeps.worker.data_parallel import DRIVER_BUNDLE, num_workers, run_anyhow
+from sweeps.worker.data_parallel import DRIVER_BUNDLE, run_anyhow
 from sweeps.worker.job import Job
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def at_once(trials: Iterable[TrialConfig], session: RaySession) -> int | None:
     It does not see what Ray Train reserves for trials with several workers.
     """
     trials = list(trials)
-    if all(num_workers(trial) == 1 for trial in trials):
+    if all(trial.num_workers == 1 for trial in trials):
         return None
     return num_at_once(session.nodes, trials)
 

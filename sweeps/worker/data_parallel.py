@@ -18,9 +18,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d2v_core.config import TrialConfig
-from d2v_core.config.objective import UntrainedObjective
-
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
     from ray.util.queue import Queue
@@ -39,13 +36,6 @@ TIMEOUT_SECONDS = 7 * 24 * 3600
 
 class EndedError(RuntimeError):
     """Raised by a worker whose trial is over, to end the others."""
-
-
-def num_workers(trial: TrialConfig) -> int:
-    """Processes that a trial is trained by."""
-    if isinstance(trial.objective, UntrainedObjective):
-        return 1
-    return trial.execution.num_workers
 
 
 def run_anyhow(job: Mapping[str, Any], send: Send) -> None:

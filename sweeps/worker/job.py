@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.planned import PlannedCell
-from sweeps.worker.data_parallel import num_workers
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Job:
             "key": self.cell.key,
             "trial": self.cell.trial.model_dump(mode="json"),
             # Beside the trial: who only needs this number must not parse all of it.
-            "num_workers": num_workers(self.cell.trial),
+            "num_workers": self.cell.trial.num_workers,
             "folder": str(self.folder),
             "stop_file": str(self.stop_file),
             "data_name": self.data_name,

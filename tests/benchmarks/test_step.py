@@ -25,7 +25,6 @@ def test_a_toy_run_prints_the_table(capsys, layer_norm):
         "| step",
         "| ---",
         "| plain floor",
-        "| d2v, last block in full",
         "| d2v",
         "| Hugging Face by hand",
     ]
@@ -53,7 +52,6 @@ def test_text_has_contenders_of_its_own(capsys, layer_norm):
     rows = [x for x in capsys.readouterr().out.splitlines() if x.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[2:]] == [
         "| plain floor",
-        "| d2v, last block in full",
         "| d2v",
         "| Hugging Face by hand",
         "| d2v, bfloat16",

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel, Data2VecVisionModel
 
 from d2v_cli.recipe import resolve_recipe
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.config import VisionTrial
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.modalities.vision import MODALITY as VISION
@@ -64,7 +64,7 @@ def trained(
         "vision-smoke", seed=0, assignments=assignments, data_root=None
     )
     content = read_checkpoint(folder / "c.pt", torch.device("cpu"))
-    encoder = build_learner(trial, num_classes=10).network("student")
+    encoder = build_objective(trial, num_classes=10).network("student")
     inside = "encoder."
     weights = content["extra"] or {}
     if network == "student":

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from d2v_core.config import TrialConfig
-from d2v_core.objectives.learners import Learner
+from d2v_core.objectives.protocol import Objective
 from d2v_core.training.checkpoint import TrainingState
 from d2v_core.training.loop import train
 from d2v_core.training.optimizer import build_learning_rate, build_optimizer
 from d2v_core.training.prefetch import Batches
 
 
-def five_losses(trial: TrialConfig, learner: Learner, batches: Batches) -> list[float]:
+def five_losses(
+    trial: TrialConfig, objective: Objective, batches: Batches
+) -> list[float]:
     """The losses of the training loop, the weights as they are given."""
     events = train(
         TrainingState(
-            learner=learner, optimizer=build_optimizer(learner.module, trial.optimizer)
+            objective=objective,
+            optimizer=build_optimizer(objective.module, trial.optimizer),
         ),
         batches=batches,
         num_steps=5,

@@ -3,21 +3,20 @@ import torch
 
 from d2v_core.build import (
     build_encoder,
-    build_learner,
-    build_loss,
-    build_tau,
+    build_objective,
     check_buildable,
     default_depth,
 )
 from d2v_core.errors import ConfigError
 from d2v_core.masks.patches import BlockMasks, RandomMasks
-from d2v_core.modalities.vision import build_mask_sampler
+from d2v_core.modalities.vision import build_patch_masks
+from d2v_core.objectives.configured import build_loss, build_tau
 from tests.d2v_core.small import small_trial
 
 
 def weights(*changes):
-    learner = build_learner(small_trial(*changes), num_classes=3)
-    return learner.network("student").state_dict()
+    objective = build_objective(small_trial(*changes), num_classes=3)
+    return objective.network("student").state_dict()
 
 
 def same(a, b):
@@ -52,21 +51,21 @@ def test_building_leaves_the_global_generators_alone():
 
 
 def test_the_head_is_built_from_its_own_stream():
-    one = build_learner(small_trial(), num_classes=3).module["head"]
-    two = build_learner(small_trial(), num_classes=3).module["head"]
+    one = build_objective(small_trial(), num_classes=3).module["head"]
+    two = build_objective(small_trial(), num_classes=3).module["head"]
     assert torch.equal(one[0].weight, two[0].weight)
 
 
 def test_the_teacher_starts_as_the_student():
-    learner = build_learner(small_trial(), num_classes=3)
-    student, teacher = learner.network("student"), learner.network("teacher")
+    objective = build_objective(small_trial(), num_classes=3)
+    student, teacher = objective.network("student"), objective.network("teacher")
     assert same(student.state_dict(), teacher.state_dict())
 
 
 def test_masks_are_a_function_of_seed_and_update():
     def draw(step, *changes):
-        learner = build_learner(small_trial(*changes), num_classes=3)
-        return learner._draw_mask(torch.zeros(8, 1, 8, 8), step).mask
+        objective = build_objective(small_trial(*changes), num_classes=3)
+        return objective.draw(torch.zeros(8, 1, 8, 8), step).mask
 
     assert draw(1).shape == (8, 16)
     assert torch.equal(draw(1), draw(1))
@@ -83,12 +82,12 @@ def test_mask_settings_reach_the_sampler():
         "max_patches": 5,
         "min_aspect": 0.5,
     }
-    sampler = build_mask_sampler(small_trial({"mask": settings}), (5, 5))
+    sampler = build_patch_masks(small_trial({"mask": settings}), (5, 5))
     assert isinstance(sampler, BlockMasks)
     assert (sampler.num_masked, sampler.min_patches, sampler.max_patches) == (10, 3, 5)
     assert sampler.max_log_aspect == pytest.approx(0.6931472)
     random = {"mask": {"kind": "random", "ratio": 0.2}}
-    sampler = build_mask_sampler(small_trial(random), (5, 5))
+    sampler = build_patch_masks(small_trial(random), (5, 5))
     assert isinstance(sampler, RandomMasks)
     assert sampler.num_masked == 5
 
@@ -152,7 +151,7 @@ def test_timm_knows_the_depth_the_recipe_leaves_out():
 
 
 @pytest.mark.parametrize(
-    "build", [check_buildable, lambda t: build_learner(t, num_classes=2)]
+    "build", [check_buildable, lambda t: build_objective(t, num_classes=2)]
 )
 @pytest.mark.parametrize(
     ("change", "message"),

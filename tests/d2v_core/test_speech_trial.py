@@ -43,8 +43,8 @@ class Run:
         self.state = states[-1]
 
     def tensors(self):
-        yield from self.state.learner.module.state_dict().values()
-        yield from self.state.learner.extra_state().values()
+        yield from self.state.objective.module.state_dict().values()
+        yield from self.state.objective.extra_state().values()
         for moments in self.state.optimizer.state_dict()["state"].values():
             yield from moments.values()
 

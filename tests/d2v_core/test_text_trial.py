@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.data.text.dataset import TextBatches, load_text, text_digest
 from d2v_core.encoders.token_inputs import EOS, pad_rows
 from d2v_core.errors import ConfigError, DataError
@@ -54,11 +54,11 @@ def batch(step):
 @pytest.mark.parametrize("name", CHANGES)
 def test_losses_of_five_updates_are_the_golden_ones(name):
     trial = small_text_trial(CHANGES[name], {"optimizer": {"learning_rate": 1e-3}})
-    learner = build_learner(trial, num_classes=2)
-    fill_with_ramp(learner.module)
+    objective = build_objective(trial, num_classes=2)
+    fill_with_ramp(objective.module)
     if name != "supervised":
-        fill_with_ramp(learner.network("teacher"))
-    losses = five_losses(trial, learner, batch)
+        fill_with_ramp(objective.network("teacher"))
+    losses = five_losses(trial, objective, batch)
     assert losses == pytest.approx(GOLDEN[name], rel=1e-5)
 
 
@@ -69,8 +69,8 @@ def run(*changes, **options):
     for event in run_trial(small_text_trial(*changes), **options):
         events.append(event)
         state = event.state if isinstance(event, Trained) else state
-    tensors = [*state.learner.module.state_dict().values()]
-    tensors += state.learner.extra_state().values()
+    tensors = [*state.objective.module.state_dict().values()]
+    tensors += state.objective.extra_state().values()
     for moments in state.optimizer.state_dict()["state"].values():
         tensors += moments.values()
     return events, tensors

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.errors import DivergedError
 from d2v_core.training.events import (
     CheckpointDue,
@@ -20,6 +20,7 @@ from tests.d2v_core.small import (
     small_dataset,
     small_trial,
 )
+from tests.d2v_core.updates import targets_of, update
 
 
 def run(*changes, **options):
@@ -113,8 +114,8 @@ class Run:
         self.results = (finished.status, finished.step, scores, finished.choices)
 
     def tensors(self):
-        yield from self.state.learner.module.state_dict().values()
-        yield from self.state.learner.extra_state().values()
+        yield from self.state.objective.module.state_dict().values()
+        yield from self.state.objective.extra_state().values()
         for moments in self.state.optimizer.state_dict()["state"].values():
             yield from moments.values()
 
@@ -243,18 +244,18 @@ def test_bfloat16_runs_with_every_knob_and_restricted_attention():
 
 
 def test_networks_that_ran_in_bfloat16_predict_in_it_and_are_scored_in_float32():
-    learner = build_learner(small_trial(), num_classes=3)
+    objective = build_objective(small_trial(), num_classes=3)
     images = torch.randn(4, 1, 8, 8)
     with mixed_precision(torch.device("cpu"), "bfloat16"):
-        result = learner.step(images, torch.zeros(4), 1)
-        assert learner.targets(images).dtype == torch.float32
+        result = update(objective, images, torch.zeros(4), 1)
+        assert targets_of(objective, images).dtype == torch.float32
     assert result.loss.dtype == torch.float32
     seen = []
-    learner.module["head"].register_forward_hook(lambda m, i, o: seen.append(o.dtype))
+    objective.module["head"].register_forward_hook(lambda m, i, o: seen.append(o.dtype))
     with mixed_precision(torch.device("cpu"), "bfloat16"):
-        learner.step(images, torch.zeros(4), 2)
+        update(objective, images, torch.zeros(4), 2)
     with mixed_precision(torch.device("cpu"), "float32"):
-        learner.step(images, torch.zeros(4), 2)
+        update(objective, images, torch.zeros(4), 2)
     assert seen == [torch.bfloat16, torch.float32]
 
 

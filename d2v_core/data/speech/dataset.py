@@ -133,7 +133,7 @@ class SpeechBatches:
         mine = indices[self.workers.rows(len(indices))]
         waves = [prepared(split.audio.read(int(i)), self.waveform) for i in mine]
         if not self.cropped:
-            assert split.texts is not None, "build_learner refuses data without labels"
+            assert split.texts is not None, "data without labels is refused before"
             return pad_waves(waves), encode(pick(split.texts, mine), self.dataset)
         longest = round(self.waveform.max_seconds * SAMPLE_RATE_HZ)
         lengths = split.audio.lengths[indices]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d2v_core.encoders.inputs import Padded
-from d2v_core.objectives.learners import Criterion
+from d2v_core.objectives.parts.criteria import Criterion
 
 
 def ctc_loss(

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from d2v_core.config.speech_data import SpeechFineTuning, WaveformConfig
 from d2v_core.data.speech.dataset import SpeechBatches
 from d2v_core.data.speech.utterances import SpeechDataset
-from d2v_core.encoders.encoder import Encoder
-from d2v_core.encoders.inputs import Padded
+from d2v_core.encoders.encoder import Encoder, Tokens
 from d2v_core.evaluation.fine_tuning import FineTuned, Score, fine_tune_best
 from d2v_core.evaluation.speech.ctc import ctc_loss, num_real
 from d2v_core.masks.spans import span_masks
@@ -65,13 +64,12 @@ def fine_tune_ctc(
 
         def loss_of(step: int) -> Tensor:
             inputs, labels = (part.to(device) for part in batches(step))
-            features = network.features(inputs)
-            assert isinstance(features, Padded)
-            real = network.real(features)
+            features = network.embed(inputs)
             masked = mask_channels(features, config, seed=seed, step=step)
-            frames = num_real(features.values, real)
+            frames = num_real(features.values, features.real)
             mask = draw_time_mask(tuple(frames.tolist()), config, seed=seed, step=step)
-            tokens = network(masked, None if mask is None else mask.to(device))
+            mask = None if mask is None else mask.to(device)
+            tokens = network.encode(masked, mask).tokens
             return ctc_loss(head(tokens), frames, labels)
 
         return head, loss_of
@@ -80,21 +78,21 @@ def fine_tune_ctc(
 
 
 def mask_channels(
-    features: Padded, config: SpeechFineTuning, *, seed: int, step: int
-) -> Padded:
+    features: Tokens, config: SpeechFineTuning, *, seed: int, step: int
+) -> Tokens:
     """Spans of channels set to zero, other ones in each utterance."""
     if not config.channel_mask:
         return features
     dim = features.values.shape[2]
     mask = span_masks(
-        [dim] * len(features),
+        [dim] * len(features.values),
         numpy_generator(seed, "fine-tuning channel mask", step),
         probability=config.channel_mask,
         span=config.channel_mask_length,
         whole_spans=True,
         same_count=True,
     )
-    hidden = torch.from_numpy(mask).to(features.device)[:, None]
+    hidden = torch.from_numpy(mask).to(features.values.device)[:, None]
     return replace(features, values=features.values.masked_fill(hidden, 0.0))
 
 

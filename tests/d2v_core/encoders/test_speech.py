@@ -1,16 +1,18 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from d2v_core.build import check_buildable
 from d2v_core.config.speech import SpeechTrial
+from d2v_core.encoders.encoder import Collect
 from d2v_core.encoders.inputs import Padded
-from d2v_core.encoders.speech_inputs import SpeechFeatures
 from d2v_core.modalities.speech import build_speech_encoder
 from d2v_core.training.health import effective_rank
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
+from tests.d2v_core.updates import top_layers
 
 LENGTHS = (900, 400, 650)
 CLOSE = {"atol": 2e-5, "rtol": 1e-5}
@@ -58,7 +60,7 @@ def test_padding_changes_nothing(case):
         **CLOSE,
     )
     for feature in ("ffn", "attention", "ffn_residual", "block"):
-        layers = encoder.top_layers(waves, feature=feature, top_k=3)
+        layers = top_layers(encoder, waves, feature=feature, top_k=3)
         for i, length in enumerate(waves.lengths):
             row = Padded(waves.values[i : i + 1, :length], (length,))
             assert encoder.real(row) is None
@@ -66,7 +68,7 @@ def test_padding_changes_nothing(case):
             alone = encoder(row, mask[i : i + 1, :frames])[0]
             torch.testing.assert_close(together[i, :frames], alone, **CLOSE)
             for layer, its in zip(
-                layers, encoder.top_layers(row, feature=feature, top_k=3), strict=True
+                layers, top_layers(encoder, row, feature=feature, top_k=3), strict=True
             ):
                 torch.testing.assert_close(layer[i, :frames], its[0], **CLOSE)
 
@@ -83,53 +85,27 @@ def test_rows_of_a_batch_are_independent(case):
 
 
 @torch.no_grad()
-def test_features_already_computed_give_the_same(case):
-    encoder, waves = case
-    features = encoder.features(waves)
-    assert isinstance(features, SpeechFeatures)
-    assert encoder.features(features) is features
-    assert isinstance(features.detach().to(torch.device("cpu")), SpeechFeatures)
-    assert len(features) == 3
-    assert torch.equal(encoder.real(features), encoder.real(waves))
-    assert torch.equal(encoder(features), encoder(waves))
-
-
-@torch.no_grad()
-def test_masked_positions_alone_are_those_of_the_whole(case):
-    encoder, waves = case
-    mask = some_mask(encoder, waves)
-    mask[0] &= torch.arange(mask.shape[1]) < 9  # counts differ
-    positions = mask.flatten().nonzero().squeeze(1)
-    torch.testing.assert_close(
-        encoder.masked_tokens(waves, mask, positions),
-        encoder(waves, mask).flatten(0, 1)[positions],
-        **CLOSE,
-    )
-    found = encoder.masked_top_layers(waves, mask, positions, feature="ffn", top_k=2)
-    whole = encoder.top_layers(waves, feature="ffn", top_k=2)
-    for some, layer in zip(found, whole, strict=True):
-        torch.testing.assert_close(some, layer.flatten(0, 1)[positions], **CLOSE)
-
-
-@torch.no_grad()
 def test_the_student_does_not_see_masked_frames():
     encoder = small_encoder()
-    features = encoder.features(noise(LENGTHS))
-    mask = some_mask(encoder, features)
-    changed = SpeechFeatures(
-        torch.where(mask[:, :, None], features.values + 7.0, features.values),
-        features.lengths,
-    )
-    assert torch.equal(encoder(changed, mask), encoder(features, mask))
-    assert not torch.allclose(encoder(changed), encoder(features), atol=1e-3)
+    waves = noise(LENGTHS)
+    seen, mask = encoder.embed(waves), some_mask(encoder, waves)
+    values = torch.where(mask[:, :, None], seen.values + 7.0, seen.values)
+    changed = replace(seen, values=values)
+
+    def output(tokens, mask=None):
+        return encoder.encode(tokens, mask).tokens
+
+    assert torch.equal(output(changed, mask), output(seen, mask))
+    assert not torch.allclose(output(changed), output(seen), atol=1e-3)
 
 
 def test_input_dropout_comes_before_the_mask_token():
     encoder = small_encoder({"speech": {"input_dropout": 0.9}}).train()
-    features = encoder.features(noise([900]))
-    everything = torch.ones(features.values.shape[:2], dtype=torch.bool)
-    assert torch.equal(encoder(features, everything), encoder(features, everything))
-    assert not torch.equal(encoder(features), encoder(features))
+    seen = encoder.embed(noise([900]))
+    everything = torch.ones(seen.values.shape[:2], dtype=torch.bool)
+    for mask, alike in ((everything, True), (None, False)):
+        one, two = (encoder.encode(seen, mask).tokens for _ in range(2))
+        assert torch.equal(one, two) == alike
 
 
 def test_local_features_are_the_convolutions_of_real_frames():
@@ -172,14 +148,14 @@ def test_the_parts_are_the_front_end_and_the_positions():
 
 def test_a_restricted_teacher_sees_only_near_frames():
     encoder = small_encoder({"speech": {"depth": 1}, "target": {"top_k": 1}})
-    features = encoder.features(noise([1_800])).detach()
+    features = encoder.embed(noise([1_800])).detach()
     far = features.values.clone()
     far[:, 40:] += 5.0
-    changed = SpeechFeatures(far, features.lengths)
+    changed = replace(features, values=far)
 
-    def targets(inputs):
-        (layer,) = encoder.top_layers(inputs, feature="ffn", top_k=1)
-        return layer[0].detach()
+    def targets(tokens):
+        encoded = encoder.encode(tokens, collect=Collect(1, ("ffn",)))
+        return encoded.layers["ffn"][0][0].detach()
 
     with encoder.restriction(0.05)(encoder):
         near, same = targets(features), targets(changed)

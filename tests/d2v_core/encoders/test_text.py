@@ -57,7 +57,7 @@ def test_the_embedding_is_token_plus_position_normalised(encoder):
     centred = x - x.mean(-1, keepdims=True)
     normed = centred / np.sqrt(centred.var(-1, keepdims=True) + 1e-5)
     weight, bias = (p.detach().double().numpy() for p in encoder.norm.parameters())
-    found = encoder.embed(rows, mask).detach().numpy()
+    found = encoder.placed(encoder.embed(rows), mask, None).detach().numpy()
     np.testing.assert_allclose(found, normed * weight + bias, atol=1e-5)
 
 
@@ -89,17 +89,6 @@ def test_real_is_none_without_padding_and_else_where_ids_are_not_padding(encoder
     assert encoder.real(random_rows((6, 6))) is None
     expected = [[c < n for c in range(9)] for n in LENGTHS]
     assert encoder.real(random_rows()).tolist() == expected
-
-
-def test_a_batch_of_masked_positions_is_what_the_whole_forward_has_there(encoder):
-    rows = random_rows()
-    mask = torch.zeros(rows.values.shape, dtype=torch.bool)
-    mask[[0, 0, 1, 2, 3, 3, 3], [1, 4, 2, 5, 1, 2, 7]] = True
-    positions = mask.flatten().nonzero().squeeze(1)
-    with torch.no_grad():
-        found = encoder.masked_tokens(rows, mask, positions)
-        expected = encoder(rows, mask)[mask]
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_parts_are_the_embedding_with_its_norm_and_the_positions(encoder):

@@ -8,6 +8,7 @@ from torch import nn
 
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from tests.d2v_core.small import fill_with_noise
+from tests.d2v_core.updates import top_layers
 
 SIZES = {
     "image_size": 8,
@@ -88,7 +89,7 @@ def features_by_hand(vit, images):
 def test_captured_features_are_what_the_blocks_compute(encoder, images, feature):
     features, _ = features_by_hand(encoder.vit, images)
     name = "block" if feature == "ffn_residual" else feature
-    captured = encoder.top_layers(images, feature=feature, top_k=2)
+    captured = top_layers(encoder, images, feature=feature, top_k=2)
     assert len(captured) == 2
     for ours, theirs in zip(captured, features[-2:], strict=True):
         patches = theirs[name][:, -16:]
@@ -99,7 +100,7 @@ def test_block_features_are_timms_own_intermediates(encoder, images):
     theirs = encoder.vit.forward_intermediates(
         images, output_fmt="NLC", intermediates_only=True
     )
-    ours = encoder.top_layers(images, feature="block", top_k=3)
+    ours = top_layers(encoder, images, feature="block", top_k=3)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -144,8 +145,8 @@ def test_everything_masked_gives_the_same_output_for_every_image(encoder, images
 
 
 def test_no_hook_is_left_after_reading_features(encoder, images):
-    encoder.top_layers(images, feature="ffn", top_k=3)
-    encoder.top_layers(images, feature="block", top_k=3)
+    top_layers(encoder, images, feature="ffn", top_k=3)
+    top_layers(encoder, images, feature="block", top_k=3)
     for block in encoder.vit.blocks:
         for module in block.modules():
             assert not module._forward_hooks

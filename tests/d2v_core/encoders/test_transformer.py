@@ -1,15 +1,15 @@
-"""The common Transformer against PyTorch's own layers, and its exact shortcuts."""
+"""The common Transformer against PyTorch's own layers."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from d2v_core.encoders.rows import masked_rows
+from d2v_core.encoders.encoder import Collect
 from d2v_core.encoders.transformer import Transformer
 from tests.d2v_core.small import fill_with_noise
 
-FEATURES = ["ffn", "attention", "ffn_residual", "block"]
+FEATURES = ("ffn", "attention", "ffn_residual", "block")
 LENGTHS = (7, 5, 2)
 
 
@@ -18,6 +18,10 @@ def make(norm="post", **options):
     network = Transformer(**{**sizes, **options})
     fill_with_noise(network)
     return network.eval()
+
+
+def run(network, tokens, real=None):
+    return network(tokens, network.attention_mask(tokens, real))[0]
 
 
 def padded_input():
@@ -54,7 +58,7 @@ def test_blocks_are_pytorchs_encoder_layers(norm):
         expected = layer(expected, src_key_padding_mask=~real)
     expected = network.norm(expected)
     torch.testing.assert_close(
-        network(tokens, real)[real], expected[real], atol=1e-5, rtol=1e-5
+        run(network, tokens, real)[real], expected[real], atol=1e-5, rtol=1e-5
     )
 
 
@@ -64,35 +68,14 @@ def test_padding_changes_nothing(norm, window):
     network = make(norm)
     network.window = window
     tokens, real = padded_input()
-    together = network(tokens, real)
+    together = run(network, tokens, real)
     other = torch.where(real[:, :, None], tokens, torch.full_like(tokens, 9.0))
-    assert torch.equal(network(other, real)[real], together[real])
+    assert torch.equal(run(network, other, real)[real], together[real])
     for row, length in enumerate(LENGTHS):
-        alone = network(tokens[row : row + 1, :length])
+        alone = run(network, tokens[row : row + 1, :length])
         torch.testing.assert_close(
             alone[0], together[row, :length], atol=2e-6, rtol=1e-5
         )
-
-
-@pytest.mark.parametrize("norm", ["post", "pre"])
-@pytest.mark.parametrize("window", [None, 0.4])
-@pytest.mark.parametrize("feature", FEATURES)
-def test_the_last_block_at_some_rows_is_those_rows_of_the_whole(norm, window, feature):
-    network = make(norm)
-    network.window = window
-    tokens, real = padded_input()
-    mask = torch.tensor(
-        [[0, 1, 0, 1, 1, 0, 1], [1, 0, 0, 0, 1, 0, 0], [0, 1] + [0] * 5]
-    )
-    mask = mask.bool()
-    rows = masked_rows(mask, device=tokens.device)
-    torch.testing.assert_close(
-        rows.pool(network(tokens, real, rows)), network(tokens, real)[mask]
-    )
-    whole = network.top_layers(tokens, real, feature=feature, top_k=2)
-    part = network.top_layers(tokens, real, rows, feature=feature, top_k=2)
-    assert torch.equal(part[0], whole[0])
-    torch.testing.assert_close(rows.pool(part[1]), whole[1][mask])
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -100,9 +83,8 @@ def test_features_stand_where_the_paper_takes_them(norm):
     network = make(norm, depth=1)
     block = network.blocks[0]
     tokens, _ = padded_input()
-    found = {
-        name: network.top_layers(tokens, feature=name, top_k=1)[0] for name in FEATURES
-    }
+    _, layers = network(tokens, collect=Collect(1, FEATURES))
+    found = {name: layer for name, (layer,) in layers.items()}
     x = tokens + found["attention"]
     if norm == "post":
         x = block.norm1(x)
@@ -120,7 +102,7 @@ def test_a_window_is_the_nearest_positions_of_each_row(share):
     network = make(depth=1)
     tokens, real = padded_input()
     network.window = share
-    allowed = network._attend(tokens, real)[:, 0].numpy()
+    allowed = network.attention_mask(tokens, real)[:, 0].numpy()
     for row, length in enumerate(LENGTHS):
         size = max(1, int(np.rint(length * np.float32(share))))
         for query in range(length):
@@ -136,17 +118,14 @@ def test_a_window_is_the_nearest_positions_of_each_row(share):
 def test_layerdrop_skips_whole_blocks_in_training_only():
     network = make(layerdrop=0.999)
     tokens, _ = padded_input()
-    whole = network(tokens)
+    whole = run(network, tokens)
     assert not torch.equal(whole, tokens)
     network.train()
     torch.manual_seed(0)
-    assert torch.equal(network(tokens), tokens)
-    mask = torch.zeros(3, 7, dtype=torch.bool)
-    mask[:, 2:4] = True
-    rows = masked_rows(mask, device=tokens.device)
-    assert torch.equal(rows.pool(network(tokens, None, rows)), tokens[mask])
-    layers = network.top_layers(tokens, feature="block", top_k=3)
-    assert len(layers) == 3
+    assert torch.equal(run(network, tokens), tokens)
+    _, layers = network(tokens, collect=Collect(3, ("block",)))
+    assert len(layers["block"]) == 3
+    assert not torch.equal(layers["block"][-1], tokens)
 
 
 def test_drop_path_rises_from_the_first_block_and_keeps_the_mean():

@@ -20,6 +20,7 @@ from tests.d2v_core.export.test_hf_vision_parity import (
     reopened,
 )
 from tests.d2v_core.small import fill_with_noise, small_dataset
+from tests.d2v_core.updates import top_layers
 
 SIZES = {
     "image_size": 32,
@@ -119,7 +120,7 @@ def images_for(encoder):
 def assert_hf_agrees(encoder, model):
     images = images_for(encoder)
     theirs = model.eval()(images, output_hidden_states=True)
-    ours = encoder.top_layers(images, feature="block", top_k=encoder.depth)
+    ours = top_layers(encoder, images, feature="block", top_k=encoder.depth)
     for layer, reference in zip(ours, theirs.hidden_states[1:], strict=True):
         torch.testing.assert_close(reference[:, 1:], layer, **TOLERANCE)
     torch.testing.assert_close(

@@ -14,6 +14,7 @@ from d2v_core.export.hf_audio import DEFAULTS, export_hf_audio, load_hf_audio
 from d2v_core.modalities.speech import build_speech_encoder
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
+from tests.d2v_core.updates import top_layers
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 SIZES = {
@@ -90,7 +91,7 @@ def assert_same_numbers(encoder, model):
     """Every layer of rows of one length, also masked, and of padded rows."""
     waves = noise([2_000] * 3)
     theirs = hidden_states(model, waves)
-    ours = encoder.top_layers(waves, feature="block", top_k=encoder.depth)
+    ours = top_layers(encoder, waves, feature="block", top_k=encoder.depth)
     assert len(ours) == len(theirs) - 1
     torch.testing.assert_close(encoder.embed(waves, None), theirs[0], **TOLERANCE)
     for layer, reference in zip(ours, theirs[1:], strict=True):
@@ -104,7 +105,7 @@ def assert_same_numbers(encoder, model):
     padded = noise(LENGTHS)
     for i, length in enumerate(LENGTHS):
         alone = Padded(padded.values[i : i + 1, :length], (length,))
-        layers = encoder.top_layers(padded, feature="block", top_k=encoder.depth)
+        layers = top_layers(encoder, padded, feature="block", top_k=encoder.depth)
         for layer, reference in zip(
             layers, hidden_states(model, alone)[1:], strict=True
         ):
@@ -140,7 +141,7 @@ def test_padded_rows_are_hugging_faces_once_its_positions_see_no_padding(tmp_pat
     encoder = load_hf_audio(saved(model, tmp_path))
     waves = noise(LENGTHS)
     real, mask = encoder.real(waves), attention_mask(waves)
-    ours = encoder.top_layers(waves, feature="block", top_k=4)
+    ours = top_layers(encoder, waves, feature="block", top_k=4)
     as_is = hidden_states(model, waves, attention_mask=mask)
     heal(model)
     healed = hidden_states(model, waves, attention_mask=mask)
@@ -169,7 +170,7 @@ def test_every_feature_is_where_the_reference_takes_it(tmp_path):
         )
     model(waves.values)
     for feature, theirs in seen.items():
-        ours = encoder.top_layers(waves, feature=feature, top_k=3)
+        ours = top_layers(encoder, waves, feature=feature, top_k=3)
         for layer, reference in zip(ours, theirs[1:], strict=True):
             torch.testing.assert_close(layer, reference, **TOLERANCE)
 

@@ -19,6 +19,7 @@ from d2v_core.export import EXPORTERS
 from d2v_core.export.hf_text import DEFAULTS, export_hf_text, load_hf_text
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_text import small_samples, small_text_trial, small_tokenizer
+from tests.d2v_core.updates import top_layers
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 SIZES = {
@@ -58,7 +59,7 @@ def assert_same_numbers(encoder, model):
         theirs = model(
             rows.values, attention_mask=real.long(), output_hidden_states=True
         )
-        blocks = encoder.top_layers(rows, feature="block", top_k=encoder.depth)
+        blocks = top_layers(encoder, rows, feature="block", top_k=encoder.depth)
         ours = [encoder.embed(rows, None), *blocks]
         assert len(ours) == len(theirs.hidden_states)
         for layer, reference in zip(ours, theirs.hidden_states, strict=True):

@@ -10,6 +10,7 @@ from transformers import Data2VecVisionForImageClassification as Classifier
 from d2v_core.export.hf_config import DEFAULTS
 from d2v_core.export.hf_vision import export_hf, load_hf_vision
 from tests.d2v_core.small import fill_with_noise
+from tests.d2v_core.updates import top_layers
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0.0}
 SIZES = {
@@ -60,7 +61,7 @@ def assert_same_numbers(encoder, model):
     images = random_images(model.config)
     with torch.no_grad():
         theirs = model(images, output_hidden_states=True)
-        ours = encoder.top_layers(images, feature="block", top_k=encoder.depth)
+        ours = top_layers(encoder, images, feature="block", top_k=encoder.depth)
         assert len(ours) == len(theirs.hidden_states) - 1
         for layer, reference in zip(ours, theirs.hidden_states[1:], strict=True):
             torch.testing.assert_close(layer, reference[:, 1:], **TOLERANCE)

@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2v_core.encoders.token_inputs import BOS, EOS, PAD, pad_rows
-from d2v_core.masks.tokens import BertMasks, SpanMasks, masked_rows_of
+from d2v_core.masks.tokens import (
+    BertMasks,
+    SpanMasks,
+    only_selected,
+    token_mask_sampler,
+)
 from d2v_core.randomness import numpy_generator
 
 BERT = BertMasks(probability=0.15, mask_share=0.8, random_share=0.1, vocab_size=500)
@@ -82,36 +87,34 @@ def test_spans_are_whole_but_for_the_ends():
         assert long.all()
 
 
-def drawn(kind, step=1, **options):
+def drawn(kind, step=1):
     rows = rows_of([20, 11, 7])
-    draw = masked_rows_of(
-        kind, generator_of=lambda step: numpy_generator(0, "mask", step), **options
-    )
-    return rows, draw(rows, step)
+    return rows, token_mask_sampler(kind)(rows, numpy_generator(0, "mask", step))
 
 
-def test_the_mask_is_new_in_every_update():
+def test_a_sampler_gives_the_mask_of_the_generator():
     masks = [drawn(SPANS, step)[1].mask for step in (1, 2)]
     assert not torch.equal(*masks)
     assert torch.equal(masks[0], drawn(SPANS, 1)[1].mask)
 
 
-def test_the_teacher_reads_the_whole_row_and_the_student_random_tokens():
+def test_random_tokens_are_read_at_selected_positions_without_the_mask():
     rows, masked = drawn(BertMasks(0.9, 0.3, 0.6, 500))
-    assert masked.teacher is rows
-    changed = masked.student.values != rows.values
+    changed = masked.read.values != rows.values
     assert changed.any()
     assert not (changed & masked.mask).any()
     assert not changed[torch.from_numpy(rows.fixed)].any()
+    assert not (changed & ~masked.selected).any()
     _, spans = drawn(SPANS)
-    assert spans.student is spans.teacher
+    assert spans.read is None
 
 
 @pytest.mark.parametrize("kind", [SPANS, BertMasks(0.5, 0.4, 0.3, 500)])
 def test_the_references_bug_shows_the_teacher_selected_tokens_and_padding(kind):
-    rows, masked = drawn(kind, teacher_sees_all=False)
+    rows, masked = drawn(kind)
+    shown = only_selected(rows, masked)
     selected = kind(rows.fixed, numpy_generator(0, "mask", 1)).selected
     expected = np.where(selected, rows.values.numpy(), PAD)
-    assert masked.teacher.values.tolist() == expected.tolist()
-    assert masked.teacher.lengths == tuple(selected.sum(axis=1).tolist())
+    assert shown.values.tolist() == expected.tolist()
+    assert shown.lengths == tuple(selected.sum(axis=1).tolist())
     assert (selected | ~masked.mask.numpy()).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from tests.d2v_core.golden import five_losses
 from tests.d2v_core.small import fill_with_ramp, small_trial
 
@@ -38,9 +38,9 @@ def batch(step):
 @pytest.mark.parametrize("name", GOLDEN)
 def test_losses_of_five_updates_are_the_golden_ones(name):
     trial = small_trial(CHANGES[name], {"optimizer": {"learning_rate": 1e-3}})
-    learner = build_learner(trial, num_classes=3)
-    fill_with_ramp(learner.module)
+    objective = build_objective(trial, num_classes=3)
+    fill_with_ramp(objective.module)
     if name != "supervised":
-        fill_with_ramp(learner.network("teacher"))
-    losses = five_losses(trial, learner, batch)
+        fill_with_ramp(objective.network("teacher"))
+    losses = five_losses(trial, objective, batch)
     assert losses == pytest.approx(GOLDEN[name], rel=1e-5)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.training.checkpoint import (
     TrainingState,
     load_checkpoint,
@@ -12,24 +12,25 @@ from d2v_core.training.checkpoint import (
 from d2v_core.training.health import Collapse
 from d2v_core.training.optimizer import build_optimizer
 from tests.d2v_core.small import fill_with_noise, small_trial
+from tests.d2v_core.updates import update
 
 
 def make_state(*changes):
     trial = small_trial(*changes)
-    learner = build_learner(trial, num_classes=3)
-    optimizer = build_optimizer(learner.module, trial.optimizer)
-    return TrainingState(learner=learner, optimizer=optimizer)
+    objective = build_objective(trial, num_classes=3)
+    optimizer = build_optimizer(objective.module, trial.optimizer)
+    return TrainingState(objective=objective, optimizer=optimizer)
 
 
 def trained_state():
     state = make_state()
-    fill_with_noise(state.learner.module, seed=1)
-    fill_with_noise(state.learner.network("teacher"), seed=2)
+    fill_with_noise(state.objective.module, seed=1)
+    fill_with_noise(state.objective.network("teacher"), seed=2)
     images = torch.randn(4, 1, 8, 8)
     for step in (1, 2):
-        state.learner.step(images, torch.zeros(4), step).loss.backward()
+        update(state.objective, images, torch.zeros(4), step).loss.backward()
         state.optimizer.step()
-        state.learner.after_update(step)
+        state.objective.after_update(step)
     state.step, state.seconds = 2, 12.5
     return state
 
@@ -48,9 +49,9 @@ def test_everything_comes_back(tmp_path):
     assert (restored.step, restored.seconds) == (2, 12.5)
     assert restored.collapse == state.collapse
     same_tensors(
-        restored.learner.module.state_dict(), state.learner.module.state_dict()
+        restored.objective.module.state_dict(), state.objective.module.state_dict()
     )
-    same_tensors(restored.learner.extra_state(), state.learner.extra_state())
+    same_tensors(restored.objective.extra_state(), state.objective.extra_state())
     moments = zip(
         restored.optimizer.state_dict()["state"].values(),
         state.optimizer.state_dict()["state"].values(),
@@ -66,16 +67,18 @@ def test_a_snapshot_stays_as_it_was_while_training_goes_on(tmp_path):
     content = snapshot(state)
     for step in (3, 4):
         images = torch.randn(4, 1, 8, 8)
-        state.learner.step(images, torch.zeros(4), step).loss.backward()
+        update(state.objective, images, torch.zeros(4), step).loss.backward()
         state.optimizer.step()
-        state.learner.after_update(step)
+        state.objective.after_update(step)
         state.step = step
     write_checkpoint(tmp_path / "later.pt", content)
     load_checkpoint(tmp_path / "then.pt", then)
     load_checkpoint(tmp_path / "later.pt", later)
     assert later.step == then.step == 2
-    same_tensors(later.learner.module.state_dict(), then.learner.module.state_dict())
-    same_tensors(later.learner.extra_state(), then.learner.extra_state())
+    same_tensors(
+        later.objective.module.state_dict(), then.objective.module.state_dict()
+    )
+    same_tensors(later.objective.extra_state(), then.objective.extra_state())
     moments = zip(
         later.optimizer.state_dict()["state"].values(),
         then.optimizer.state_dict()["state"].values(),

@@ -1,6 +1,7 @@
-"""The loop, driven by learners so small that every number is known."""
+"""The loop, driven by objectives so small that every number is known."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from d2v_core.errors import DivergedError
-from d2v_core.objectives.learners import StepResult
+from d2v_core.objectives.protocol import Draw, StepResult
 from d2v_core.training.checkpoint import TrainingState
 from d2v_core.training.events import CheckpointDue, Collapsed, Progress
 from d2v_core.training.health import Collapse
@@ -21,13 +22,18 @@ class Line:
     def __init__(self, measures=None, loss=lambda x: x):
         self.module = nn.ModuleDict({"encoder": nn.Linear(1, 1, bias=False)})
         nn.init.ones_(self.module["encoder"].weight)
-        self.loss, self.updates, self.measures = loss, [], measures or {}
+        self.of_output, self.updates, self.measures = loss, [], measures or {}
         self.measured, self.described = [], []
 
     def to(self, device):
         self.module.to(device)
 
-    def step(self, inputs, labels, step):
+    thresholds: ClassVar = {}
+
+    def draw(self, inputs, step):
+        return Draw()
+
+    def loss(self, inputs, labels, draw, step):
         def measure():
             self.measured.append(step)
             return {name: values[step] for name, values in self.measures.items()}
@@ -37,7 +43,7 @@ class Line:
             return {"weight": float(self.module["encoder"].weight.detach())}
 
         return StepResult(
-            loss=self.loss(self.module["encoder"](inputs).mean()),
+            loss=self.of_output(self.module["encoder"](inputs).mean()),
             measure=measure,
             describe=describe,
         )
@@ -55,9 +61,9 @@ class Line:
         pass
 
 
-def run(learner, *, inputs=lambda step: 1.0, **changes):
-    optimizer = torch.optim.SGD(learner.module.parameters(), lr=1.0)
-    state = TrainingState(learner=learner, optimizer=optimizer)
+def run(objective, *, inputs=lambda step: 1.0, **changes):
+    optimizer = torch.optim.SGD(objective.module.parameters(), lr=1.0)
+    state = TrainingState(objective=objective, optimizer=optimizer)
     options = {
         "batches": lambda s: (torch.full((2, 1), float(inputs(s))), torch.zeros(2)),
         "num_steps": 10,
@@ -75,21 +81,21 @@ def run(learner, *, inputs=lambda step: 1.0, **changes):
 
 
 def test_progress_comes_every_so_many_updates_and_after_the_last():
-    learner = Line()
-    _, events = run(learner, log_every=4)
+    objective = Line()
+    _, events = run(objective, log_every=4)
     assert [event.step for event in events] == [4, 8, 10]
-    assert learner.updates == list(range(1, 11))
-    assert learner.measured == [4, 8, 10]
+    assert objective.updates == list(range(1, 11))
+    assert objective.measured == [4, 8, 10]
 
 
 def test_what_only_describes_is_asked_for_on_logged_updates_before_the_weights_move():
-    learner = Line()
+    objective = Line()
     _, events = run(
-        learner, log_every=5, check_every=2, learning_rate_at=lambda step: 1.0
+        objective, log_every=5, check_every=2, learning_rate_at=lambda step: 1.0
     )
     weights = [event.metrics["weight"] for event in events]
-    assert learner.measured == [2, 4, 5, 6, 8, 10]
-    assert learner.described == [5, 10]
+    assert objective.measured == [2, 4, 5, 6, 8, 10]
+    assert objective.described == [5, 10]
     assert weights == pytest.approx([1 - 4, 1 - 9])
 
 
@@ -102,19 +108,19 @@ def test_progress_reports_means_since_the_last_one():
 
 
 def test_each_update_uses_its_own_learning_rate():
-    learner = Line()
+    objective = Line()
     rates = {1: 0.1, 2: 0.01, 3: 0.001}
-    _, events = run(learner, num_steps=3, learning_rate_at=rates.__getitem__)
+    _, events = run(objective, num_steps=3, learning_rate_at=rates.__getitem__)
     logged = [event.metrics["optimizer/learning_rate"] for event in events]
     assert logged == [0.1, 0.01, 0.001]
-    weight = learner.module["encoder"].weight
+    weight = objective.module["encoder"].weight
     assert float(weight.detach()) == pytest.approx(1 - 0.111)
 
 
 def test_gradients_are_clipped_to_the_global_norm_and_reported_unclipped():
-    learner = Line()
+    objective = Line()
     _, events = run(
-        learner,
+        objective,
         inputs=lambda step: 50.0,
         num_steps=1,
         max_grad_norm=2.0,
@@ -122,15 +128,15 @@ def test_gradients_are_clipped_to_the_global_norm_and_reported_unclipped():
     )
     (event,) = events
     assert event.metrics["train/grad_norm"] == pytest.approx(50.0)
-    weight = learner.module["encoder"].weight
+    weight = objective.module["encoder"].weight
     assert float(weight.detach()) == pytest.approx(1 - 2.0, rel=1e-5)
 
 
 def test_the_state_is_consistent_whenever_the_loop_is_suspended():
-    learner = Line()
-    state, events = run(learner, log_every=2, checkpoint_every_seconds=1e-9)
+    objective = Line()
+    state, events = run(objective, log_every=2, checkpoint_every_seconds=1e-9)
     for event in events:
-        assert state.step == len(learner.updates)
+        assert state.step == len(objective.updates)
         if isinstance(event, Progress):
             assert (state.step, state.seconds) == (event.step, event.seconds)
 
@@ -168,8 +174,8 @@ def test_checkpoints_follow_progress_and_never_the_last_update():
 
 
 def test_closing_the_generator_stops_the_training():
-    learner = Line()
-    state, events = run(learner)
+    objective = Line()
+    state, events = run(objective)
     next(events)
     events.close()
     assert state.step == 1
@@ -177,12 +183,12 @@ def test_closing_the_generator_stops_the_training():
 
 
 def test_nothing_happens_when_all_updates_are_done():
-    learner = Line()
-    state, _ = run(learner)
+    objective = Line()
+    state, _ = run(objective)
     state.step = 10
-    _, events = run(learner, num_steps=0)
+    _, events = run(objective, num_steps=0)
     assert list(events) == []
-    assert learner.updates == []
+    assert objective.updates == []
 
 
 @pytest.mark.parametrize("log_every", [1, 2, 5, 10])
@@ -200,10 +206,10 @@ def test_a_loss_that_is_not_finite_is_named_with_its_update(log_every, value):
 
 def test_a_gradient_that_is_not_finite_is_named_even_if_the_next_loss_is_not_either():
     # The root's value at 0 is finite, its slope is not; the update then spoils all.
-    learner = Line(loss=lambda x: torch.sqrt(x.clamp_min(0.0)))
+    objective = Line(loss=lambda x: torch.sqrt(x.clamp_min(0.0)))
     zero_at_two = lambda step: 0.0 if step == 2 else 1.0  # noqa: E731
     _, events = run(
-        learner,
+        objective,
         inputs=zero_at_two,
         log_every=5,
         learning_rate_at=lambda step: 0.1,
@@ -214,20 +220,20 @@ def test_a_gradient_that_is_not_finite_is_named_even_if_the_next_loss_is_not_eit
 
 def test_a_collapse_stops_the_training_and_is_remembered():
     stds = dict(enumerate([9.0, 5.0, 4.0, 0.05, 0.01] + [0.01] * 10))
-    learner = Line({"target/std": stds})
-    state, events = run(learner, thresholds={"target/std": 0.1}, check_every=1)
+    objective = Line({"target/std": stds})
+    state, events = run(objective, thresholds={"target/std": 0.1}, check_every=1)
     events = list(events)
     collapse = Collapse(3, "target/std", 0.05, 0.1)
     assert events[-1] == Collapsed(collapse)
     assert [e.step for e in events[:-1]] == [1, 2, 3]
     assert state.collapse == collapse
-    assert learner.updates == [1, 2, 3]
+    assert objective.updates == [1, 2, 3]
 
 
 def test_a_collapse_can_be_only_noted_once():
-    learner = Line({"target/std": dict.fromkeys(range(11), 0.01)})
+    objective = Line({"target/std": dict.fromkeys(range(11), 0.01)})
     options = {"thresholds": {"target/std": 0.1}, "check_every": 1}
-    state, events = run(learner, stop_on_collapse=False, **options)
+    state, events = run(objective, stop_on_collapse=False, **options)
     events = list(events)
     collapses = [event for event in events if isinstance(event, Collapsed)]
     assert collapses == [Collapsed(Collapse(1, "target/std", 0.01, 0.1))]
@@ -236,18 +242,18 @@ def test_a_collapse_can_be_only_noted_once():
 
 
 def test_thresholds_hold_only_after_the_first_updates():
-    learner = Line({"target/std": dict.fromkeys(range(11), 0.01)})
+    objective = Line({"target/std": dict.fromkeys(range(11), 0.01)})
     options = {"thresholds": {"target/std": 0.1}, "check_every": 1}
-    state, events = run(learner, check_after=7, **options)
+    state, events = run(objective, check_after=7, **options)
     list(events)
     assert state.collapse.step == 7
 
 
 @pytest.mark.parametrize("log_every", [1, 3, 100])
 def test_how_often_is_logged_does_not_change_when_a_collapse_is_seen(log_every):
-    learner = Line({"target/std": dict.fromkeys(range(11), 0.01)})
+    objective = Line({"target/std": dict.fromkeys(range(11), 0.01)})
     options = {"thresholds": {"target/std": 0.1}, "check_every": 4}
-    state, events = run(learner, log_every=log_every, **options)
+    state, events = run(objective, log_every=log_every, **options)
     last_two = list(events)[-2:]
     assert state.collapse.step == 4
     assert [type(event) for event in last_two] == [Progress, Collapsed]
@@ -255,11 +261,11 @@ def test_how_often_is_logged_does_not_change_when_a_collapse_is_seen(log_every):
 
 def test_dropout_is_a_function_of_seed_and_update():
     def losses(seed):
-        learner = Line()
+        objective = Line()
         drop = nn.Dropout(0.5)
-        learner.loss = lambda x: drop(x.expand(64)).mean()
+        objective.of_output = lambda x: drop(x.expand(64)).mean()
         torch.manual_seed(np.random.default_rng().integers(1000))
-        return [e.metrics["train/loss"] for e in run(learner, seed=seed)[1]]
+        return [e.metrics["train/loss"] for e in run(objective, seed=seed)[1]]
 
     assert losses(0) == losses(0)
     assert losses(0) != losses(1)

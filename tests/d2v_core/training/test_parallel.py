@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.encoders.inputs import Padded
 from d2v_core.errors import ConfigError
@@ -28,6 +29,7 @@ from tests.d2v_core.small_speech import (
     small_speech_dataset,
 )
 from tests.d2v_core.small_text import SMALL_TEXT, small_text_dataset
+from tests.d2v_core.updates import update
 
 SUPERVISED = {"objective": {"kind": "supervised"}}
 BATCH_NORM = {"target": {"layer_norm": "batch", "final_norm": "batch"}}
@@ -72,11 +74,11 @@ def dataset_of(case: str) -> Any:
 def gradients(case: str, workers: Workers) -> tuple[float, torch.Tensor]:
     """Loss and gradients of the first update."""
     trial, data = trial_of(case), dataset_of(case)
-    learner = build_learner(trial, num_classes=len(data.classes), workers=workers)
+    objective = build_objective(trial, num_classes=len(data.classes), workers=workers)
     inputs, labels = modality_of(trial).batches(trial, data, workers)(1)
-    result = learner.step(inputs, labels, 1)
+    result = update(objective, inputs, labels, 1)
     result.loss.backward()
-    parameters = list(learner.module.parameters())
+    parameters = list(objective.module.parameters())
     loss = workers.combine(parameters, result.loss.detach(), result.num_terms)
     found = [p.grad.flatten() for p in parameters if p.grad is not None]
     return float(loss), torch.cat(found)
@@ -94,8 +96,8 @@ def trained(
         if isinstance(event, Progress):
             curve.append(event.metrics)
         if isinstance(event, Trained):
-            learner = event.state.learner
-            weights = {**learner.module.state_dict(), **learner.extra_state()}
+            objective = event.state.objective
+            weights = {**objective.module.state_dict(), **objective.extra_state()}
             return curve, {k: v.detach().clone() for k, v in weights.items()}
     raise AssertionError("it did not end")
 
@@ -159,26 +161,30 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
 def test_the_shares_of_a_batch_and_its_mask_are_the_whole(case: str) -> None:
     trial, data = trial_of(case), dataset_of(case)
     modality = modality_of(trial)
-    encoder = modality.build_encoder(trial)
 
     def made(workers: Workers) -> tuple[Any, Any, Any]:
         inputs, labels = modality.batches(trial, data, workers)(3)
-        if trial.objective.kind == "supervised":
-            return inputs, labels, None
-        return inputs, labels, modality.draw_mask(trial, encoder, workers)(inputs, 3)
+        objective = build_objective(
+            trial, num_classes=len(data.classes), workers=workers
+        )
+        return inputs, labels, objective.draw(inputs, 3)
 
     whole, shares = made(ALONE), [made(Workers(rank, 2)) for rank in range(2)]
     size = trial.training.batch_size // 2
     for share, rows in zip(shares, (slice(0, size), slice(size, None)), strict=True):
         same_rows(share[0], whole[0], rows)
         same_rows(share[1], whole[1], rows)
-        if whole[2] is not None:
-            assert torch.equal(share[2].mask, whole[2].mask[rows])
-            same_rows(share[2].student, whole[2].student, rows)
-            same_rows(share[2].teacher, whole[2].teacher, rows)
+        for field in fields(whole[2]):
+            if field.name == "positions":
+                continue  # of the mask
+            both = (getattr(drawn, field.name) for drawn in (share[2], whole[2]))
+            same_rows(*both, rows)
 
 
 def same_rows(share: Any, whole: Any, rows: slice) -> None:
+    if whole is None:
+        assert share is None
+        return
     if not isinstance(whole, Padded):
         assert torch.equal(share, whole[rows])
         return
@@ -193,7 +199,7 @@ def test_the_halves_of_these_cases_have_unequal_numbers_of_masked_positions(
 ) -> None:
     trial, data = trial_of(case), dataset_of(case)
     modality = modality_of(trial)
-    draw = modality.draw_mask(trial, modality.build_encoder(trial))
+    draw: Any = build_objective(trial, num_classes=len(data.classes)).draw
     make = modality.batches(trial, data)
     masks = [draw(make(step)[0], step).mask for step in range(1, 6)]
     counts = [[int(half.sum()) for half in mask.chunk(2)] for mask in masks]

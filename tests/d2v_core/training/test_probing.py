@@ -25,7 +25,7 @@ def events_of(*changes):
     for event in run_trial(small_trial(*changes), dataset=small_dataset()):
         events.append(event)
         if isinstance(event, Trained):
-            weights = [*event.state.learner.module.state_dict().values()]
+            weights = [*event.state.objective.module.state_dict().values()]
             weights = [weight.clone() for weight in weights]
     return events, weights
 

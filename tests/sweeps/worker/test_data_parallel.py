@@ -18,7 +18,7 @@ from d2v_cli.train import train
 from d2v_core.errors import ConfigError
 from d2v_core.training.parallel import Workers
 from sweeps.plan.resources import Node, bundles, num_at_once, resource_problems
-from sweeps.worker.data_parallel import EndedError, follow, lead, num_workers, pass_on
+from sweeps.worker.data_parallel import EndedError, follow, lead, pass_on
 from sweeps.worker.spool import Spool
 from tests.d2v_core.small import small_trial
 from tests.sweeps.command import d2v
@@ -264,5 +264,5 @@ def test_a_trial_reserves_what_its_workers_need() -> None:
 
 def test_an_untrained_encoder_needs_one_worker() -> None:
     objective = {"objective": {"kind": "untrained"}, "execution": {"num_workers": 2}}
-    assert num_workers(small_trial(objective)) == 1
-    assert num_workers(trial_with(num_workers=2)) == 2
+    assert small_trial(objective).num_workers == 1
+    assert trial_with(num_workers=2).num_workers == 2

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.objectives.parts.targets import normalise
 from tests.d2v_core.small import fill_with_noise, small_trial
+from tests.d2v_core.updates import targets_of, update
 
 
 @pytest.fixture
@@ -19,34 +20,34 @@ def labels():
 
 
 def filled(*changes):
-    learner = build_learner(small_trial(*changes), num_classes=3)
-    fill_with_noise(learner.module, seed=1)
-    fill_with_noise(learner.teacher.network, seed=2)
-    learner.module.eval()
-    return learner
+    objective = build_objective(small_trial(*changes), num_classes=3)
+    fill_with_noise(objective.module, seed=1)
+    fill_with_noise(objective.teacher.network, seed=2)
+    objective.module.eval()
+    return objective
 
 
 @pytest.fixture
-def learner():
+def objective():
     return filled()
 
 
 def test_shared_parts_are_the_students_after_every_update(images, labels):
     shares = {"teacher": {"shares": ["feature_encoder", "positions"]}}
-    learner = build_learner(small_trial(shares), num_classes=3)
-    optimizer = torch.optim.SGD(learner.module.parameters(), lr=0.5)
-    expected = {n: p.detach().clone() for n, p in learner.student.named_parameters()}
+    objective = build_objective(small_trial(shares), num_classes=3)
+    optimizer = torch.optim.SGD(objective.module.parameters(), lr=0.5)
+    expected = {n: p.detach().clone() for n, p in objective.student.named_parameters()}
     for step in (1, 2, 3):
-        learner.step(images, labels, step).loss.backward()
+        update(objective, images, labels, step).loss.backward()
         optimizer.step()
-        learner.after_update(step)
+        objective.after_update(step)
         tau = 0.99 - 0.49 * (1 - step / 5)
-        for name, parameter in learner.student.named_parameters():
+        for name, parameter in objective.student.named_parameters():
             expected[name] = tau * expected[name] + (1 - tau) * parameter.detach()
-    student = dict(learner.student.named_parameters())
+    student = dict(objective.student.named_parameters())
     names = {"vit.patch_embed.proj.weight", "vit.patch_embed.proj.bias"}
     names.add("vit.pos_embed")
-    for name, own in learner.teacher.network.named_parameters():
+    for name, own in objective.teacher.network.named_parameters():
         if name in names:
             assert torch.equal(own, student[name])
             assert not torch.allclose(own, expected[name], atol=1e-6)
@@ -55,13 +56,13 @@ def test_shared_parts_are_the_students_after_every_update(images, labels):
 
 
 def with_context(share, images):
-    """Targets, loss and both networks' features of an untouched learner."""
-    learner = filled({"teacher": {"context": share}})
-    mask = learner._draw_mask(images, 1).mask
+    """Targets, loss and both networks' features of an untouched objective."""
+    objective = filled({"teacher": {"context": share}})
+    mask = objective.draw(images, 1).mask
     with torch.no_grad():
-        targets = learner.targets(images)
-        loss = learner.step(images, torch.zeros(4), 1).loss
-        features = learner.student(images, mask), learner.network("teacher")(images)
+        targets = targets_of(objective, images)
+        loss = update(objective, images, torch.zeros(4), 1).loss
+        features = objective.student(images, mask), objective.network("teacher")(images)
     return targets, loss, *features
 
 
@@ -80,18 +81,18 @@ def test_a_context_restricts_the_targets_but_no_student_and_no_evaluation(images
 
 
 def test_description_tells_the_gain_and_the_rank_of_targets_and_local_features(
-    learner, images, labels
+    objective, images, labels
 ):
-    described = learner.step(images, labels, 1).describe()
+    described = update(objective, images, labels, 1).describe()
     assert set(described) == {
         "target/effective_rank",
         "prediction/gain",
         "student/local_effective_rank",
     }
-    mask = learner._draw_mask(images, 1).mask
-    targets = learner.targets(images)[mask].double().numpy()
-    tokens = learner.student(images, mask)[mask]
-    error = learner.module["head"](tokens).detach().double().numpy() - targets
+    mask = objective.draw(images, 1).mask
+    targets = targets_of(objective, images)[mask].double().numpy()
+    tokens = objective.student(images, mask)[mask]
+    error = objective.module["head"](tokens).detach().double().numpy() - targets
     spread = targets - targets.mean(axis=0)
     gain = 1 - (error**2).sum() / (spread**2).sum()
     assert described["prediction/gain"] == pytest.approx(gain, rel=1e-4)
@@ -100,12 +101,12 @@ def test_description_tells_the_gain_and_the_rank_of_targets_and_local_features(
 
 
 def test_a_collapsed_patch_embedding_shows_although_positions_keep_the_spread(
-    learner, images, labels
+    objective, images, labels
 ):
     with torch.no_grad():
-        for network in (learner.student, learner.teacher.network):
+        for network in (objective.student, objective.teacher.network):
             network.vit.patch_embed.proj.weight.zero_()
-    result = learner.step(images, labels, 1)
+    result = update(objective, images, labels, 1)
     assert result.measure()["target/std"] > 0.1
     assert result.describe()["student/local_effective_rank"] == 0.0
 
@@ -119,24 +120,25 @@ def test_a_collapsed_patch_embedding_shows_although_positions_keep_the_spread(
 def test_the_loss_is_to_these_targets_however_few_positions_are_computed(
     images, labels, timm_model, norm, feature, context
 ):
-    learner = filled(
+    objective = filled(
         {
             "vision": {"timm_model": timm_model},
             "target": {"layer_norm": norm, "final_norm": "none", "feature": feature},
             "teacher": {"context": context},
         }
     )
-    mask = learner._draw_mask(images, 1).mask
+    mask = objective.draw(images, 1).mask
     with torch.no_grad():
-        predictions = learner.module["head"](learner.student(images, mask)[mask])
-        expected = learner._loss(predictions, learner.targets(images)[mask])
-        torch.testing.assert_close(learner.step(images, labels, 1).loss, expected)
+        predictions = objective.module["head"](objective.student(images, mask)[mask])
+        expected = objective._distance(predictions, targets_of(objective, images)[mask])
+        torch.testing.assert_close(update(objective, images, labels, 1).loss, expected)
 
 
 def test_the_number_of_groups_reaches_the_targets(images):
     group = {"layer_norm": "none", "final_norm": "group", "top_k": 1}
-    average = filled({"target": {**group, "final_norm": "none"}}).targets(images)
+    plain = filled({"target": {**group, "final_norm": "none"}})
+    average = targets_of(plain, images)
     for num_groups in (1, 4):
-        learner = filled({"target": {**group, "num_groups": num_groups}})
+        objective = filled({"target": {**group, "num_groups": num_groups}})
         expected = normalise(average, "group", num_groups=num_groups)
-        torch.testing.assert_close(learner.targets(images), expected)
+        torch.testing.assert_close(targets_of(objective, images), expected)

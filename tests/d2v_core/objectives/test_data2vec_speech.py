@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.encoders.inputs import Padded
 from d2v_core.errors import DataError
 from tests.d2v_core.golden import five_losses
 from tests.d2v_core.small import fill_with_noise, fill_with_ramp
 from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
+from tests.d2v_core.updates import targets_of, top_layers, update
 
 LENGTHS = (900, 500, 700, 640)
 CLOSE = {"atol": 2e-5, "rtol": 1e-5}
@@ -30,17 +31,17 @@ GOLDEN = {
 }
 
 
-def small_learner(*changes):
-    learner = build_learner(small_speech_trial(*changes), num_classes=0)
-    fill_with_noise(learner.module, seed=1)
-    fill_with_noise(learner.teacher.network, seed=2)
-    shared = dict(learner.student.named_parameters())
+def small_objective(*changes):
+    objective = build_objective(small_speech_trial(*changes), num_classes=0)
+    fill_with_noise(objective.module, seed=1)
+    fill_with_noise(objective.teacher.network, seed=2)
+    shared = dict(objective.student.named_parameters())
     with torch.no_grad():
-        for name, own in learner.teacher.network.named_parameters():
+        for name, own in objective.teacher.network.named_parameters():
             if name.startswith("front_end."):
                 own.copy_(shared[name])
-    learner.module.eval()
-    return learner
+    objective.module.eval()
+    return objective
 
 
 def row_of(waves, i):
@@ -54,44 +55,44 @@ def instance_norm(x):
 
 
 def test_the_loss_is_the_papers_from_each_utterance_on_its_own():
-    learner = small_learner()
+    objective = small_objective()
     waves = noise(LENGTHS, padding=9.0)
-    mask = learner._draw_mask(waves, 1).mask.numpy()
-    linear = learner.module["head"][0]
+    mask = objective.draw(waves, 1).mask.numpy()
+    linear = objective.module["head"][0]
     weight = linear.weight.detach().double().numpy()
     bias = linear.bias.detach().double().numpy()
     losses = []
     for i in range(len(waves)):
         alone = row_of(waves, i)
-        layers = learner.teacher.network.top_layers(alone, feature="ffn", top_k=2)
+        layers = top_layers(objective.teacher.network, alone, feature="ffn", top_k=2)
         a, b = (layer[0].detach().double().numpy() for layer in layers)
         targets = (instance_norm(a) + instance_norm(b)) / 2
         masked = mask[i, : len(targets)]
         assert not mask[i, len(targets) :].any()
-        tokens = learner.student(alone, torch.from_numpy(masked)[None])
+        tokens = objective.student(alone, torch.from_numpy(masked)[None])
         predictions = tokens[0].detach().double().numpy() @ weight.T + bias
         losses += list(((predictions - targets)[masked] ** 2).sum(axis=1) / 4.0)
-    found = learner.step(waves, None, 1).loss
+    found = update(objective, waves, None, 1).loss
     assert len(losses) == mask.sum()
     assert float(found.detach()) == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 @pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS.keys())
 def test_what_stands_in_the_padding_changes_nothing(change):
-    learner = small_learner(change)
+    objective = small_objective(change)
     found = []
     for padding in (0.0, 40.0):
         waves = noise(LENGTHS, padding=padding)
-        learner.module.zero_grad()
-        result = learner.step(waves, None, 1)
+        objective.module.zero_grad()
+        result = update(objective, waves, None, 1)
         result.loss.backward()
-        gradients = torch.cat([p.grad.flatten() for p in learner.module.parameters()])
-        real = learner.student.real(waves)
+        gradients = torch.cat([p.grad.flatten() for p in objective.module.parameters()])
+        real = objective.student.real(waves)
         found.append(
             (
                 result.loss.detach(),
                 gradients,
-                learner.targets(waves)[real],
+                targets_of(objective, waves)[real],
                 torch.tensor([*result.measure().values(), *result.describe().values()]),
             )
         )
@@ -100,12 +101,14 @@ def test_what_stands_in_the_padding_changes_nothing(change):
 
 
 def test_the_order_of_a_batch_changes_no_target():
-    learner = small_learner()
+    objective = small_objective()
     waves, order = noise(LENGTHS), [3, 1, 0, 2]
     shuffled = Padded(waves.values[order], tuple(LENGTHS[i] for i in order))
-    real = learner.student.real(shuffled)
+    real = objective.student.real(shuffled)
     torch.testing.assert_close(
-        learner.targets(shuffled)[real], learner.targets(waves)[order][real], **CLOSE
+        targets_of(objective, shuffled)[real],
+        targets_of(objective, waves)[order][real],
+        **CLOSE,
     )
 
 
@@ -119,65 +122,65 @@ def counted(module):
     ("shares", "times"), [(["feature_encoder", "positions"], (1, 0)), ([], (1, 1))]
 )
 def test_a_shared_front_end_runs_once(shares, times):
-    learner = small_learner({"teacher": {"shares": shares}})
-    networks = (learner.student, learner.teacher.network)
+    objective = small_objective({"teacher": {"shares": shares}})
+    networks = (objective.student, objective.teacher.network)
     calls = [counted(network.front_end) for network in networks]
-    learner.step(noise(LENGTHS), None, 1).loss.backward()
+    update(objective, noise(LENGTHS), None, 1).loss.backward()
     assert tuple(map(len, calls)) == times
 
 
 def test_sharing_the_features_gives_the_loss_of_computing_them_twice():
     waves = noise(LENGTHS)
-    alike = small_learner()
-    apart = small_learner({"teacher": {"shares": ["positions"]}})
-    losses = [one.step(waves, None, 1).loss for one in (alike, apart)]
+    alike = small_objective()
+    apart = small_objective({"teacher": {"shares": ["positions"]}})
+    losses = [update(one, waves, None, 1).loss for one in (alike, apart)]
     torch.testing.assert_close(*[loss.detach() for loss in losses])
     gradients = []
-    for learner, loss in zip((alike, apart), losses, strict=True):
+    for objective, loss in zip((alike, apart), losses, strict=True):
         loss.backward()
-        front_end = learner.student.front_end.parameters()
+        front_end = objective.student.front_end.parameters()
         gradients.append(torch.cat([p.grad.flatten() for p in front_end]))
     # None of it comes through the targets.
     torch.testing.assert_close(*gradients)
 
 
 def test_gradients_reach_every_part_of_the_student_and_never_the_teacher():
-    learner = small_learner()
-    learner.step(noise(LENGTHS), None, 1).loss.backward()
-    for name, parameter in learner.module.named_parameters():
+    objective = small_objective()
+    update(objective, noise(LENGTHS), None, 1).loss.backward()
+    for name, parameter in objective.module.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().sum()) > 0, name
-    teacher = learner.teacher.network
+    teacher = objective.teacher.network
     assert all(p.grad is None for p in teacher.parameters())
-    assert not learner.targets(noise(LENGTHS)).requires_grad
+    assert not targets_of(objective, noise(LENGTHS)).requires_grad
 
 
 def test_shared_parts_are_copied_and_the_rest_is_averaged():
-    learner = small_learner()
-    before = {k: v.clone() for k, v in learner.teacher.network.named_parameters()}
-    learner.after_update(2)
+    objective = small_objective()
+    before = {k: v.clone() for k, v in objective.teacher.network.named_parameters()}
+    objective.after_update(2)
     tau = 0.99 - 0.49 * 0.6
-    student = dict(learner.student.named_parameters())
-    for name, own in learner.teacher.network.named_parameters():
+    student = dict(objective.student.named_parameters())
+    for name, own in objective.teacher.network.named_parameters():
         averaged = tau * before[name] + (1 - tau) * student[name]
         shared = name.startswith(("front_end.", "positions."))
         torch.testing.assert_close(own, student[name] if shared else averaged)
 
 
 def test_masks_are_a_function_of_seed_update_and_lengths():
-    learner, waves = small_learner(), noise(LENGTHS)
-    mask = learner._draw_mask(waves, 4).mask
-    assert mask.shape == (4, max(learner.student.frame_lengths(waves)))
-    assert torch.equal(mask, small_learner()._draw_mask(noise(LENGTHS, seed=5), 4).mask)
-    assert not torch.equal(mask, learner._draw_mask(waves, 5).mask)
-    other = small_learner({"seed": 4})
-    assert not torch.equal(mask, other._draw_mask(waves, 4).mask)
+    objective, waves = small_objective(), noise(LENGTHS)
+    mask = objective.draw(waves, 4).mask
+    assert mask.shape == (4, max(objective.student.frame_lengths(waves)))
+    assert torch.equal(mask, small_objective().draw(noise(LENGTHS, seed=5), 4).mask)
+    assert not torch.equal(mask, objective.draw(waves, 5).mask)
+    other = small_objective({"seed": 4})
+    assert not torch.equal(mask, other.draw(waves, 4).mask)
 
 
 def test_an_utterance_of_one_frame_cannot_be_masked():
-    learner = small_learner()
+    objective = small_objective()
     with pytest.raises(DataError, match="2 frames to be masked, got 1; raise waveform"):
-        learner.step(noise([900, 35]), None, 1)
+        update(objective, noise([900, 35]), None, 1)
 
 
 def golden_batch(lengths):
@@ -203,9 +206,9 @@ def fill(module):
 def test_losses_of_five_updates_are_the_golden_ones(name):
     change = LOG_MEL if name == "log mel" else {}
     trial = small_speech_trial(change, {"optimizer": {"learning_rate": 1e-3}})
-    learner = build_learner(trial, num_classes=0)
-    fill(learner.module)
-    fill(learner.network("teacher"))
+    objective = build_objective(trial, num_classes=0)
+    fill(objective.module)
+    fill(objective.network("teacher"))
     batches = golden_batch((3_200, 2_600) if change else (800, 640))
-    losses = five_losses(trial, learner, batches)
+    losses = five_losses(trial, objective, batches)
     assert losses == pytest.approx(GOLDEN[name], rel=2e-5)

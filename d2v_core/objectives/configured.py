@@ -1,0 +1,57 @@
+"""What several objectives make of their settings: schedules and distances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import assert_never
+
+from d2v_core.config.objective import (
+    ConstantTau,
+    L1Loss,
+    L2Loss,
+    LinearTau,
+    Loss,
+    SmoothL1Loss,
+)
+from d2v_core.config.trial import TrialConfig
+from d2v_core.objectives.parts.losses import (
+    RegressionLoss,
+    l1_loss,
+    l2_loss,
+    scale_factor,
+    scaled_loss,
+    smooth_l1_loss,
+)
+from d2v_core.training.schedules import cosine_tau, linear_tau, resolve_duration
+
+
+def build_tau(trial: TrialConfig) -> Callable[[int], float]:
+    """EMA decay of an update (from 1)."""
+    tau = trial.teacher.tau
+    if isinstance(tau, ConstantTau):
+        value = tau.value
+        return lambda step: value
+    return partial(
+        linear_tau if isinstance(tau, LinearTau) else cosine_tau,
+        start=tau.start,
+        end=tau.end,
+        anneal_steps=resolve_duration(tau.anneal, trial.training.num_steps),
+    )
+
+
+def build_loss(trial: TrialConfig, dim: int) -> RegressionLoss:
+    """The configured distance of ``dim`` channels, times its scale."""
+    return scaled_loss(_distance(trial.loss), scale_factor(trial.loss.scale, dim))
+
+
+def _distance(loss: Loss) -> RegressionLoss:
+    match loss:
+        case SmoothL1Loss():
+            return partial(smooth_l1_loss, beta=loss.beta)
+        case L2Loss():
+            return l2_loss
+        case L1Loss():
+            return l1_loss
+        case _:
+            assert_never(loss)

@@ -1,0 +1,297 @@
+"""data2vec: masked prediction of an EMA teacher's averaged top layers.
+
+Paper arXiv 2202.03555v3, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from d2v_core.config.trial import TrialConfig, depth_problem, groups_problem
+from d2v_core.encoders.encoder import Collect, Encoder, Feature, Restriction, Tokens
+from d2v_core.encoders.inputs import Inputs
+from d2v_core.errors import ConfigError, Problem
+from d2v_core.masks.masked import Masked, MaskSampler
+from d2v_core.masks.tokens import only_selected
+from d2v_core.objectives.configured import build_loss, build_tau
+from d2v_core.objectives.parts.heads import regression_head
+from d2v_core.objectives.parts.losses import RegressionLoss
+from d2v_core.objectives.parts.targets import Normalisation, average_top_k_layers
+from d2v_core.objectives.parts.teacher import EmaTeacher
+from d2v_core.objectives.protocol import Draw, StepResult, Which
+from d2v_core.randomness import numpy_generator
+from d2v_core.training.health import (
+    effective_rank,
+    gain_over_constant,
+    mean_std,
+    spread,
+)
+from d2v_core.training.parallel import ALONE, Workers
+
+if TYPE_CHECKING:
+    from d2v_core.modalities.modality import Modality
+
+FIRST_SPREAD = "first_target_spread"
+"""In the extra state, beside the teacher's weights."""
+
+
+@dataclass(frozen=True)
+class MaskDraw(Draw):
+    """What the two networks read in one update.
+
+    Attributes:
+        mask: Positions where the student reads the mask token; predictions are made
+            there and nowhere else.
+        positions: Where ``mask.flatten()`` is true: found on the CPU, without waiting
+            for a GPU.
+        student: What the student reads instead of the batch; None: the batch.
+        teacher: Likewise the teacher.
+    """
+
+    mask: Bool[Tensor, "batch tokens"]
+    positions: Int[Tensor, " masked"]
+    student: Inputs | None
+    teacher: Inputs | None
+
+
+class Data2Vec:
+    """Student with regression head, and its EMA teacher (paper section 3).
+
+    Args:
+        encoder: The student.
+        head: Maps the student's tokens to predictions, (masked, dim) to (masked, dim).
+        masks: Draws what is hidden of a batch.
+        seed: Of the masks.
+        tau: EMA decay of update ``step``.
+        loss: Distance between prediction and target.
+        feature: Teacher activation that becomes the target.
+        top_k: Number of top teacher layers averaged.
+        layer_norm: Normalisation of each layer.
+        final_norm: Normalisation of the average.
+        num_groups: Groups of channels where a normalisation is ``group``.
+        shared: Names of the parameters the teacher takes from the student.
+        shares_features: Whether the teacher takes the whole feature encoder, so that
+            its features are computed only once.
+        restrict: Limits the teacher's attention while targets are made.
+        teacher_input: What the teacher reads; None: the whole batch.
+        min_target_std: Targets of a smaller spread are collapsed.
+        min_prediction_std: Likewise predictions.
+        workers: Those that have the other rows of a batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        head: nn.Module,
+        masks: MaskSampler,
+        tau: Callable[[int], float],
+        loss: RegressionLoss,
+        feature: Feature,
+        top_k: int,
+        layer_norm: Normalisation,
+        final_norm: Normalisation,
+        seed: int = 0,
+        num_groups: int = 1,
+        shared: frozenset[str] = frozenset(),
+        shares_features: bool = False,
+        restrict: Restriction = nullcontext,
+        teacher_input: Callable[[Inputs, Masked], Inputs] | None = None,
+        min_target_std: float = 0.0,
+        min_prediction_std: float = 0.0,
+        workers: Workers = ALONE,
+    ) -> None:
+        self.module = nn.ModuleDict({"encoder": encoder, "head": head})
+        self.student, self.teacher = encoder, EmaTeacher(encoder)
+        self._masks, self._seed, self._tau, self._distance = masks, seed, tau, loss
+        self._feature, self._collect = feature, Collect(top_k, (feature,))
+        self._average = partial(
+            average_top_k_layers,
+            layer_norm=layer_norm,
+            final_norm=final_norm,
+            num_groups=num_groups,
+            total=workers.total if workers.count > 1 else None,
+        )
+        self._shared, self._shares_features = shared, shares_features
+        self._restrict, self._teacher_input = restrict, teacher_input
+        self._has_no_norm = layer_norm == final_norm == "none"
+        self._least = {"target": min_target_std, "prediction": min_prediction_std}
+        self._first_spread: Tensor | None = None
+        self._workers = workers
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Least spread; without any norm, as a share of the first targets'."""
+        measure = "std_ratio" if self._has_no_norm else "std"
+        return {f"{name}/{measure}": least for name, least in self._least.items()}
+
+    def to(self, device: torch.device) -> None:
+        """Move student, head and teacher."""
+        self.module.to(device)
+        self.teacher.network.to(device)
+
+    def draw(self, inputs: Inputs, step: int) -> MaskDraw:
+        """One mask per sample."""
+        drawn = self._masks(inputs, numpy_generator(self._seed, "mask", step))
+        shown = self._teacher_input
+        return MaskDraw(
+            mask=drawn.mask,
+            positions=drawn.mask.flatten().nonzero().squeeze(1),
+            student=drawn.read,
+            teacher=None if shown is None else shown(inputs, drawn),
+        )
+
+    def loss(
+        self, inputs: Inputs, labels: Any, draw: MaskDraw, step: int
+    ) -> StepResult:
+        """Regress the teacher's targets at the masked positions; labels are unused."""
+        read, shown = self._embedded(inputs, draw)
+        targets = _at(draw.positions, self.targets(shown))
+        tokens = self.student.encode(read, draw.mask).tokens
+        predictions = self.module["head"](_at(draw.positions, tokens))
+        if self._has_no_norm and self._first_spread is None:
+            self._first_spread = spread(self._workers.gather(targets))
+        return StepResult(
+            loss=self._distance(predictions, targets),
+            measure=lambda: self._measure(step, predictions.detach(), targets),
+            describe=lambda: self._describe(inputs, predictions.detach(), targets),
+            num_terms=len(draw.positions),
+        )
+
+    @torch.no_grad()
+    def targets(self, tokens: Tokens) -> Float[Tensor, "batch tokens dim"]:
+        """Targets of every position, from the teacher and the unmasked input."""
+        teacher = self.teacher.network
+        with self._restrict(teacher):
+            layers = teacher.encode(tokens, collect=self._collect).layers
+        return self._average(layers[self._feature], real=tokens.real)
+
+    def _embedded(self, inputs: Inputs, draw: MaskDraw) -> tuple[Tokens, Tokens]:
+        """What the student and what the teacher reads, once if both can have it."""
+        of_student = inputs if draw.student is None else draw.student
+        of_teacher = inputs if draw.teacher is None else draw.teacher
+        read = self.student.embed(of_student)
+        if self._shares_features and of_teacher is of_student:
+            return read, read.detach()
+        source = self.student if self._shares_features else self.teacher.network
+        with torch.no_grad():
+            return read, source.embed(of_teacher)
+
+    def after_update(self, step: int) -> None:
+        """Move the teacher towards the student."""
+        self.teacher.update(self.student, self._tau(step), self._shared)
+
+    def network(self, which: Which) -> Encoder:
+        """The student's or the teacher's encoder."""
+        return self.teacher.network if which == "teacher" else self.student
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """The teacher, and the spread that later targets are compared with."""
+        state = dict(self.teacher.network.state_dict())
+        if self._first_spread is not None:
+            state[FIRST_SPREAD] = self._first_spread
+        return state
+
+    def load_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Restore what :meth:`extra_state` gave."""
+        weights = dict(state)
+        self._first_spread = weights.pop(FIRST_SPREAD, None)
+        self.teacher.network.load_state_dict(weights)
+
+    def _measure(
+        self, step: int, predictions: Tensor, targets: Tensor
+    ) -> dict[str, float]:
+        targets = self._workers.gather(targets)
+        predictions = self._workers.gather(predictions)
+        measured = {
+            "target/std": mean_std(targets),
+            "prediction/std": mean_std(predictions),
+            "teacher/tau": self._tau(step),
+        }
+        if (first := self._first_spread) is not None:
+            first = first.clamp_min(torch.finfo(first.dtype).tiny)
+            measured["target/std_ratio"] = float(spread(targets) / first)
+            measured["prediction/std_ratio"] = float(spread(predictions) / first)
+        return measured
+
+    @torch.no_grad()
+    def _describe(
+        self, inputs: Inputs, predictions: Tensor, targets: Tensor
+    ) -> dict[str, float]:
+        gather = self._workers.gather
+        targets = gather(targets)
+        described = {
+            "target/effective_rank": effective_rank(targets),
+            "prediction/gain": gain_over_constant(gather(predictions), targets),
+        }
+        local = self.student.local_features(inputs)
+        if local is not None:
+            described["student/local_effective_rank"] = effective_rank(gather(local))
+        return described
+
+
+def _at(
+    positions: Int[Tensor, " masked"], tokens: Float[Tensor, "batch tokens dim"]
+) -> Float[Tensor, "masked dim"]:
+    return tokens.flatten(0, 1).index_select(0, positions)
+
+
+def build(
+    trial: TrialConfig,
+    encoder: Encoder,
+    *,
+    modality: Modality[Any, Any, Any],
+    num_classes: int,
+    workers: Workers,
+) -> Data2Vec:
+    """Read mask, target, teacher, loss, head and health."""
+    target, teacher = trial.target, trial.teacher
+    if problems := [*_problems(trial, encoder)]:
+        raise ConfigError(problems)
+    return Data2Vec(
+        encoder=encoder,
+        head=regression_head(encoder.dim, trial.head.depth),
+        masks=modality.masks(trial, encoder, workers),
+        seed=trial.seed,
+        tau=build_tau(trial),
+        loss=build_loss(trial, encoder.dim),
+        feature=target.feature,
+        top_k=target.top_k,
+        layer_norm=target.layer_norm,
+        final_norm=target.final_norm,
+        num_groups=target.num_groups,
+        shared=encoder.part_names(teacher.shares),
+        shares_features="feature_encoder" in teacher.shares,
+        restrict=encoder.restriction(teacher.context),
+        teacher_input=only_selected if teacher.input == "reference_bug" else None,
+        min_target_std=trial.health.min_target_std,
+        min_prediction_std=trial.health.min_prediction_std,
+        workers=workers,
+    )
+
+
+def _problems(trial: TrialConfig, encoder: Encoder) -> list[Problem]:
+    """What the encoder lacks."""
+    problems, target = [], trial.target
+    if target.top_k > encoder.depth:
+        problems.append(depth_problem(target.top_k, encoder.depth))
+    if encoder.dim % target.num_groups:
+        problems.append(groups_problem(target.num_groups, encoder.dim))
+    asked: dict[str, Callable[[], object]] = {
+        "teacher.shares": lambda: encoder.part_names(trial.teacher.shares),
+        "teacher.context": lambda: encoder.restriction(trial.teacher.context),
+    }
+    for path, ask in asked.items():
+        try:
+            ask()
+        except ValueError as error:
+            problems.append(Problem(path, str(error)))
+    return problems
