@@ -112,16 +112,16 @@ def _train_missing(
 
 def _next_jobs(books: Books, stop: StopRequest, budget: Budget | None) -> list[Job]:
     """Trials to train here; waits while all that is missing is trained elsewhere."""
-    told = False
+    said = False
     while not stop.made and not (budget is not None and budget.spent):
         if claimed := books.claim():
             return [books.job(cell) for cell in claimed]
         elsewhere = books.board.count("elsewhere")
         if not elsewhere:
             return []
-        if not told:
+        if not said:
             books.view.say(f"waiting for {elsewhere} trials that another run trains")
-            told = True
+            said = True
         time.sleep(POLL_SECONDS)
     return []
 

@@ -86,22 +86,22 @@ def resource_problems(nodes: Sequence[Node], trial: TrialConfig) -> list[Problem
         return [Problem("execution.num_gpus", f"{rule}, {given}")]
     if execution.device == "cuda" and not execution.num_gpus:
         rule = "a trial that reserves no GPU sees none, so cuda needs a share of one"
-        mend = "--set execution.num_gpus=0.5 lets two trials share one"
-        return [Problem("execution.device", f"{rule}; {mend}")]
+        advice = "--set execution.num_gpus=0.5 lets two trials share one"
+        return [Problem("execution.device", f"{rule}; {advice}")]
     if nodes and _trials_that_fit(nodes, wanted):
         return []
     most_cpus = max((node.num_cpus for node in nodes), default=0.0)
     most_gpus = max((node.num_gpus for node in nodes), default=0.0)
     needs = " + ".join(_text(bundle["CPU"], bundle["GPU"]) for bundle in wanted)
-    mends = []
+    changes = []
     if execution.num_threads > most_cpus:
-        mends.append(f"--set execution.num_threads={max(1, int(most_cpus))}")
+        changes.append(f"--set execution.num_threads={max(1, int(most_cpus))}")
     if execution.num_gpus > most_gpus:
-        mends.append(f"--set execution.num_gpus={most_gpus:g}")
+        changes.append(f"--set execution.num_gpus={most_gpus:g}")
     together = sum(node.times(wanted[0]) for node in nodes)
     if 0 < together < len(wanted):
-        mends.append(f"--set execution.num_workers={together}")
-    advice = " ".join(mends) or "other values of execution.num_threads and num_gpus"
+        changes.append(f"--set execution.num_workers={together}")
+    advice = " ".join(changes) or "other values of execution.num_threads and num_gpus"
     has = "; ".join(sorted({_text(n.num_cpus, n.num_gpus) for n in nodes}))
     rule = f"a trial reserves {needs}, which no node can ever give (they have {has})"
     return [Problem("execution", f"{rule}; give {advice}, or add nodes")]
@@ -136,18 +136,18 @@ def place_problems(nodes: Sequence[Node], stores: Stores) -> list[Problem]:
     problems = []
     if "runtime_resources" in stores.storage.parts:
         rule = "lies where Ray deletes a job's files"
-        mend = "give an absolute path on a file system that all nodes mount"
+        advice = "give an absolute path on a file system that all nodes mount"
         given = f"got {str(stores.storage)!r}"
-        problems.append(Problem("--storage", f"{rule}; {mend}, {given}"))
+        problems.append(Problem("--storage", f"{rule}; {advice}, {given}"))
     if len({node.host for node in nodes}) > 1 and stores.database is not None:
         rule = "on a cluster of several machines the store must be served, not a file"
         server = (
             f"mlflow server --backend-store-uri {stores.tracking_uri} "
             f"--artifacts-destination {stores.artifacts.as_uri()} --host 127.0.0.1"
         )
-        mend = f"start it where d2v runs: {server}"
+        advice = f"start it where d2v runs: {server}"
         then = "and give --tracking-uri http://127.0.0.1:5000"
-        problems.append(Problem("--tracking-uri", f"{rule}; {mend} ; {then}"))
+        problems.append(Problem("--tracking-uri", f"{rule}; {advice} ; {then}"))
     return problems
 
 
@@ -185,15 +185,15 @@ def node_problems(node: Node, wanted: Wanted, seen: dict[str, Any]) -> list[Prob
     problems = []
     if not seen["storage"]:
         rule = f"node {node.host} does not see this machine's {storage!r}"
-        mend = (
+        advice = (
             "give --storage a folder that all nodes mount at the same path (NFS, say)"
         )
-        problems.append(Problem("--storage", f"{rule}; {mend}"))
+        problems.append(Problem("--storage", f"{rule}; {advice}"))
     elif not seen["writable"]:
         rule = f"node {node.host} may not write into {storage!r}"
         problems.append(Problem("--storage", f"{rule}; run Ray as the same user there"))
     for root in seen["lacks"]:
         rule = f"node {node.host} has no folder {root!r}"
-        mend = "put the data at the same path on every node"
-        problems.append(Problem("--data-root", f"{rule}; {mend}"))
+        advice = "put the data at the same path on every node"
+        problems.append(Problem("--data-root", f"{rule}; {advice}"))
     return problems

@@ -9,7 +9,6 @@ from functools import partial
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -93,12 +92,11 @@ def run_search(
         log = EventLog(stores.storage, board)
         view = LiveView(board, console, on_say=log.message)
         _take_alone(bound, locks)
-        storage = open_storage(optuna_storage)
-        study = open_study(bound, storage)
+        study = open_study(bound, open_storage(optuna_storage))
         left = num_trials - num_told(study)
         if left > 0:
             # Ray starts while the tracking store is made.
-            session.begin([bound.base] * left)
+            session.begin()
         tracker = partial(open_tracker, stores, command)
         books = SearchBooks(
             [plan], tracker, stores, view, cells.data_names, locks, stop
@@ -111,14 +109,14 @@ def run_search(
                 log.run_started(command, [plan], stores)
                 _tidy(study, cells, books)
                 if left > 0:
-                    _train(cells, books, study, storage, session, stop, log, left)
+                    _train(cells, books, study, session, stop, log, left)
             except KeyboardInterrupt:
                 stop.make()
             except StorageInternalError as error:
                 stop.make()
                 rule = f"Optuna's store failed ({str(error).splitlines()[0]})"
-                mend = "finished trials are safe: put the cause right, then again"
-                raise StoreWriteError(f"{rule}; {mend}") from error
+                advice = "finished trials are safe: put the cause right, then again"
+                raise StoreWriteError(f"{rule}; {advice}") from error
             finally:
                 books.close()
                 outcome.seconds = time.monotonic() - began
@@ -130,7 +128,6 @@ def _train(
     cells: Cells,
     books: SearchBooks,
     study: optuna.Study,
-    storage: BaseStorage,
     session: RaySession,
     stop: StopRequest,
     log: EventLog,
@@ -140,13 +137,11 @@ def _train(
     session.start()
     from sweeps.search.searcher import StoredSearch
 
-    sampler, bound = make_sampler(study, cells.bound.base.seed), cells.bound
+    study.sampler = make_sampler(study, cells.bound.base.seed)
     listeners = Listeners(books, log)
-    searcher = StoredSearch(
-        cells, books, listeners, study, storage, sampler, num_trials, stop
-    )
+    searcher = StoredSearch(cells, books, listeners, study, num_trials, stop)
     with books.view:
-        search_with_ray(searcher, listeners, session, bound, num_trials)
+        search_with_ray(searcher, listeners, session, cells.bound, num_trials)
 
 
 def _take_alone(bound: BoundSpace, locks: TrialLocks) -> None:
@@ -158,8 +153,8 @@ def _take_alone(bound: BoundSpace, locks: TrialLocks) -> None:
     name = search_id(bound)
     if not locks.take(hashlib.sha256(name.encode()).hexdigest()[:16]):
         rule = f"{name} is running already on this storage"
-        mend = "wait for it; more trials at once need more resources (--address)"
-        raise ConfigError([Problem("d2v search", f"{rule}; {mend}")])
+        advice = "wait for it; more trials at once need more resources (--address)"
+        raise ConfigError([Problem("d2v search", f"{rule}; {advice}")])
 
 
 def _tidy(study: optuna.Study, cells: Cells, books: SearchBooks) -> None:

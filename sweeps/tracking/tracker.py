@@ -30,7 +30,6 @@ from mlflow.entities import (
     ViewType,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from ablations import record as names
 from ablations.record import (
@@ -126,8 +125,8 @@ class Tracker:
         10,000 trials as a whole takes half a minute (``benchmarks/report.py``).
         """
         experiments = self._experiments()
-        found = {key: self.find_trial(key, experiments) for key in keys}
-        return {key: trial for key, trial in found.items() if trial is not None}
+        trials = {key: self.find_trial(key, experiments) for key in keys}
+        return {key: trial for key, trial in trials.items() if trial is not None}
 
     def find_trial(
         self, key: str, experiments: Sequence[str] | None = None
@@ -290,7 +289,6 @@ class Tracker:
             tags[names.TRIES_TAG] = with_try(known, record, timestamp)
         self.client.set_terminated(run_id, status="FINISHED" if done else "FAILED")
         self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        _artifact_repos_cache.pop(run_id, None)  # 8 KiB, kept of 1,024 runs
 
     def abandon_trial(self, run_id: str) -> None:
         """Mark a trial that was stopped before its end."""
