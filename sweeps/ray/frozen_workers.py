@@ -1,8 +1,9 @@
 """Frozen workers: a frozen worker is one that has stopped showing that it runs.
 
-The kernel may have stopped it, or native code may hold it. The watchdog inside a worker sees a trial that waits or computes for ever, but not a
-process that no thread can run in. Such a worker is ended from here, and its trial goes
-on from its last checkpoint, like one whose process died.
+The kernel may have stopped it, or native code may hold it. The watchdog inside a worker
+sees a trial that waits or computes for ever, but not a process that no thread can run
+in. Such a worker is ended from here, and its trial goes on from its last checkpoint,
+like one whose process died.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ def analyse(
         paper_key: Key of the paper's setting.
     """
     efficient = {trial.number for trial in study.best_trials}
-    told = [trial for trial in study.get_trials() if counts(trial)]
-    trials = [_search_trial(trial, trial.number in efficient) for trial in told]
+    counted = [trial for trial in study.get_trials() if counts(trial)]
+    trials = [_search_trial(trial, trial.number in efficient) for trial in counted]
     scored = [trial for trial in trials if trial.counts and trial.value is not None]
     sign = 1.0 if bound.metric.higher_is_better else -1.0
     best = max(scored, key=lambda t: sign * (t.value or 0.0), default=None)
@@ -89,7 +89,7 @@ def importance(bound: BoundSpace, study: optuna.Study) -> list[Importance]:
     Parameters that always exist share one analysis; those that exist under a condition
     are compared beside them where it holds.
     """
-    found: list[Importance] = []
+    shares_of_all: list[Importance] = []
     groups = _groups(bound)
     for condition, names in groups.items():
         wanted = [*groups.get("", []), *names] if condition else names
@@ -103,7 +103,7 @@ def importance(bound: BoundSpace, study: optuna.Study) -> list[Importance]:
             params=wanted,
             target=lambda trial: trial.values[0],
         )
-        found += [
+        shares_of_all += [
             Importance(
                 setting=next(iter(from_optuna({name: 1.0}))),
                 share=share,
@@ -113,7 +113,7 @@ def importance(bound: BoundSpace, study: optuna.Study) -> list[Importance]:
             for name, share in shares.items()
             if name in names
         ]
-    return sorted(found, key=lambda one: (one.condition, -one.share))
+    return sorted(shares_of_all, key=lambda one: (one.condition, -one.share))
 
 
 def _complete(study: optuna.Study) -> Sequence[FrozenTrial]:

@@ -105,7 +105,7 @@ class StoredSearch(Searcher):
             return
         trial.set_user_attr(KEY, cell.key)
         if verdict := self._verdicts.get(cell.key):
-            self._tell(trial, verdict, found=True)
+            self._tell(trial, verdict, from_store=True)
         elif cell.key in self._asked:
             self._asked[cell.key].append(trial)
         else:
@@ -186,20 +186,20 @@ class StoredSearch(Searcher):
                 values.append(cost.flops if cost else float("nan"))
         return Verdict(end, tuple(values), reason)
 
-    def _settle(self, key: str, verdict: Verdict, found: bool = False) -> None:
+    def _settle(self, key: str, verdict: Verdict, from_store: bool = False) -> None:
         """Tell all suggestions that are the same trial."""
         for i, trial in enumerate(self._asked.pop(key)):
-            self._tell(trial, verdict, found=found or i > 0)
+            self._tell(trial, verdict, from_store=from_store or i > 0)
         if verdict.end:
             self._verdicts[key] = verdict
 
-    def _tell(self, trial: Trial, verdict: Verdict, found: bool = False) -> None:
+    def _tell(self, trial: Trial, verdict: Verdict, from_store: bool = False) -> None:
         tell = partial(self._study.tell, trial)
         if not verdict.end:
             tell(state=TrialState.FAIL)
             self._study.enqueue_trial(trial.params)
             return
-        attributes = {END: verdict.end, REASON: verdict.reason, FOUND: found}
+        attributes = {END: verdict.end, REASON: verdict.reason, FOUND: from_store}
         for name, value in attributes.items():
             if value:
                 trial.set_user_attr(name, value)

@@ -91,8 +91,8 @@ def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:
         study.set_user_attr(SPACE, space)
     elif began_with != space:
         rule = f"the search {search_id(bound)} began with another space or recipe"
-        mend = "give the space another name, or undo the change"
-        raise ConfigError([Problem("d2v search", f"{rule}; {mend}")])
+        advice = "give the space another name, or undo the change"
+        raise ConfigError([Problem("d2v search", f"{rule}; {advice}")])
     titles = [f"{bound.metric.title}, validation split", COSTS[bound.space.cost]]
     with _no_experimental_warning():
         study.set_metric_names(titles[: len(study.directions)])
