@@ -26,10 +26,13 @@ JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """The environment variable in which ``ray job submit`` leaves what the job brings."""
 ACTOR_MANAGER = "ray.air.execution._internal.actor_manager:RayActorManager"
 FAILURE_HANDLERS = ("_actor_task_failed", "_actor_start_failed")
+"""Methods of Ray Tune that hear of an actor's error; public callbacks come too late."""
 ACTOR = "temporary_state.ray_actor"
 RESTARTS = "max_failures"
 ERROR_FILE = "pickled_error_file"
+"""Attributes of Tune's ``Trial``, which is public without them."""
 BACKEND = "backend_cls"
+"""The property of Ray Train's ``TorchConfig`` that says who forms torch's group."""
 LOOPBACK = "127.0.0.1"
 
 

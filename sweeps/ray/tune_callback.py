@@ -1,4 +1,4 @@
-"""From Ray Tune's callback, which gives too much, to the listener's four words.
+"""Translates Ray Tune's callback, which gives too much, into the listener's words.
 
 Imported only once Ray's environment is set (:mod:`sweeps.ray.engine`).
 """
@@ -46,20 +46,16 @@ class ListenerCallback(Callback):
     def on_trial_start(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """Its process is there; it has yet to load what it needs."""
+        """Expect a sign of life: the process is there, and has yet to load much."""
         execution = json.loads(trial.config["job"])["trial"]["execution"]
         limit = execution["silence_seconds"]
         if limit is not None and execution["num_workers"] == 1:
             self._heard(trial, limit + START_SECONDS)
 
-    def _heard(self, trial: Any, promised: float | None) -> None:
-        if promised is None or can_end_worker(trial, self._say):
-            self._frozen.heard(trial, promised)
-
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
     ) -> None:
-        """One report of :func:`sweeps.worker.trial.run_job`."""
+        """Pass on one report of :func:`sweeps.worker.trial.run_job`."""
         key = trial.config["key"]
         self._heard(trial, result.get("alive"))
         if loss := result.get("lost"):
@@ -80,25 +76,25 @@ class ListenerCallback(Callback):
     def on_trial_recover(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """Its process died, and it is started again."""
+        """Note that its process died, and that it is started again."""
         self._frozen.over(trial)
         self._losses.trial_failed(trial)
 
     def on_trial_complete(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """It has reported for the last time."""
+        """Expect no more: it has reported for the last time."""
         self._frozen.over(trial)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Tune has handled one event, or waited a tenth of a second for one."""
+        """Look around: Tune has handled an event, or waited a tenth of a second."""
         self._frozen.look()
         self._losses.look()
 
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """The trial's process died too often; the last time perhaps at its end."""
+        """Record a trial whose process died too often, perhaps at its very end."""
         self._frozen.over(trial)
         key, spool = trial.config["key"], spool_of_job(trial.config)
         if key in self._ended:  # and its process died before it could say goodbye
@@ -118,6 +114,10 @@ class ListenerCallback(Callback):
         else:
             status, reason = "failed", died
         self._listener.trial_lost(key, status, reason)
+
+    def _heard(self, trial: Any, promised: float | None) -> None:
+        if promised is None or can_end_worker(trial, self._say):
+            self._frozen.heard(trial, promised)
 
 
 def spool_of_job(config: Mapping[str, str]) -> Spool:
