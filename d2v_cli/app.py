@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 
@@ -19,9 +17,6 @@ from d2v_cli.search import search
 from d2v_cli.studies import studies
 from d2v_cli.train import train
 from d2v_cli.ui import ui
-
-GARBAGE_THRESHOLD = 50_000
-"""Python's default of 700 costs a fourth of the time of importing torch and Ray."""
 
 app = typer.Typer(
     name="d2v",
@@ -40,8 +35,6 @@ for verb in (studies, schema, plan, run, train, export, search, report, ui):
 def main() -> None:
     """Entry point: users' mistakes are one clear message and exit code 2."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    gc.set_threshold(GARBAGE_THRESHOLD)
-    atexit.register(gc.freeze)  # no last search through all libraries: 1 to 2 s
     from d2v_core.errors import ConfigError, DataError, DivergedError
     from sweeps.tracking.writer import StoreWriteError
 

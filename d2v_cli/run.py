@@ -52,7 +52,7 @@ def run(
     with RaySession(address, stores) as session:
         if stores.is_new and budget is None:  # which would time steps beside it
             # All has to be trained: Ray starts while the rest is read.
-            session.begin([cell.trial for each in studies for cell in each.cells])
+            session.begin()
         from sweeps.driver.run import run_studies
         from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
 

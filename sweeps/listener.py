@@ -36,6 +36,9 @@ class Listener:
     def trial_given_up(self, key: str, reason: str) -> None:
         """A search has stopped it early: it has no result."""
 
+    def ray_lacks(self, loss: str) -> None:
+        """This version of Ray does not give something; perhaps said more than once."""
+
 
 class Listeners(Listener):
     """Several listeners as one; each hears in turn.
@@ -78,3 +81,8 @@ class Listeners(Listener):
         """Forwarded."""
         for listener in self._listeners:
             listener.trial_given_up(key, reason)
+
+    def ray_lacks(self, loss: str) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.ray_lacks(loss)

@@ -271,6 +271,10 @@ class Bookkeeper(Listener):
         )
         self.trial_ended(record, int(time.time() * 1_000))
 
+    def ray_lacks(self, loss: str) -> None:
+        """Tell people, and so the event log."""
+        self.view.say_once(loss)
+
     def close(self) -> None:
         """Wait for the writes, and end every run that is still open.
 

@@ -57,10 +57,10 @@ class Budget:
             remedy = "run one seed without --budget first (--seeds 1)"
             raise ConfigError([Problem("--budget", f"{requirement}; {remedy}")])
         if result.missing:
-            budget.check(result.num_workers)
+            budget.check(result.num_parallel_trials)
         return budget
 
-    def check(self, num_workers: int) -> None:
+    def check(self, num_parallel_trials: int) -> None:
         """Refuse a budget that not even one seed of every arm fits in.
 
         Raises:
@@ -69,11 +69,12 @@ class Budget:
         seeds = self._seeds
         first = min(seeds.values())
         needed = sum(p for k, p in self._prices.items() if seeds[k] == first)
-        needed /= num_workers
+        needed /= num_parallel_trials
         if needed > self.seconds:
             requirement = (
-                f"one seed of every arm takes about {duration(needed)} on "
-                f"{num_workers} workers, more than {duration(self.seconds)}"
+                f"one seed of every arm takes about {duration(needed)}, "
+                f"{num_parallel_trials} trials at a time, more than "
+                f"{duration(self.seconds)}"
             )
             remedy = "give more time, or fewer arms (a study file of yours)"
             raise ConfigError([Problem("--budget", f"{requirement}; {remedy}")])
@@ -104,7 +105,7 @@ class Budget:
         seeds = {*self._launched, seed}
         keys = [key for key, other in self._seeds.items() if other in seeds]
         work = sum(self._rest(board, key) for key in keys)
-        return work * self._correction(board) / board.num_workers
+        return work * self._correction(board) / board.num_parallel_trials
 
     def _rest(self, board: Board, key: str) -> float:
         trial = board.trials[key]

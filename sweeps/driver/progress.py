@@ -90,13 +90,13 @@ class Board:
 
     Attributes:
         plans: The studies; rows are their arms, columns their seeds.
-        num_workers: Trials that run at the same time.
+        num_parallel_trials: Trials that run at the same time.
         bars: Whether running trials get a bar each.
         trials: By key.
     """
 
     plans: Sequence[StudyPlan]
-    num_workers: int
+    num_parallel_trials: int
     bars: bool = False
     trials: dict[str, TrialView] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
@@ -111,7 +111,7 @@ class Board:
         return sum(trial.state in states for trial in self.trials.values())
 
     def eta_seconds(self) -> float | None:
-        """Rest of the work over the workers, from the trials seen so far.
+        """Rest of the work over the trials at once, from those seen so far.
 
         A trial that trains is priced by its own speed, one that waits by the mean of
         the trials that ran; None while nothing is known.
@@ -126,7 +126,8 @@ class Board:
             return None
         mean = sum(known) / len(known)
         rest += mean * self.count("waiting")
-        return rest / max(1, min(self.num_workers, self.count("waiting", "running")))
+        left = self.count("waiting", "running")
+        return rest / max(1, min(self.num_parallel_trials, left))
 
     def counts(self) -> dict[str, int]:
         """How many trials are where."""
@@ -207,6 +208,7 @@ class LiveView:
     ) -> None:
         self.board, self.console, self._on_say = board, console, on_say
         self._live: Live | None = None
+        self._said: set[str] = set()
         self._printed = time.monotonic()
 
     def __enter__(self) -> LiveView:
@@ -223,6 +225,12 @@ class LiveView:
         """A line for people, above the live table where there is one."""
         self.console.print(text, style="yellow", markup=False, soft_wrap=True)
         self._on_say(text)
+
+    def say_once(self, text: str) -> None:
+        """The same, unless it was said before."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
 
     def say_ended(self, trial: TrialView) -> None:
         """Tell that a trial ended, where there is no live table."""

@@ -49,7 +49,7 @@ class Forecast:
             only operations were counted.
         costs: What missing trials compute, by key; none where it cannot be told.
         basis: Where the seconds come from, for people.
-        num_workers: Trials that would run at the same time here.
+        num_parallel_trials: Trials that would run at the same time here.
         removed: Trials of former arms and seeds that the store has, by study.
     """
 
@@ -60,7 +60,7 @@ class Forecast:
     seconds: Mapping[str, float]
     costs: Mapping[str, TrialCost]
     basis: str
-    num_workers: int
+    num_parallel_trials: int
     removed: Mapping[str, Sequence[ManifestCell]]
 
     @property
@@ -73,7 +73,7 @@ class Forecast:
         """Estimated wall-clock on this machine, Ray's start left out, if known."""
         if len(self.seconds) < len(self.missing):
             return None
-        return sum(self.seconds.values()) / self.num_workers
+        return sum(self.seconds.values()) / self.num_parallel_trials
 
     @property
     def gpu_hours(self) -> float | None:
@@ -159,7 +159,7 @@ def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
         seconds=seconds,
         costs=costs,
         basis=_basis(piloted, len(missing), len(seconds)),
-        num_workers=num_at_once(
+        num_parallel_trials=num_at_once(
             [this_machine()], (cell.trial for cell in unique.values())
         ),
         removed=_removed(plans, tracker),

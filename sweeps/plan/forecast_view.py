@@ -85,8 +85,9 @@ def summary(result: Forecast) -> Iterator[str]:
         yield line
     if result.missing and result.wall_seconds is not None:
         yield (
-            f"about {duration(result.wall_seconds)} on {result.num_workers} workers of "
-            f"this machine (from {result.basis}; Ray's start comes on top)"
+            f"about {duration(result.wall_seconds)} on this machine, "
+            f"{result.num_parallel_trials} trials at a time (from {result.basis}; "
+            "Ray's start comes on top)"
         )
     elif result.missing and result.gpu_hours is not None:
         yield (

@@ -11,14 +11,13 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from d2v_core.config import TrialConfig
 from sweeps.listener import MAX_RESTARTS, Listener
 from sweeps.plan.resources import check_resources, num_at_once, process_bundle
+from sweeps.ray.compat import expect_loopback
 from sweeps.ray.session import RaySession
-from sweeps.ray.warm_workers import usable_by_tune
 from sweeps.worker.data_parallel import DRIVER_BUNDLE, run_anyhow
 from sweeps.worker.job import Job
 
@@ -46,7 +45,7 @@ def train_with_ray(
         ConfigError: A trial reserves more than there can ever be.
     """
     trials = [job.cell.trial for job in jobs]
-    session.start(trials)
+    session.start()
     check_resources(session.nodes, trials)
     from sweeps.ray.launching import InOrder
 
@@ -84,10 +83,12 @@ def tune_trials(
     """
     from ray import tune
 
-    from sweeps.ray.forgetting import trials_forgotten
     from sweeps.ray.memory_kills import as_deaths
     from sweeps.ray.tune_callback import ListenerCallback
 
+    say = listener.ray_lacks
+    if session.is_local:
+        expect_loopback((node.host for node in session.nodes), say)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending)
     with tempfile.TemporaryDirectory(prefix=".tune-", dir=session.scratch) as scratch:
         tuner = tune.Tuner(
@@ -107,8 +108,7 @@ def tune_trials(
                 failure_config=tune.FailureConfig(max_failures=MAX_RESTARTS),
             ),
         )
-        workers = usable_by_tune() if session.warm else nullcontext()
-        with as_deaths(), trials_forgotten(), workers:
+        with as_deaths(say):
             tuner.fit()
 
 

@@ -1,8 +1,9 @@
-"""A worker that has stopped to show that it runs: frozen, or held by native code.
+"""Frozen workers: a frozen worker is one that has stopped showing that it runs.
 
-The watchdog inside a worker sees a trial that waits or computes for ever, but not a
-process that no thread can run in. Such a worker is ended from here, and its trial goes
-on from its last checkpoint, like one whose process died.
+The kernel may have stopped it, or native code may hold it. The watchdog inside a worker
+sees a trial that waits or computes for ever, but not a process that no thread can run
+in. Such a worker is ended from here, and its trial goes on from its last checkpoint,
+like one whose process died.
 """
 
 from __future__ import annotations
@@ -65,12 +66,3 @@ class FrozenWorkers:
                 del self._heard[name]
                 self._ended[name] = limit
                 self._kill(trial)
-
-
-def kill_actor(trial: Any) -> None:
-    """End the process of one of Tune's trials; it need not be able to answer."""
-    import ray
-
-    actor = trial.temporary_state.ray_actor
-    if actor is not None:  # else it is being started again already
-        ray.kill(actor)

@@ -8,12 +8,12 @@ environment is set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
-from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
+
+from sweeps.ray.compat import Say, translated_failures
 
 
 class LowMemoryError(RayActorError):
@@ -27,25 +27,9 @@ class LowMemoryError(RayActorError):
         super().__init__(error_msg=message)
 
 
-@contextmanager
-def as_deaths() -> Iterator[None]:
+def as_deaths(say: Say) -> AbstractContextManager[None]:
     """Let Ray Tune take them for the deaths of actors while the context is open."""
-    names = ("_actor_task_failed", "_actor_start_failed")
-    before = {name: getattr(RayActorManager, name) for name in names}
-    for name, handle in before.items():
-        setattr(RayActorManager, name, _told_apart(handle))
-    try:
-        yield
-    finally:
-        for name, handle in before.items():
-            setattr(RayActorManager, name, handle)
-
-
-def _told_apart(handle: Any) -> Any:
-    def failed(*arguments: Any, **named: Any) -> None:
-        handle(*map(_death, arguments), **{k: _death(v) for k, v in named.items()})
-
-    return failed
+    return translated_failures(_death, say)
 
 
 def _death(argument: Any) -> Any:

@@ -22,10 +22,13 @@ class NodeLosses:
 
     Args:
         num_dead: Counts the nodes the cluster has lost so far.
+        grant: Gives one of Tune's trials one more restart.
     """
 
-    def __init__(self, num_dead: Callable[[], int]) -> None:
-        self._num_dead = num_dead
+    def __init__(
+        self, num_dead: Callable[[], int], grant: Callable[[Any], None]
+    ) -> None:
+        self._num_dead, self._grant = num_dead, grant
         self._known = num_dead()
         self._open: list[tuple[float, Any]] = []
         self._given: dict[str, int] = {}
@@ -51,11 +54,11 @@ class NodeLosses:
         given = self._given.get(trial.trial_id, 0)
         if given < MAX_NODE_LOSSES:
             self._given[trial.trial_id] = given + 1
-            trial.max_failures += 1
+            self._grant(trial)
 
 
 def num_dead_nodes() -> int:
-    """Of the cluster Ray has joined."""
+    """Count those of the cluster that Ray has joined."""
     import ray
 
     return sum(not node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]

@@ -23,7 +23,7 @@ from d2v_core.config import TrialConfig
 from d2v_core.errors import ConfigError, Problem
 from sweeps.plan.resources import Node, num_at_once, resource_problems, this_machine
 from sweeps.ray.cluster import Wanted, look, node_problems, place_problems
-from sweeps.ray.warm_workers import COLD, ONE_THREAD, WARM, fills_machine
+from sweeps.ray.compat import JOB_CONFIG, NO_GPU_UNLESS_RESERVED, ON_LOOPBACK
 from sweeps.tracking.stores import Stores, check_address
 
 QUIET = {
@@ -33,15 +33,10 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
-"""Tune keeps no files of its own: nothing reads them again."""
-NO_GPU_UNLESS_RESERVED = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
-ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Named after the systems where it is the default: Ray's node address is 127.0.0.1, and
-GCS, raylet and workers then bind to it alone."""
+"""Tune prints nothing (its new output has a headline even when it is silent), and keeps
+no files of its own: nothing reads them again."""
 ROOMS = ("d2v_core", "ablations", "sweeps")
 """What the workers need of the code."""
-JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Set by ``ray job submit``."""
 POLL_SECONDS = 0.5
 ANSWER_SECONDS = 180.0
 """For every node to fetch the code and import its libraries once."""
@@ -60,7 +55,6 @@ class RaySession:
 
     Attributes:
         nodes: Those of Ray, once it is started or joined.
-        warm: Whether workers were started that wait for trials, libraries loaded.
     """
 
     def __init__(self, address: str | None, stores: Stores) -> None:
@@ -70,7 +64,6 @@ class RaySession:
         self._ready, self._over = Event(), Event()
         self._error: Exception | None = None
         self.nodes: list[Node] = []
-        self.warm = False
 
     _last: ClassVar[Thread | None] = None
     """Of the session before: a process has one Ray at a time."""
@@ -115,18 +108,18 @@ class RaySession:
                 return
             self.start()
         nodes = self._known_nodes()
-        found = [
+        problems = [
             problem
             for key, trial in trials.items()
             for problem in resource_problems(nodes, trial)
             if lacks(key)
         ]
         if self._address is not None:
-            found += place_problems(nodes, self._stores)
-            found += self._node_problems(trials.values())
-        if found:
+            problems += place_problems(nodes, self._stores)
+            problems += self._node_problems(trials.values())
+        if problems:
             self.close()
-            raise ConfigError(dict.fromkeys(found))
+            raise ConfigError(dict.fromkeys(problems))
 
     def num_at_once(self, trials: Iterable[TrialConfig]) -> int:
         """Trials that can run at the same time; of the hungriest, if they differ."""
@@ -136,6 +129,11 @@ class RaySession:
         return self.nodes or [this_machine()]
 
     @property
+    def is_local(self) -> bool:
+        """Whether Ray is started here, rather than joined."""
+        return self._address is None
+
+    @property
     def scratch(self) -> Path | None:
         """Where Tune may keep its own state, which all nodes must see; None: anywhere.
 
@@ -143,29 +141,21 @@ class RaySession:
         """
         return None if self._address is None else self._stores.storage
 
-    def begin(self, trials: Collection[TrialConfig] = ()) -> None:
-        """Begin to start Ray, or to join the cluster; :meth:`start` waits for it.
-
-        Args:
-            trials: Those to come, as far as known.
-        """
+    def begin(self) -> None:
+        """Begin to start Ray, or to join the cluster; :meth:`start` waits for it."""
         if self._thread is None:
-            self.warm = self._address is None and fills_machine(trials)
             if RaySession._last is not None:
                 RaySession._last.join()
             self._thread = RaySession._last = Thread(target=self._live, name="ray")
             self._thread.start()
 
-    def start(self, trials: Collection[TrialConfig] = ()) -> None:
+    def start(self) -> None:
         """Start Ray here, or join the cluster; once.
-
-        Args:
-            trials: Those to come, as far as known.
 
         Raises:
             ConfigError: The cluster cannot be joined.
         """
-        self.begin(trials)
+        self.begin()
         self._ready.wait()
         if self._error is not None:
             raise self._error
@@ -187,9 +177,7 @@ class RaySession:
     def _connect(self) -> None:
         os.environ.update({**QUIET, **NO_GPU_UNLESS_RESERVED})
         if self._address is None:
-            os.environ.update({**ON_LOOPBACK, **(WARM if self.warm else COLD)})
-            if self.warm:
-                os.environ.setdefault(*ONE_THREAD)
+            os.environ.update(ON_LOOPBACK)
         else:
             check_address(self._address)
         import ray  # noqa: F401  (sets the levels that are changed here)
@@ -213,12 +201,12 @@ class RaySession:
             ray.init(address=self._address, runtime_env=_code(), **quiet)
         except Exception as error:  # Ray raises many kinds, none of its own
             rule = f"cannot join the Ray cluster at {self._address}: {_line(error)}"
-            mend = (
+            advice = (
                 "run d2v on a machine of the cluster, with its token (RAY_AUTH_TOKEN, "
                 "or the head's ~/.ray/auth_token), or hand it in: "
                 "ray job submit --address http://HEAD:8265 -- d2v run …"
             )
-            raise ConfigError([Problem("--address", f"{rule}; {mend}")]) from error
+            raise ConfigError([Problem("--address", f"{rule}; {advice}")]) from error
 
     def _node_problems(self, trials: Iterable[TrialConfig]) -> list[Problem]:
         """Every node that may get a trial must see the storage and the data."""
@@ -228,9 +216,9 @@ class RaySession:
         with _token(self._stores.storage, given) as wanted:
             for node, seen in _ask_all(self.nodes, wanted):
                 if isinstance(seen, Exception):
-                    mend = "install this project's requirements on every node"
+                    advice = "install this project's requirements on every node"
                     message = f"node {node.host} cannot run trials: {_line(seen)}"
-                    problems.append(Problem("--address", f"{message}; {mend}"))
+                    problems.append(Problem("--address", f"{message}; {advice}"))
                 else:
                     problems += node_problems(node, wanted, seen)
         return problems

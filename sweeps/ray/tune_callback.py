@@ -1,4 +1,4 @@
-"""From Ray Tune's callback, which gives too much, to the listener's four words.
+"""Translates Ray Tune's callback, which gives too much, into the listener's words.
 
 Imported only once Ray's environment is set (:mod:`sweeps.ray.engine`).
 """
@@ -7,34 +7,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle
-from ray.tune.experiment import Trial
-from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune import Callback
 
 from ablations.record import Record, Status
 from sweeps.listener import Listener
-from sweeps.ray.frozen_workers import START_SECONDS, FrozenWorkers, kill_actor
+from sweeps.ray.compat import can_end_worker, end_worker, grant_restart, last_error
+from sweeps.ray.frozen_workers import START_SECONDS, FrozenWorkers
 from sweeps.ray.memory_kills import LowMemoryError
 from sweeps.ray.node_losses import NodeLosses, num_dead_nodes
 from sweeps.worker.spool import Spool
 
 
-class ListenerCallback(TrialProgressCallback):
-    """Unpacks the workers' reports on the driver, in place of Tune's printer.
+class ListenerCallback(Callback):
+    """Unpacks the workers' reports on the driver.
 
     Args:
         listener: Hears them in order.
     """
 
     def __init__(self, listener: Listener) -> None:
-        super().__init__()
-        self._listener = listener
+        self._listener, self._say = listener, listener.ray_lacks
         self._ended: set[str] = set()
-        self._losses = NodeLosses(num_dead_nodes)
-        self._frozen = FrozenWorkers(kill_actor)
+        grant = partial(grant_restart, say=self._say)
+        self._losses = NodeLosses(num_dead_nodes, grant)
+        self._frozen = FrozenWorkers(end_worker)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles callbacks for a restore that is never used here."""
@@ -46,18 +46,20 @@ class ListenerCallback(TrialProgressCallback):
     def on_trial_start(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """Its process is there; it has yet to load what it needs."""
+        """Expect a sign of life: the process is there, and has yet to load much."""
         execution = json.loads(trial.config["job"])["trial"]["execution"]
         limit = execution["silence_seconds"]
         if limit is not None and execution["num_workers"] == 1:
-            self._frozen.heard(trial, limit + START_SECONDS)
+            self._heard(trial, limit + START_SECONDS)
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
     ) -> None:
-        """One report of :func:`sweeps.worker.trial.run_job`."""
+        """Pass on one report of :func:`sweeps.worker.trial.run_job`."""
         key = trial.config["key"]
-        self._frozen.heard(trial, result.get("alive"))
+        self._heard(trial, result.get("alive"))
+        if loss := result.get("lost"):
+            self._say(loss)
         if started := result.get("started"):
             self._listener.trial_started(key, started["step"], started["num_steps"])
         if progress := result.get("progress"):
@@ -74,25 +76,25 @@ class ListenerCallback(TrialProgressCallback):
     def on_trial_recover(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """Its process died, and it is started again."""
+        """Note that its process died, and that it is started again."""
         self._frozen.over(trial)
         self._losses.trial_failed(trial)
 
     def on_trial_complete(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """It has reported for the last time."""
+        """Expect no more: it has reported for the last time."""
         self._frozen.over(trial)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Tune has handled one event, or waited a tenth of a second for one."""
+        """Look around: Tune has handled an event, or waited a tenth of a second."""
         self._frozen.look()
         self._losses.look()
 
     def on_trial_error(
         self, iteration: int, trials: Any, trial: Any, **info: Any
     ) -> None:
-        """The trial's process died too often; the last time perhaps at its end."""
+        """Record a trial whose process died too often, perhaps at its very end."""
         self._frozen.over(trial)
         key, spool = trial.config["key"], spool_of_job(trial.config)
         if key in self._ended:  # and its process died before it could say goodbye
@@ -103,7 +105,7 @@ class ListenerCallback(TrialProgressCallback):
             self._listener.trial_ended(*ended)
             return
         died = f"the worker process died {trial.num_failures} times"
-        if isinstance(last_error(trial), LowMemoryError):
+        if isinstance(last_error(trial, self._say), LowMemoryError):
             status: Status = "out_of_memory"
             reason = f"{died}: Ray ends processes before the machine is out of memory"
         elif seconds := self._frozen.seconds_frozen(trial):
@@ -113,16 +115,11 @@ class ListenerCallback(TrialProgressCallback):
             status, reason = "failed", died
         self._listener.trial_lost(key, status, reason)
 
+    def _heard(self, trial: Any, promised: float | None) -> None:
+        if promised is None or can_end_worker(trial, self._say):
+            self._frozen.heard(trial, promised)
+
 
 def spool_of_job(config: Mapping[str, str]) -> Spool:
     """What a trial has left in the storage folder."""
     return Spool(Path(json.loads(config["job"])["folder"]))
-
-
-def last_error(trial: Trial) -> Exception | None:
-    """Why its process died; ``Trial.get_pickled_error`` looks where it lies later."""
-    file = trial.pickled_error_file
-    if file is None or not Path(file).exists():
-        return None
-    error: Exception = cloudpickle.loads(Path(file).read_bytes())
-    return error

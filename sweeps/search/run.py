@@ -9,7 +9,6 @@ from functools import partial
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -92,12 +91,11 @@ def run_search(
         log = EventLog(stores.storage, board)
         view = LiveView(board, console, on_say=log.message)
         _take_alone(bound, locks)
-        storage = open_storage(optuna_storage)
-        study = open_study(bound, storage)
+        study = open_study(bound, open_storage(optuna_storage))
         left = num_trials - num_ended(study)
         if left > 0:
             # Ray starts while the tracking store is made.
-            session.begin([bound.base] * left)
+            session.begin()
         tracker = partial(open_tracker, stores, command)
         bookkeeper = SearchBookkeeper(
             [plan], tracker, stores, view, cells.data_names, locks, stop
@@ -110,7 +108,7 @@ def run_search(
                 log.run_started(command, [plan], stores)
                 _tidy(study, cells, bookkeeper)
                 if left > 0:
-                    _train(cells, bookkeeper, study, storage, session, stop, log, left)
+                    _train(cells, bookkeeper, study, session, stop, log, left)
             except KeyboardInterrupt:
                 stop.make()
             except StorageInternalError as error:
@@ -129,7 +127,6 @@ def _train(
     cells: Cells,
     bookkeeper: SearchBookkeeper,
     study: optuna.Study,
-    storage: BaseStorage,
     session: RaySession,
     stop: StopRequest,
     log: EventLog,
@@ -139,13 +136,11 @@ def _train(
     session.start()
     from sweeps.search.searcher import StoredSearch
 
-    sampler, bound = make_sampler(study, cells.bound.base.seed), cells.bound
+    study.sampler = make_sampler(study, cells.bound.base.seed)
     listeners = Listeners(bookkeeper, log)
-    searcher = StoredSearch(
-        cells, bookkeeper, listeners, study, storage, sampler, num_trials, stop
-    )
+    searcher = StoredSearch(cells, bookkeeper, listeners, study, num_trials, stop)
     with bookkeeper.view:
-        search_with_ray(searcher, listeners, session, bound, num_trials)
+        search_with_ray(searcher, listeners, session, cells.bound, num_trials)
 
 
 def _take_alone(bound: BoundSpace, locks: TrialLocks) -> None:

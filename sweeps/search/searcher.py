@@ -1,4 +1,4 @@
-"""Ray's OptunaSearch, taught to ask the store before it trains.
+"""Ray Tune's searcher that asks Optuna, and the store before it trains.
 
 Imported only once Ray's environment is set. Optuna suggests; a suggestion that has a
 result already, here or from a study, is answered at once; one that is being trained is
@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from ablations.mlflow_names import (
     PROBE_STEP_METRIC,
@@ -28,15 +25,14 @@ from ablations.mlflow_names import (
     probe_metric,
 )
 from ablations.record import DONE, Record
-from ablations.search.bound_space import BoundSpace
 from d2v_core.costs import estimate_cost
 from d2v_core.errors import ConfigError
 from sweeps.listener import Listener
 from sweeps.planned import PlannedCell
 from sweeps.search.bookkeeper import SearchBookkeeper
 from sweeps.search.cells import Cells
-from sweeps.search.distributions import from_optuna, suggest
-from sweeps.search.study import END, FOUND, KEY, REASON, directions
+from sweeps.search.distributions import suggest
+from sweeps.search.study import END, FOUND, KEY, REASON
 from sweeps.stopping import StopRequest
 from sweeps.worker.job import packed
 from sweeps.worker.spool import Spool
@@ -60,16 +56,14 @@ class Verdict:
     probe: tuple[int, float] | None = None
 
 
-class StoredSearch(OptunaSearch):
+class StoredSearch(Searcher):
     """Suggests trials that the store lacks.
 
     Args:
         cells: Plans suggestions.
         bookkeeper: Keeps the search, already open.
         listener: Hears of trials that are given up; the bookkeeper among others.
-        study: Already open, with the paper's setting waiting.
-        storage: Its store.
-        sampler: Of the suggestions.
+        study: Already open, with its sampler, and the paper's setting waiting.
         num_trials: How many may be asked for.
         stop: No more suggestions once it is made.
     """
@@ -80,22 +74,10 @@ class StoredSearch(OptunaSearch):
         bookkeeper: SearchBookkeeper,
         listener: Listener,
         study: optuna.Study,
-        storage: BaseStorage,
-        sampler: BaseSampler,
         num_trials: int,
         stop: StopRequest,
     ) -> None:
-        bound = cells.bound
-        modes = [direction[:3] for direction in directions(bound)]
-        single = len(modes) == 1
-        super().__init__(
-            space=partial(_define, bound=bound),
-            metric="metric" if single else ["metric", "cost"],
-            mode=modes[0] if single else modes,
-            storage=storage,
-            study_name=study.study_name,
-            sampler=sampler,
-        )
+        super().__init__()
         self._plan, self._bookkeeper, self._stop = cells, bookkeeper, stop
         self._listener, self._study = listener, study
         self._left = num_trials
@@ -115,14 +97,14 @@ class StoredSearch(OptunaSearch):
             if not self._left:
                 waits = self._bookkeeper.board.count("elsewhere")
                 return None if waits else Searcher.FINISHED
-            self._ask(trial_id)
+            self._ask()
         return Searcher.FINISHED
 
-    def _ask(self, trial_id: str) -> None:
-        """One more suggestion, which may have its answer already."""
+    def _ask(self) -> None:
+        """Take one more suggestion, which may have its answer already."""
         self._left -= 1
-        point = from_optuna(super().suggest(trial_id) or {})
-        trial: Trial = self._ot_trials.pop(trial_id)
+        trial = self._study.ask()
+        point = suggest(trial, self._plan.bound)
         try:
             cell = self._plan.plan_cell(point, trial.number)
         except ConfigError as error:
@@ -157,7 +139,7 @@ class StoredSearch(OptunaSearch):
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Progress: only probes are of interest, and only to one objective."""
         probe = self._probe(result)
-        if probe is not None and not isinstance(self.metric, list):
+        if probe is not None and len(self._study.directions) == 1:
             for trial in self._asked[self._keys[trial_id]]:
                 trial.report(probe[1], probe[0])
 
@@ -244,8 +226,3 @@ class StoredSearch(OptunaSearch):
     def save(self, checkpoint_path: str) -> None:
         """Leave an empty file: Optuna's store has it all."""
         Path(checkpoint_path).touch()
-
-
-def _define(trial: Trial, *, bound: BoundSpace) -> None:
-    """Optuna's define-by-run function."""
-    suggest(trial, bound)

@@ -30,7 +30,6 @@ from mlflow.entities import (
     ViewType,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from ablations import mlflow_names as names
 from ablations.mlflow_names import NOTE_TAG, request_tag, study_tag
@@ -282,7 +281,6 @@ class Tracker:
             tags[names.TRIES_TAG] = with_try(known, record, timestamp)
         self.client.set_terminated(run_id, status="FINISHED" if done else "FAILED")
         self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        _artifact_repos_cache.pop(run_id, None)  # 8 KiB, kept of 1,024 runs
 
     def abandon_trial(self, run_id: str) -> None:
         """Mark a trial that was stopped before its end."""

@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,8 +116,8 @@ def remove_leftovers(key: str) -> None:
     for name, group in placement_group_table().items():
         bundles, state = group["bundles"].values(), group["state"]
         if state != "REMOVED" and any(b.get("memory") == mark(key) for b in bundles):
-            found = ray.PlacementGroupID(bytes.fromhex(name))
-            remove_placement_group(PlacementGroup(found))
+            group_id = ray.PlacementGroupID(bytes.fromhex(name))
+            remove_placement_group(PlacementGroup(group_id))
 
 
 def mark(key: str) -> float:
@@ -158,11 +159,12 @@ def make_trainer(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from sweeps.worker.loopback_group import LoopbackConfig, is_alone
+    from sweeps.ray.compat import meeting_left_to_workers
+    from sweeps.worker.loopback_group import is_alone
 
     execution = job["trial"]["execution"]
     gpus, alone = execution["num_gpus"], is_alone()
-    torch_config = LoopbackConfig if alone else TorchConfig
+    torch_config = meeting_left_to_workers(TorchConfig) if alone else TorchConfig
     return TorchTrainer(
         run_share,
         train_loop_config={
@@ -202,10 +204,6 @@ def run_share(config: dict[str, Any]) -> None:
     from sweeps.worker.loopback_group import join
 
     queue, job = config["queue"], config["job"]
-    if meeting := config["meeting"]:
-        gpu = bool(job["trial"]["execution"]["num_gpus"])
-        join(meeting, seconds=TIMEOUT_SECONDS, gpu=gpu)
-    workers = Workers.joined()
 
     def send(message: dict[str, Any]) -> None:
         try:
@@ -213,7 +211,16 @@ def run_share(config: dict[str, Any]) -> None:
         except ray.exceptions.RayActorError:
             os._exit(1)  # who started this is gone, and Tune starts the trial again
 
+    if meeting := config["meeting"]:
+        gpu = bool(job["trial"]["execution"]["num_gpus"])
+        say = partial(_send_loss, send)
+        join(meeting, say, seconds=TIMEOUT_SECONDS, gpu=gpu)
+    workers = Workers.joined()
     (follow if workers.rank else lead)(job, send, workers)
+
+
+def _send_loss(send: Send, loss: str) -> None:
+    send({"lost": loss})
 
 
 def lead(job: Mapping[str, Any], send: Send, workers: Workers) -> None:

@@ -53,10 +53,10 @@ class Watchdog:
 
     def _watch(self) -> None:
         assert self._seconds is not None
-        told = -math.inf
+        called = -math.inf
         while True:
-            if self._awake and time.monotonic() - told > self._seconds / 8:
-                told = time.monotonic()
+            if self._awake and time.monotonic() - called > self._seconds / 8:
+                called = time.monotonic()
                 self._awake()
             if self._over.wait(min(1.0, self._seconds / 4)):
                 return

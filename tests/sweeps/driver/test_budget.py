@@ -35,7 +35,7 @@ def test_other_texts_are_refused(text: str) -> None:
 def board() -> Board:
     """Three seeds of six arms, two workers, nothing started."""
     plan = plan_study("layer_averaging", Request("vision", "smoke", seeds=SEEDS))
-    board = Board([plan], num_workers=2)
+    board = Board([plan], num_parallel_trials=2)
     for cell in unique_trials([plan]).values():
         board.add(cell, "waiting")
     return board
@@ -64,8 +64,8 @@ def test_as_many_whole_seeds_as_fit(board: Board, seconds: float, num: int) -> N
 
 
 def test_a_budget_below_one_seed_is_refused(board: Board) -> None:
-    with pytest.raises(ConfigError, match=r"takes about 0:30 on 2 workers, more than"):
-        budget(20.0, board).check(num_workers=2)
+    with pytest.raises(ConfigError, match=r"about 0:30, 2 trials at a time, more than"):
+        budget(20.0, board).check(num_parallel_trials=2)
 
 
 def test_slower_trials_leave_time_for_fewer_seeds(board: Board) -> None:

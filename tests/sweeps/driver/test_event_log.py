@@ -19,7 +19,7 @@ from sweeps.tracking.stores import Stores
 @pytest.fixture
 def board() -> Board:
     plan = plan_study("layer_averaging", Request("vision", "smoke", seeds=(0,)))
-    board = Board([plan], num_workers=2)
+    board = Board([plan], num_parallel_trials=2)
     for cell in unique_trials([plan]).values():
         board.add(cell, "waiting")
     return board

@@ -17,7 +17,7 @@ from sweeps.plan.planning import plan_study, unique_trials
 @pytest.fixture
 def board() -> Board:
     plan = plan_study("layer_averaging", Request("vision", "smoke", seeds=(0, 1)))
-    board = Board([plan], num_workers=2, bars=True)
+    board = Board([plan], num_parallel_trials=2, bars=True)
     for cell in unique_trials([plan]).values():
         board.add(cell, "waiting")
     return board

@@ -50,7 +50,7 @@ def test_a_shared_trial_is_shown_once_so_that_columns_add_up() -> None:
         seconds={},
         costs={},
         basis="",
-        num_workers=1,
+        num_parallel_trials=1,
         removed={},
     )
     console = Console(width=80, file=io.StringIO(), record=True)

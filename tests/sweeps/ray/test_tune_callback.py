@@ -26,21 +26,21 @@ HISTORY = [(5, 1_000, {"train/loss": 0.5})]
 
 
 class Heard(Listener):
-    """Remembers what it is told."""
+    """Remembers what it hears."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        self.messages: list[tuple[Any, ...]] = []
 
     def trial_progressed(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
     ) -> None:
-        self.told.append(("progressed", key, progress))
+        self.messages.append(("progressed", key, progress))
 
     def trial_ended(self, record: Record, timestamp: int) -> None:
-        self.told.append(("ended", record, timestamp))
+        self.messages.append(("ended", record, timestamp))
 
     def trial_lost(self, key: str, status: str, reason: str) -> None:
-        self.told.append(("lost", key, status, reason))
+        self.messages.append(("lost", key, status, reason))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_result_that_was_written_down_before_the_last_death_counts(
     Spool(tmp_path).write_history(HISTORY)
     Spool(tmp_path).write_record(finished, 2_000)
     callback.on_trial_error(0, [], dead(tmp_path))
-    assert heard.told == [("progressed", "k", HISTORY), ("ended", finished, 2_000)]
+    assert heard.messages == [("progressed", "k", HISTORY), ("ended", finished, 2_000)]
 
 
 def test_a_result_that_was_heard_is_not_lost_afterwards(
@@ -91,7 +91,7 @@ def test_a_result_that_was_heard_is_not_lost_afterwards(
     result = {"record": record.model_dump_json(), "time": 2_000}
     callback.on_trial_result(0, [], trial, result)
     callback.on_trial_error(0, [], trial)
-    assert heard.told == [("ended", record, 2_000)]
+    assert heard.messages == [("ended", record, 2_000)]
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_without_a_result_it_is_lost_and_says_why(
     status: str,
 ) -> None:
     callback.on_trial_error(0, [], dead(tmp_path, error))
-    ((what, key, found, reason),) = heard.told
-    assert (what, key, found) == ("lost", "k", status)
+    ((what, key, given, reason),) = heard.messages
+    assert (what, key, given) == ("lost", "k", status)
     assert reason.startswith("the worker process died 3 times")
 
 
@@ -122,12 +122,12 @@ def test_a_trial_whose_last_process_was_frozen_has_timed_out(
     execution = {"silence_seconds": 20.0, "num_workers": 1}
     job = {"folder": str(tmp_path), "trial": {"execution": execution}}
     trial.config["job"] = json.dumps(job)
-    trial.temporary_state = SimpleNamespace(ray_actor=None)
+    trial.temporary_state = SimpleNamespace(ray_actor=None)  # being started again
     callback.on_trial_start(0, [], trial)
     for _ in range(int(20.0 + START_SECONDS) + 1):
         clock.now += 1.0
         callback.on_step_end(0, [])
     callback.on_trial_error(0, [], trial)
-    ((what, key, found, reason),) = heard.told
-    assert (what, key, found) == ("lost", "k", "timed_out")
+    ((what, key, given, reason),) = heard.messages
+    assert (what, key, given) == ("lost", "k", "timed_out")
     assert reason.endswith("the last one had been frozen for 80 seconds")

@@ -152,8 +152,7 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
 
     def told_of(*, at_rest: bool) -> FrozenTrial:
         searcher: Any = StoredSearch(
-            *(Cells(searched), heard, Listener(), study, study._storage),
-            *(study.sampler, 1, None),
+            *(Cells(searched), heard, Listener(), study, 1, None),
         )
         trial = study.ask()
         suggest(trial, searched)
