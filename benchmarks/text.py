@@ -129,7 +129,7 @@ def hugging_face_step(trial: TextTrial, rows: TokenRows) -> Step:
     )
     student = Data2VecTextModel(sizes, add_pooling_layer=False).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
-    head = regression_head(text.width, trial.head.depth)
+    head = regression_head(text.width, trial.head.depth, trial.head_init)
     learner = build_learner(trial, num_classes=2)
     assert isinstance(learner, Data2Vec)
     draw_mask, seen = learner._draw_mask, []

@@ -75,7 +75,7 @@ def build_learner(
             )
         return Data2Vec(
             encoder=encoder,
-            head=regression_head(encoder.dim, trial.head.depth),
+            head=regression_head(encoder.dim, trial.head.depth, trial.head_init),
             draw_mask=modality.draw_mask(trial, encoder, workers),
             tau=build_tau(trial),
             loss=build_loss(trial, encoder.dim),

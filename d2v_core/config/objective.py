@@ -204,12 +204,24 @@ class L1Loss(Section):
 Loss = Annotated[SmoothL1Loss | L2Loss | L1Loss, Field(discriminator="kind")]
 
 
+HeadInit = Literal["beit", "bert", "pytorch", "timm"]
+"""Whose way of drawing the head's initial weights; see
+:mod:`d2v_core.objectives.parts.heads`."""
+
+
 class HeadConfig(Section):
     """The regression head on the student's masked positions."""
 
     depth: int = Field(1, ge=1, le=4)
     """Linear layers; above 1 the hidden ones are twice as wide with GELU between
     (fairseq ``data2vec_text.py`` 298-310). Vision uses one."""
+    init: Literal["reference", "timm"] = "reference"
+    """How the initial weights are drawn. ``reference``: as the modality's reference
+    does, which is ``beit`` for vision (normal 0.02 cut at one standard deviation,
+    biases 0), ``pytorch`` for speech (uniform up to 1/sqrt(width), biases too) and
+    ``bert`` for text (normal 0.02, biases 0); see
+    :func:`d2v_core.objectives.parts.heads.draw_linear`. ``timm``: normal 0.02 without a
+    cut that matters, biases 0, in every modality."""
 
 
 class HealthConfig(Section):

@@ -6,12 +6,12 @@ section 4.2; fairseq ``examples/data2vec/config/audio/pretraining/base_librispee
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt
 
 from d2v_core.config.base import Section
-from d2v_core.config.objective import SupervisedObjective
+from d2v_core.config.objective import HeadInit, SupervisedObjective
 from d2v_core.config.speech_data import (
     SpeechData,
     SpeechEvaluation,
@@ -130,6 +130,9 @@ class SpeechTrial(TrialConfig):
 
     Sections that all modalities have keep their defaults, which are vision's.
     """
+
+    reference_head: ClassVar[HeadInit] = "pytorch"
+    """fairseq ``data2vec_audio.py`` leaves ``final_proj`` as PyTorch makes it."""
 
     modality: Literal["speech"] = "speech"
     """Discriminates the trial types."""

@@ -6,12 +6,13 @@ Defaults are the published Base model (arXiv 2202.03555v3 section 4.3; fairseq
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -147,6 +148,9 @@ class TextEvaluation(EvaluationConfig):
 
 class TextTrial(TrialConfig):
     """One text trial."""
+
+    reference_head: ClassVar[HeadInit] = "bert"
+    """fairseq ``data2vec_text.py`` applies ``init_bert_params`` to the whole model."""
 
     modality: Literal["text"] = "text"
     """Discriminates the trial types."""

@@ -6,7 +6,7 @@ masks, data and evaluation to :class:`TrialConfig`.
 
 from __future__ import annotations
 
-from typing import Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,7 @@ from d2v_core.config.base import Section
 from d2v_core.config.objective import (
     Data2VecObjective,
     HeadConfig,
+    HeadInit,
     HealthConfig,
     Loss,
     Objective,
@@ -56,6 +57,10 @@ class TrialConfig(Section):
     ``mask`` and ``data``.
     """
 
+    reference_head: ClassVar[HeadInit] = "pytorch"
+    """How the modality's reference draws the regression head; PyTorch's default where
+    there is no reference."""
+
     objective: Objective = Data2VecObjective()
     """What is trained: ``data2vec``, or a reference arm."""
     target: TargetConfig = TargetConfig()
@@ -83,6 +88,11 @@ class TrialConfig(Section):
     def encoder(self) -> EncoderSizes:
         """The section of the encoder."""
         return cast(EncoderSizes, getattr(self, modality_name(self)))
+
+    @property
+    def head_init(self) -> HeadInit:
+        """Whose way of drawing the regression head is asked for."""
+        return self.reference_head if self.head.init == "reference" else self.head.init
 
     def problems(self) -> list[Problem]:
         """Broken rules that span sections; modalities add their own."""

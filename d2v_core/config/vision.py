@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -40,6 +41,13 @@ class VisionEncoderConfig(Section):
     pre-train."""
     layer_scale: float | None = Field(None, gt=0.0)
     """Initial layer-scale; the authors use 1e-4 for ViT-B."""
+    init: Literal["reference", "timm"] = "reference"
+    """How the initial weights are drawn. ``reference``: as the authors pre-train,
+    normal 0.02 cut at one standard deviation (so 0.0108), patch embedding and tokens
+    too, and two matrices of block l divided by sqrt(2 l)
+    (:mod:`d2v_core.encoders.initialisation`). ``timm``: the model's own, 1.86 times as
+    wide, with PyTorch's patch embedding. Every arm starts from the same weights for a
+    seed, reference arms too; the regression head has its own choice, ``head.init``."""
     drop_path: float = Field(0.0, ge=0.0, lt=1.0)
     """Stochastic depth of the last block, rising linearly from 0."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
@@ -168,6 +176,9 @@ class VisionEvaluation(EvaluationConfig):
 
 class VisionTrial(TrialConfig):
     """One vision trial."""
+
+    reference_head: ClassVar[HeadInit] = "beit"
+    """``data2vec_vision`` ``lm_head`` (``modeling_cyclical.py`` ``_init_weights``)."""
 
     modality: Literal["vision"] = "vision"
     """Discriminates the trial types."""
