@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablations.identity import trial_key
+from ablations.identity import SCHEMA_VERSION, trial_key
 from ablations.library import load_study
 from ablations.metrics import Metric
 from ablations.record import Manifest, ManifestArm, ManifestCell, request_id
@@ -160,7 +160,12 @@ def make_manifest(
         paper_diff=differences_from_paper(expanded.base, request.modality),
         arms=[_manifest_arm(arm, paper) for arm in expanded.arms],
         cells=[
-            ManifestCell(arm=cell.arm.label, seed=cell.seed, key=cell.key)
+            ManifestCell(
+                arm=cell.arm.label,
+                seed=cell.seed,
+                key=cell.key,
+                schema_version=SCHEMA_VERSION,
+            )
             for cell in plan.cells
         ],
         removed=removed_cells(plan, previous),

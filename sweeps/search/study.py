@@ -20,6 +20,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from ablations.identity import SCHEMA_VERSION
 from ablations.record import DONE
 from ablations.search.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
@@ -90,7 +91,10 @@ def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:
     if began_with is None:
         study.set_user_attr(SPACE, space)
     elif began_with != space:
-        rule = f"the search {search_id(bound)} began with another space or recipe"
+        is_older = began_with.get("schema") != SCHEMA_VERSION
+        what = "settings or metrics that meant something else" if is_older else ""
+        what = what or "another space or recipe"
+        rule = f"the search {search_id(bound)} began with {what}"
         mend = "give the space another name, or undo the change"
         raise ConfigError([Problem("d2v search", f"{rule}; {mend}")])
     titles = [f"{bound.metric.title}, validation split", COSTS[bound.space.cost]]
@@ -147,6 +151,7 @@ def _fingerprint(bound: BoundSpace) -> dict[str, Any]:
         "metric": bound.metric.validation,
         "cost": bound.space.cost,
         "paper": bound.paper,
+        "schema": SCHEMA_VERSION,
     }
     plain: dict[str, Any] = json.loads(json.dumps(fingerprint))
     return plain
