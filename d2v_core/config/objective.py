@@ -1,4 +1,4 @@
-"""Settings of the objective: what is predicted, from what, and how it is scored.
+"""Settings of the objective: targets, teacher, loss, head and collapse detection.
 
 Defaults are the published ViT-B recipe (arXiv 2202.03555v3 section 4.1 and the authors'
 ``data2vec_vision`` README at af9a3634) unless a field says otherwise.
@@ -81,7 +81,7 @@ Objective = Annotated[
 
 
 class TargetConfig(Section):
-    """Which teacher activations become the regression target (paper section 3.3)."""
+    """The teacher activations that become the regression target (paper section 3.3)."""
 
     top_k: int = Field(6, ge=1)
     """K, the number of top layers averaged; at most the encoder's depth."""
@@ -100,8 +100,11 @@ class TargetConfig(Section):
     released takes the wrong axes and is used by no shipped recipe)."""
 
     final_norm: LayerNormalisation = "layer"
-    """The same choice, applied once after averaging (README:
-    ``--post_target_layer_norm``)."""
+    """Normalisation of the average, one of the same choices (README:
+    ``--post_target_layer_norm``). Departure: ``instance`` is over the tokens of each
+    sample here too; fairseq's ``instance_norm_targets`` without an instance or batch
+    norm before it is over the samples of the batch. One norm only: the references take
+    two in a row, fairseq layer then instance, vision the other way round."""
 
     num_groups: int = Field(1, ge=1)
     """Groups of neighbouring channels for ``group``, as in PyTorch's GroupNorm; must
@@ -113,7 +116,8 @@ class LinearTau(Section):
 
     kind: Literal["linear"] = "linear"
     start: float = Field(0.999, ge=0.0, le=1.0)
-    """tau at the start of the ramp; update t gets ``end - (end - start) (1 - t/n)``."""
+    """tau at the start of the ramp; update t gets ``end - (end - start) (1 - t/n)``.
+    The first update is t = 1, as in fairseq; the vision fork begins at t = 0."""
     end: float = Field(0.9999, ge=0.0, le=1.0)
     """tau once the ramp is over."""
     anneal: Duration = 30_000
@@ -135,7 +139,7 @@ class CosineTau(Section):
 
 
 class ConstantTau(Section):
-    """The same tau at every update; 0 copies the student, 1 freezes the teacher."""
+    """A fixed tau for every update; 0 copies the student, 1 freezes the teacher."""
 
     kind: Literal["constant"] = "constant"
     value: float = Field(0.9998, ge=0.0, le=1.0)
@@ -143,6 +147,7 @@ class ConstantTau(Section):
 
 
 def _canonical(parts: tuple[SharedPart, ...]) -> tuple[SharedPart, ...]:
+    """The parts sorted and each once: the same choice is the same identity."""
     return tuple(sorted(set(parts)))
 
 
@@ -167,7 +172,7 @@ class TeacherConfig(Section):
     would pass everything on. The student, and the teacher under evaluation, always
     attend to everything."""
     input: Literal["whole", "reference_bug"] = "whole"
-    """What the teacher reads. ``whole``: the unmasked input, as the paper says.
+    """Input of the teacher. ``whole``: the unmasked input, as the paper says.
     ``reference_bug`` (text only): padding at every unmasked position, as the released
     text code feeds it (``mask_tokens_dataset.py`` 178-185, fairseq #4881)."""
 
@@ -205,7 +210,7 @@ Loss = Annotated[SmoothL1Loss | L2Loss | L1Loss, Field(discriminator="kind")]
 
 
 HeadInit = Literal["beit", "bert", "pytorch", "timm"]
-"""Whose way of drawing the head's initial weights; see
+"""The ways of drawing the head's initial weights, named after who uses them; see
 :mod:`d2v_core.objectives.parts.heads`."""
 
 
@@ -216,8 +221,8 @@ class HeadConfig(Section):
     """Linear layers; above 1 the hidden ones are twice as wide with GELU between
     (fairseq ``data2vec_text.py`` 298-310). Vision uses one."""
     init: Literal["reference", "timm"] = "reference"
-    """How the initial weights are drawn. ``reference``: as the modality's reference
-    does, which is ``beit`` for vision (normal 0.02 cut at one standard deviation,
+    """Distribution of the initial weights. ``reference``: that of the modality's
+    reference, which is ``beit`` for vision (normal 0.02 cut at one standard deviation,
     biases 0), ``pytorch`` for speech (uniform up to 1/sqrt(width), biases too) and
     ``bert`` for text (normal 0.02, biases 0); see
     :func:`d2v_core.objectives.parts.heads.draw_linear`. ``timm``: normal 0.02 without a

@@ -37,12 +37,12 @@ class VisionEncoderConfig(Section):
     """``model``: what the timm model has (learned or relative); ``sincos``: fixed 2-D
     sine-cosine absolute positions (VisionTransformer family only)."""
     shared_relative_position: bool = False
-    """One relative-position table for all blocks (Beit family only), as the authors
-    pre-train."""
+    """A single relative-position table for all blocks (Beit family only), as the
+    authors pre-train."""
     layer_scale: float | None = Field(None, gt=0.0)
     """Initial layer-scale; the authors use 1e-4 for ViT-B."""
     init: Literal["reference", "timm"] = "reference"
-    """How the initial weights are drawn. ``reference``: as the authors pre-train,
+    """Distribution of the initial weights. ``reference``: as the authors pre-train,
     normal 0.02 cut at one standard deviation (so 0.0108), patch embedding and tokens
     too, and two matrices of block l divided by sqrt(2 l)
     (:mod:`d2v_core.encoders.initialisation`). ``timm``: the model's own, 1.86 times as
@@ -99,7 +99,7 @@ class AugmentationConfig(Section):
 
 
 OnError = Literal["raise", "skip"]
-"""What becomes of image files that do not decode. ``raise``: all are named before
+"""Treatment of image files that do not decode. ``raise``: all are named before
 anything is trained. ``skip``: they are left out, and the result says which."""
 
 
@@ -167,7 +167,7 @@ class VisionEvaluation(EvaluationConfig):
     """Probe and k-NN on frozen features of images, and fine-tuning when asked for."""
 
     pooling: Literal["mean", "class_token", "concatenate"] = "mean"
-    """How the final norm's tokens become one vector; ``mean`` and ``concatenate`` use
+    """The way from the final norm's tokens to one vector; ``mean``, ``concatenate`` use
     the patch tokens."""
     fine_tuning: VisionFineTuning | None = None
     """Fine-tune a copy of the encoder too; null: no. The paper's numbers are of
@@ -175,7 +175,7 @@ class VisionEvaluation(EvaluationConfig):
 
 
 class VisionTrial(TrialConfig):
-    """One vision trial."""
+    """The configuration of a vision trial."""
 
     reference_head: ClassVar[HeadInit] = "beit"
     """``data2vec_vision`` ``lm_head`` (``modeling_cyclical.py`` ``_init_weights``)."""
@@ -185,11 +185,11 @@ class VisionTrial(TrialConfig):
     vision: VisionEncoderConfig = VisionEncoderConfig()
     """The encoder."""
     mask: VisionMask = BlockMask()
-    """Which patches the student does not see."""
+    """Patches the student does not see."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """Random changes of the training images."""
     data: VisionData = TorchvisionData(source="imagenet")
-    """Where images and labels come from."""
+    """Source of images and labels."""
     evaluation: VisionEvaluation = VisionEvaluation()
     """The evaluation protocol."""
 
