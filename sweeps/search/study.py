@@ -92,8 +92,8 @@ def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:
         study.set_user_attr(SPACE, space)
     elif began_with != space:
         is_older = began_with.get("schema") != SCHEMA_VERSION
-        what = "settings or metrics that meant something else" if is_older else ""
-        what = what or "another space or recipe"
+        older = "settings or metrics that meant something else"
+        what = older if is_older else "another space or recipe"
         rule = f"the search {search_id(bound)} began with {what}"
         mend = "give the space another name, or undo the change"
         raise ConfigError([Problem("d2v search", f"{rule}; {mend}")])
