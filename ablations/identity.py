@@ -18,10 +18,12 @@ from d2v_core.config import Section, TrialConfig, is_identity
 from d2v_core.config.base import TAGS
 from d2v_core.config.objective import OPTIONAL_SECTIONS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raise it when the meaning of an existing setting, or of a metric, changes.
 
 2: targets without a norm collapse relative to the first update (2026-11-24).
+3: initial weights are the references' (2026-11-27); 2 had what are now ``vision.init``
+and ``head.init`` ``timm``.
 """
 
 

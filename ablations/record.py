@@ -89,6 +89,9 @@ class ManifestCell(Section):
     """Seed."""
     key: str
     """The trial."""
+    schema_version: int = 2
+    """Version of identity that the key was made with; 2, or older, where none was
+    written down."""
 
 
 class ManifestArm(Section):
@@ -143,6 +146,16 @@ class Manifest(Section):
     """Digest of the data."""
     command: str
     """The command that made it."""
+
+    @property
+    def outdated(self) -> list[ManifestCell]:
+        """Removed cells whose keys are older than those of the table.
+
+        A setting or metric meant something else then, so these are neither former arms
+        nor the table's trials.
+        """
+        current = max((cell.schema_version for cell in self.cells), default=0)
+        return [cell for cell in self.removed if cell.schema_version < current]
 
     @property
     def request_id(self) -> str:

@@ -115,7 +115,7 @@ def hugging_face_step(trial: TextTrial, rows: TokenRows) -> Step:
     )
     student = Data2VecTextModel(sizes, add_pooling_layer=False).train()
     teacher = copy.deepcopy(student).requires_grad_(False).eval()
-    head = regression_head(text.width, trial.head.depth)
+    head = regression_head(text.width, trial.head.depth, trial.head_init)
     objective = build_objective(trial, num_classes=2)
     seen: list[Tensor] = []
     for layer in teacher.encoder.layer[-options.top_k :]:

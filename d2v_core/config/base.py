@@ -1,4 +1,4 @@
-"""What every section of a configuration has in common.
+"""The base class of every section of a configuration, and what identity is.
 
 Sections are frozen pydantic models that refuse unknown keys and do not coerce types.
 A field is part of a trial's *identity* (it determines the result) unless it is declared
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 NOT_IDENTITY = {"identity": False}
+"""Mark of an execution field, in its JSON schema: there pydantic keeps what it does not
+know."""
 TAGS = frozenset({"kind", "source", "modality"})
 """Settings that choose between variants of a section: they say which others it has."""
 
@@ -21,6 +23,7 @@ TAGS = frozenset({"kind", "source", "modality"})
 class Section(BaseModel):
     """A frozen group of settings; unknown keys and wrong types are errors."""
 
+    # strict: "3" or True for a number is a typing error in a YAML file, not a number.
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )

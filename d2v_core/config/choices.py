@@ -13,6 +13,10 @@ Part = Literal["feature_encoder", "positions"]
 from the student: what makes features of each position on its own (vision: patch
 embedding; speech: convolutions, their norm and projection; text: token embedding), and
 what tells positions apart."""
+Initialisation = Literal["reference", "timm"]
+"""Initial weights as the authors' code draws them, or as timm does."""
+Labelling = Literal["unlabelled", "labelled"]
+"""Rows of the data: all of them without labels, or those with labels."""
 Network = Literal["student", "teacher"]
 """Which of the two is evaluated or exported."""
 LossTotal = Literal["inverse_sqrt_dim", "sum"]

@@ -1,4 +1,4 @@
-"""Settings of the objective: what is predicted, from what, and how it is scored.
+"""Settings of the objective: targets, teacher, loss, head and collapse detection.
 
 Defaults are the published ViT-B recipe (arXiv 2202.03555v3 section 4.1 and the authors'
 ``data2vec_vision`` README at af9a3634) unless a field says otherwise.
@@ -11,7 +11,14 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
 from d2v_core.config.base import Section
-from d2v_core.config.choices import Feature, LossTotal, Normalisation, Part
+from d2v_core.config.choices import (
+    Feature,
+    Initialisation,
+    Labelling,
+    LossTotal,
+    Normalisation,
+    Part,
+)
 
 Duration = (
     Annotated[StrictInt, Field(ge=0)] | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
@@ -31,7 +38,7 @@ class ObjectiveSection(Section):
 
     uses: ClassVar[frozenset[str]] = frozenset()
     """Sections of the trial that determine the result under this objective."""
-    reads: ClassVar[Literal["unlabelled", "labelled"]] = "unlabelled"
+    reads: ClassVar[Labelling] = "unlabelled"
     """Rows of the data that its updates read."""
     trains: ClassVar[bool] = True
     """Whether it makes updates."""
@@ -63,7 +70,7 @@ class SupervisedObjective(ObjectiveSection):
     uses: ClassVar[frozenset[str]] = frozenset(
         {"augmentation", "optimizer", "training"}
     )
-    reads: ClassVar[Literal["unlabelled", "labelled"]] = "labelled"
+    reads: ClassVar[Labelling] = "labelled"
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of the probability spread over all classes."""
 
@@ -82,7 +89,7 @@ OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObject
 
 
 class TargetConfig(Section):
-    """Which teacher activations become the regression target (paper section 3.3)."""
+    """The teacher activations that become the regression target (paper section 3.3)."""
 
     top_k: int = Field(6, ge=1)
     """K, the number of top layers averaged; at most the encoder's depth."""
@@ -101,8 +108,11 @@ class TargetConfig(Section):
     released takes the wrong axes and is used by no shipped recipe)."""
 
     final_norm: Normalisation = "layer"
-    """The same choice, applied once after averaging (README:
-    ``--post_target_layer_norm``)."""
+    """Normalisation of the average, one of the same choices (README:
+    ``--post_target_layer_norm``). Departure: ``instance`` is over the tokens of each
+    sample here too; fairseq's ``instance_norm_targets`` without an instance or batch
+    norm before it is over the samples of the batch. One norm only: the references take
+    two in a row, fairseq layer then instance, vision the other way round."""
 
     num_groups: int = Field(1, ge=1)
     """Groups of neighbouring channels for ``group``, as in PyTorch's GroupNorm; must
@@ -114,7 +124,8 @@ class LinearTau(Section):
 
     kind: Literal["linear"] = "linear"
     start: float = Field(0.999, ge=0.0, le=1.0)
-    """tau at the start of the ramp; update t gets ``end - (end - start) (1 - t/n)``."""
+    """tau at the start of the ramp; update t gets ``end - (end - start) (1 - t/n)``.
+    The first update is t = 1, as in fairseq; the vision fork begins at t = 0."""
     end: float = Field(0.9999, ge=0.0, le=1.0)
     """tau once the ramp is over."""
     anneal: Duration = 30_000
@@ -136,7 +147,7 @@ class CosineTau(Section):
 
 
 class ConstantTau(Section):
-    """The same tau at every update; 0 copies the student, 1 freezes the teacher."""
+    """A fixed tau for every update; 0 copies the student, 1 freezes the teacher."""
 
     kind: Literal["constant"] = "constant"
     value: float = Field(0.9998, ge=0.0, le=1.0)
@@ -144,6 +155,7 @@ class ConstantTau(Section):
 
 
 def _canonical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts sorted and each once: the same choice is the same identity."""
     return tuple(sorted(set(parts)))
 
 
@@ -168,7 +180,7 @@ class TeacherConfig(Section):
     would pass everything on. The student, and the teacher under evaluation, always
     attend to everything."""
     input: Literal["whole", "reference_bug"] = "whole"
-    """What the teacher reads. ``whole``: the unmasked input, as the paper says.
+    """Input of the teacher. ``whole``: the unmasked input, as the paper says.
     ``reference_bug`` (text only): padding at every unmasked position, as the released
     text code feeds it (``mask_tokens_dataset.py`` 178-185, fairseq #4881)."""
 
@@ -205,12 +217,24 @@ class L1Loss(Section):
 Loss = Annotated[SmoothL1Loss | L2Loss | L1Loss, Field(discriminator="kind")]
 
 
+HeadInit = Literal["beit", "bert", "pytorch", "timm"]
+"""The ways of drawing the head's initial weights, named after who uses them; see
+:mod:`d2v_core.objectives.parts.heads`."""
+
+
 class HeadConfig(Section):
     """The regression head on the student's masked positions."""
 
     depth: int = Field(1, ge=1, le=4)
     """Linear layers; above 1 the hidden ones are twice as wide with GELU between
     (fairseq ``data2vec_text.py`` 298-310). Vision uses one."""
+    init: Initialisation = "reference"
+    """Distribution of the initial weights. ``reference``: that of the modality's
+    reference, which is ``beit`` for vision (normal 0.02 cut at one standard deviation,
+    biases 0), ``pytorch`` for speech (uniform up to 1/sqrt(width), biases too) and
+    ``bert`` for text (normal 0.02, biases 0); see
+    :func:`d2v_core.objectives.parts.heads.draw_linear`. ``timm``: normal 0.02 without a
+    cut that matters, biases 0, in every modality."""
 
 
 class HealthConfig(Section):

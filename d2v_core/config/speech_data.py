@@ -28,7 +28,7 @@ LibriSpeechSubset = Literal[
 
 
 class WaveformConfig(Section):
-    """How an utterance becomes the encoder's input (paper section 4.2), at 16 kHz."""
+    """The way from utterances to the encoder's input (paper section 4.2), at 16 kHz."""
 
     max_seconds: float = Field(20.0, gt=0.0)
     """Pre-training crops utterances to at most this (fairseq: 320,000 samples), and a
@@ -95,7 +95,7 @@ class ManifestData(Section):
     sample_rate_hz: int | None = Field(None, ge=1)
     """Rate every file must have; null: whatever each says."""
     on_error: OnError = "raise"
-    """What becomes of broken files."""
+    """Treatment of broken files."""
 
 
 class LibriSpeechData(Section):
@@ -121,7 +121,7 @@ class LibriSpeechData(Section):
     test: LibriSpeechSubset = "test-other"
     """Subset whose number is reported."""
     on_error: OnError = "raise"
-    """What becomes of broken files."""
+    """Treatment of broken files."""
 
 
 class SpeechCommandsData(Section):
@@ -132,13 +132,13 @@ class SpeechCommandsData(Section):
 
     source: Literal["speech_commands"] = "speech_commands"
     version: Literal["v0.01", "v0.02"] = "v0.02"
-    """Of the data set."""
+    """Version of the data set."""
     root: str | None = execution_field(None)
     """The data root (``--data-root`` or ``D2V_DATA``)."""
     download: bool = execution_field(False)
     """Let torchaudio fetch what is missing."""
     on_error: OnError = "raise"
-    """What becomes of broken files."""
+    """Treatment of broken files."""
 
 
 SpeechData = Annotated[
@@ -203,8 +203,8 @@ class SpeechEvaluation(EvaluationConfig):
     """Recognition by CTC, and classification of whole utterances on frozen features."""
 
     method: Literal["probe", "fine_tune", "none"] = "probe"
-    """How transcribed data is recognised: a CTC layer on frozen features, or
-    fine-tuning of the whole encoder, as in the paper; ``none``: utterances are only
+    """Recognition of transcribed data: by a CTC layer on frozen features, or by
+    fine-tuning the whole encoder, as in the paper; ``none``: utterances are only
     classified."""
     ctc_probe: CtcProbeConfig = CtcProbeConfig()
     """Settings of ``probe``."""

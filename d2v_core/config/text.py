@@ -6,13 +6,14 @@ Defaults are the published Base model (arXiv 2202.03555v3 section 4.3; fairseq
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
 from d2v_core.config.choices import BlockNorm, OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -41,11 +42,11 @@ class TextEncoderConfig(Section):
     """Norms after each residual addition, as published (``normalize_before: false``),
     or before each branch."""
     dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    """Of the embedding and after each branch."""
+    """Dropout of the embedding and after each branch."""
     attention_dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    """Of the attention weights."""
+    """Dropout of the attention weights."""
     activation_dropout: float = Field(0.0, ge=0.0, lt=1.0)
-    """Inside the feed-forward part."""
+    """Dropout inside the feed-forward part."""
     drop_path: float = Field(0.0, ge=0.0, lt=1.0)
     """Stochastic depth of the last block, rising linearly from 0."""
     layerdrop: float = Field(0.0, ge=0.0, lt=1.0)
@@ -63,9 +64,9 @@ class BertMask(Section):
     probability: float = Field(0.15, gt=0.0, lt=1.0)
     """Share of the tokens selected."""
     mask_share: float = Field(0.8, gt=0.0, le=1.0)
-    """Of the selected tokens, the share that becomes ``<mask>``."""
+    """Share of the selected tokens that becomes ``<mask>``."""
     random_share: float = Field(0.1, ge=0.0, lt=1.0)
-    """The share that becomes a random token; what is left stays as it is."""
+    """Share of them that becomes a random token; what is left stays as it is."""
 
 
 class TextSpanMask(Section):
@@ -107,7 +108,7 @@ class LinesData(Section):
     ended by ``</s>`` (fairseq's ``complete_doc``); ``lines``: each on its own, cut at
     ``max_tokens``."""
     on_error: OnError = "raise"
-    """What happens to lines, of the corpus and of tasks, that cannot be read:
+    """Treatment of lines, of the corpus and of tasks, that cannot be read:
     ``raise`` names them all before training, ``skip`` leaves them out and says how
     many."""
 
@@ -131,12 +132,12 @@ class TextEvaluation(EvaluationConfig):
     """``probe``: logistic (STS-B: ridge) regression on frozen features;
     ``fine_tune``: the whole encoder with RoBERTa's head, as the paper does."""
     pooling: Literal["mean", "first"] = "mean"
-    """For the probe: the mean of a row's final tokens, or ``<s>``."""
+    """Feature of the probe: the mean of a row's final tokens, or ``<s>``."""
     pairs: Literal["separate", "joint"] = "separate"
-    """For the probe: two sentences u, v give [u, v, |u - v|, u v], or are read as one
-    row ``<s> a </s></s> b </s>``, as fine-tuning always does."""
+    """Pairs in the probe: two sentences u, v give [u, v, |u - v|, u v], or are read as
+    one row ``<s> a </s></s> b </s>``, as fine-tuning always does."""
     fine_tuning: FineTuningConfig | None = None
-    """How ``fine_tune`` trains; required for it."""
+    """Settings of ``fine_tune``, which requires them."""
     fine_tuning_epochs: float | None = Field(None, gt=0.0)
     """Passes over each task's training samples instead of ``fine_tuning.num_steps``
     (paper: 10); null: the same number of updates for all."""
@@ -147,16 +148,19 @@ class TextEvaluation(EvaluationConfig):
 
 
 class TextTrial(TrialConfig):
-    """One text trial."""
+    """The configuration of a text trial."""
+
+    reference_head: ClassVar[HeadInit] = "bert"
+    """fairseq ``data2vec_text.py`` applies ``init_bert_params`` to the whole model."""
 
     modality: Literal["text"] = "text"
     """Discriminates the trial types."""
     text: TextEncoderConfig = TextEncoderConfig()
     """The encoder and its tokens."""
     mask: TextMask = BertMask()
-    """Which tokens the student does not see."""
+    """Tokens the student does not see."""
     data: TextData = PydocData()
-    """Where the text comes from."""
+    """Source of the text."""
     evaluation: TextEvaluation = TextEvaluation()
     """The evaluation protocol."""
 

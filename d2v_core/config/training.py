@@ -46,7 +46,7 @@ class OptimizerConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How long and with how much data at a time."""
+    """Length of the training, batch size and precision."""
 
     num_steps: int = Field(500_000, ge=1)
     """Optimiser updates. 800 epochs of 1,281,167 images in batches of 2048 are about
@@ -54,21 +54,21 @@ class TrainingConfig(Section):
     batch_size: int = Field(2048, ge=2)
     """Samples per update."""
     precision: Precision = "float32"
-    """Of the matrix products in training. ``bfloat16``: mixed precision by
+    """Precision of the matrix products in training. ``bfloat16``: mixed precision by
     ``torch.autocast``; weights, optimiser, EMA, targets and loss stay float32. The
     released runs are mixed float16, vision's with the teacher in float32. Evaluation is
     always float32."""
 
 
 class EvaluationConfig(Section):
-    """One fixed frozen protocol: probe and k-NN on features of the unmasked input.
+    """The fixed frozen protocol: probe and k-NN on features of the unmasked input.
 
     The same network in the same (evaluation) mode gives the features the probe is
     fitted, selected and tested on.
     """
 
     network: Network = "student"
-    """Whose features; reference arms have one network only."""
+    """Network whose features are used; reference arms have one only."""
     num_labels: int | None = Field(None, ge=10)
     """Labelled training samples the probe sees, class-balanced and drawn with the
     trial's seed; null: all."""
@@ -83,7 +83,7 @@ class EvaluationConfig(Section):
 
 
 class ExecutionConfig(Section):
-    """Where and how fast; nothing here is part of a trial's identity."""
+    """Place and speed of a trial; nothing here is part of its identity."""
 
     device: Literal["auto", "cpu", "cuda"] = execution_field("auto")
     """``auto`` takes a GPU when the process sees one."""

@@ -6,7 +6,7 @@ masks, data and evaluation to :class:`TrialConfig`.
 
 from __future__ import annotations
 
-from typing import Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,7 @@ from d2v_core.config.base import Section
 from d2v_core.config.objective import (
     Data2VecObjective,
     HeadConfig,
+    HeadInit,
     HealthConfig,
     Loss,
     Objective,
@@ -34,7 +35,7 @@ from d2v_core.training.schedules import resolve_duration
 
 @runtime_checkable
 class EncoderSizes(Protocol):
-    """What every modality's encoder section has; None: the model's own."""
+    """The sizes in every modality's encoder section; None: the model's own."""
 
     @property
     def width(self) -> int | None:
@@ -50,18 +51,22 @@ class EncoderSizes(Protocol):
 
 
 class TrialConfig(Section):
-    """What every modality's trial has.
+    """The sections that every modality's trial has.
 
     Concrete trials add ``modality``, the encoder (a section named like the modality),
     ``mask`` and ``data``.
     """
 
+    reference_head: ClassVar[HeadInit] = "pytorch"
+    """The way the modality's reference draws the regression head; PyTorch's default
+    where there is no reference."""
+
     objective: Objective = Data2VecObjective()
-    """What is trained: ``data2vec``, or a reference arm."""
+    """The objective that is trained: ``data2vec``, or a reference arm."""
     target: TargetConfig = TargetConfig()
-    """Which teacher activations are predicted."""
+    """Teacher activations that are predicted."""
     teacher: TeacherConfig = TeacherConfig()
-    """How the teacher follows the student."""
+    """Schedule and input of the teacher, and the parts it shares."""
     loss: Loss = SmoothL1Loss()
     """Distance between prediction and target, averaged over masked positions."""
     head: HeadConfig = HeadConfig()
@@ -73,11 +78,11 @@ class TrialConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     """The evaluation protocol; modalities add to it."""
     health: HealthConfig = HealthConfig()
-    """When targets or predictions count as collapsed."""
+    """Limits below which targets or predictions count as collapsed."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of initial weights, data order, masks, augmentation and label subset."""
     execution: ExecutionConfig = ExecutionConfig()
-    """Where and how fast; not part of the trial's identity."""
+    """Place and speed; not part of the trial's identity."""
 
     @property
     def encoder(self) -> EncoderSizes:
@@ -88,6 +93,11 @@ class TrialConfig(Section):
     def num_workers(self) -> int:
         """Processes that train it together."""
         return self.execution.num_workers if self.objective.trains else 1
+
+    @property
+    def head_init(self) -> HeadInit:
+        """The way of drawing the regression head that is asked for."""
+        return self.reference_head if self.head.init == "reference" else self.head.init
 
     def problems(self) -> list[Problem]:
         """Broken rules that span sections; modalities add their own."""
@@ -102,6 +112,7 @@ class TrialConfig(Section):
     @model_validator(mode="after")
     def _check_across_sections(self) -> TrialConfig:
         if problems := self.problems():
+            # Not ValueError, of which pydantic keeps a text: each problem has a path.
             raise PydanticCustomError(
                 "across_sections",
                 "{count} rules across sections are broken",

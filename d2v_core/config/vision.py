@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.choices import Initialisation, Pooling, Positions
 from d2v_core.config.choices import OnError as OnError
-from d2v_core.config.choices import Pooling, Positions
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -38,10 +39,17 @@ class VisionEncoderConfig(Section):
     """``model``: what the timm model has (learned or relative); ``sincos``: fixed 2-D
     sine-cosine absolute positions (VisionTransformer family only)."""
     shared_relative_position: bool = False
-    """One relative-position table for all blocks (Beit family only), as the authors
-    pre-train."""
+    """A single relative-position table for all blocks (Beit family only), as the
+    authors pre-train."""
     layer_scale: float | None = Field(None, gt=0.0)
     """Initial layer-scale; the authors use 1e-4 for ViT-B."""
+    init: Initialisation = "reference"
+    """Distribution of the initial weights. ``reference``: as the authors pre-train,
+    normal 0.02 cut at one standard deviation (so 0.0108), patch embedding and tokens
+    too, and two matrices of block l divided by sqrt(2 l)
+    (:mod:`d2v_core.encoders.initialisation`). ``timm``: the model's own, 1.86 times as
+    wide, with PyTorch's patch embedding. Every arm starts from the same weights for a
+    seed, reference arms too; the regression head has its own choice, ``head.init``."""
     drop_path: float = Field(0.0, ge=0.0, lt=1.0)
     """Stochastic depth of the last block, rising linearly from 0."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
@@ -156,7 +164,7 @@ class VisionEvaluation(EvaluationConfig):
     """Probe and k-NN on frozen features of images, and fine-tuning when asked for."""
 
     pooling: Pooling = "mean"
-    """How the final norm's tokens become one vector; ``mean`` and ``concatenate`` use
+    """The way from the final norm's tokens to one vector; ``mean``, ``concatenate`` use
     the patch tokens."""
     fine_tuning: VisionFineTuning | None = None
     """Fine-tune a copy of the encoder too; null: no. The paper's numbers are of
@@ -164,18 +172,21 @@ class VisionEvaluation(EvaluationConfig):
 
 
 class VisionTrial(TrialConfig):
-    """One vision trial."""
+    """The configuration of a vision trial."""
+
+    reference_head: ClassVar[HeadInit] = "beit"
+    """``data2vec_vision`` ``lm_head`` (``modeling_cyclical.py`` ``_init_weights``)."""
 
     modality: Literal["vision"] = "vision"
     """Discriminates the trial types."""
     vision: VisionEncoderConfig = VisionEncoderConfig()
     """The encoder."""
     mask: VisionMask = BlockMask()
-    """Which patches the student does not see."""
+    """Patches the student does not see."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """Random changes of the training images."""
     data: VisionData = TorchvisionData(source="imagenet")
-    """Where images and labels come from."""
+    """Source of images and labels."""
     evaluation: VisionEvaluation = VisionEvaluation()
     """The evaluation protocol."""
 

@@ -23,7 +23,8 @@ from d2v_core.encoders.sequence import SequenceEncoder
 from d2v_core.encoders.transformer import Transformer
 
 INITIAL_STD = 0.02
-"""Of the Transformer's matrices (fairseq ``init_bert_params``)."""
+"""Standard deviation of the Transformer's matrices (fairseq ``init_bert_params``).
+Convolutional positions and projection stay as PyTorch makes them, as in fairseq."""
 
 
 class SpeechEncoder(SequenceEncoder):

@@ -19,6 +19,7 @@ from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
+from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import Problem
@@ -66,13 +67,16 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
 
     def build_encoder(self, trial: VisionTrial) -> VisionEncoder:
         """A timm ViT with a mask token."""
-        options = trial.vision.model_dump(exclude={"image_size", "channels"})
+        options = trial.vision.model_dump(exclude={"image_size", "channels", "init"})
         vit = create_vit(
             image_size=trial.vision.image_size,
             channels=trial.vision.channels,
             **options,
         )
-        return VisionEncoder(vit)
+        encoder = VisionEncoder(vit)
+        if trial.vision.init == "reference":
+            draw_reference_weights(encoder.vit, encoder.mask_token)
+        return encoder
 
     def check(self, trial: VisionTrial, encoder: VisionEncoder) -> list[Problem]:
         """A class token can only be pooled where there is one."""

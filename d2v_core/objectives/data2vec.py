@@ -258,7 +258,7 @@ def build(
         raise ConfigError(problems)
     return Data2Vec(
         encoder=encoder,
-        head=regression_head(encoder.dim, trial.head.depth),
+        head=regression_head(encoder.dim, trial.head.depth, trial.head_init),
         masks=modality.masks(trial, encoder, workers),
         seed=trial.seed,
         tau=build_tau(trial),

@@ -2,8 +2,10 @@
 
 Linear tau: fairseq ``data2vec_audio.py`` 87-90 and 172-185. Cosine tau: BYOL
 (arXiv 2006.07733, implementation details). Tri-stage: fairseq
-``tri_stage_lr_scheduler.py`` at 00bc2798. Departure: every warm-up starts at 0, where
-fairseq's tri-stage starts at 1 % of the peak.
+``tri_stage_lr_scheduler.py`` at 00bc2798. Departures: every warm-up starts at 0, where
+fairseq's tri-stage starts at 1 % of the peak; and the first update gets tau(1) in every
+modality, as in fairseq, where ``data2vec_vision`` begins at tau(0) (the same number
+with its released constant tau).
 """
 
 from __future__ import annotations

@@ -128,13 +128,14 @@ def trial_frames(
         when unknown), ``commit``, ``dirty``, ``command``, ``data_digest``, then one
         column per logged ``eval/`` and ``cost/`` metric and the metric that counts,
         NaN where there is none. Then the same of the cells that the table no longer
-        has, if the store has their trials.
+        has, if the store has their trials and their keys are not outdated.
     """
     tag = study_tag(manifest.study["name"])
     runs: dict[str, list[StoredRun]] = defaultdict(list)
     for run in search(client, experiment_names(client), f"tags.`{tag}` LIKE '%'"):
         runs[run.tags.get(KEY_TAG, "")].append(run)
-    left = [cell for cell in manifest.removed if cell.key in runs]
+    outdated = {cell.key for cell in manifest.outdated}
+    left = [c for c in manifest.removed if c.key in runs and c.key not in outdated]
     chosen = manifest_metric(manifest).logged_as
     return _frame(runs, manifest.cells, chosen), _frame(runs, left, chosen)
 

@@ -87,6 +87,7 @@ def build_ledger(
         "records_read": num_read,
         "by_trial": [_trial(row) for row in frame.to_dict("records")],
         "removed": [_trial(row) for row in removed.to_dict("records")],
+        "outdated": [cell.model_dump() for cell in manifest.outdated],
     }
 
 
@@ -115,6 +116,7 @@ def facts(ledger: Ledger) -> list[tuple[str, str]]:
     rows = [
         ("Trials", trials_text(ledger)),
         ("Removed", removed_text(ledger)),
+        ("Outdated", outdated_text(ledger)),
         ("Arms and seeds", f"{ledger['arms']} arms; seeds {seeds_text(ledger)}"),
         ("Training time", amount_text(cost["training_seconds"], "s")),
         ("Evaluation time", amount_text(cost["evaluation_seconds"], "s")),
@@ -157,6 +159,17 @@ def removed_text(ledger: Ledger) -> str:
     listed = "; ".join(f"{arm}: {_listed(counts)}" for arm, counts in arms.items())
     trials = counted(len(removed), "trial")
     return f"{trials} of former arms or seeds in the store, not in this table: {listed}"
+
+
+def outdated_text(ledger: Ledger) -> str:
+    """What an older version of this software trained; empty where that is nothing."""
+    outdated = ledger["outdated"]
+    if not outdated:
+        return ""
+    return (
+        f"{counted(len(outdated), 'trial')} of an earlier schema version, not used: "
+        "a setting or metric means something else since"
+    )
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from ablations.identity import SCHEMA_VERSION
+from ablations.record import ManifestCell
 from sweeps.plan.costing import cost_line, gpu_hours, people_hours
 from sweeps.plan.durations import duration
 from sweeps.plan.forecast import Forecast
@@ -50,6 +52,24 @@ def show_forecast(result: Forecast, console: Console) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
+def _removed(study: str, cells: Sequence[ManifestCell]) -> Iterator[str]:
+    """Which stored trials the table does not have, and why."""
+    outdated = sum(cell.schema_version < SCHEMA_VERSION for cell in cells)
+    if outdated:
+        yield (
+            f"{study}: {outdated} trials of an earlier run stay in the store and are "
+            "not used: their keys are older than schema version "
+            f"{SCHEMA_VERSION}, which changed what a setting or metric means"
+        )
+    counts = Counter(c.arm for c in cells if c.schema_version == SCHEMA_VERSION)
+    if counts:
+        arms = ", ".join(f"{arm}: {number}" for arm, number in counts.items())
+        yield (
+            f"{study}: {counts.total()} trials of an earlier run stay in the store and "
+            f"leave the table ({arms})"
+        )
+
+
 def _price(result: Forecast, keys: Sequence[str]) -> str:
     """Price of the costliest of these trials: time here, else on a GPU."""
     if seconds := [result.seconds[key] for key in keys if key in result.seconds]:
@@ -69,12 +89,7 @@ def summary(result: Forecast) -> Iterator[str]:
         f"{len(result.cached)} cached, {len(result.missing)} to train"
     )
     for study, cells in result.removed.items():
-        counts = Counter(cell.arm for cell in cells)
-        arms = ", ".join(f"{arm}: {number}" for arm, number in counts.items())
-        yield (
-            f"{study}: {len(cells)} trials of an earlier run stay in the store and "
-            f"leave the table ({arms})"
-        )
+        yield from _removed(study, cells)
     for problem in result.data_problems:
         yield (
             "the data is not here, so keys are unknown and nothing counts as cached: "

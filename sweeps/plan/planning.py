@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ablations.identity import trial_key
+from ablations.identity import SCHEMA_VERSION, trial_key
 from ablations.record import Manifest, ManifestArm, ManifestCell
 from ablations.study.arms import Arm, ExpandedStudy, Request, expand_named
 from ablations.study.buildable import check_arms_buildable
@@ -104,7 +104,12 @@ def make_manifest(
         paper_diff=differences_from_paper(expanded.base, request.modality),
         arms=[_manifest_arm(arm, paper) for arm in expanded.arms],
         cells=[
-            ManifestCell(arm=cell.arm.label, seed=cell.seed, key=cell.key)
+            ManifestCell(
+                arm=cell.arm.label,
+                seed=cell.seed,
+                key=cell.key,
+                schema_version=SCHEMA_VERSION,
+            )
             for cell in plan.cells
         ],
         removed=removed_cells(plan, previous),

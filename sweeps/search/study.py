@@ -20,6 +20,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from ablations.identity import SCHEMA_VERSION
 from ablations.record import DONE
 from ablations.search.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
@@ -94,9 +95,10 @@ def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:
     if began_with is None:
         study.set_user_attr(SPACE, space)
     elif began_with != space:
-        requirement = (
-            f"the search {search_id(bound)} began with another space or recipe"
-        )
+        is_older = began_with.get("schema") != SCHEMA_VERSION
+        older = "settings or metrics that meant something else"
+        what = older if is_older else "another space or recipe"
+        requirement = f"the search {search_id(bound)} began with {what}"
         remedy = "give the space another name, or undo the change"
         raise ConfigError([Problem("d2v search", f"{requirement}; {remedy}")])
     titles = [f"{bound.metric.title}, validation split", COSTS[bound.space.cost]]
@@ -153,6 +155,7 @@ def _fingerprint(bound: BoundSpace) -> dict[str, Any]:
         "metric": bound.metric.validation,
         "cost": bound.space.cost,
         "paper": bound.paper,
+        "schema": SCHEMA_VERSION,
     }
     plain: dict[str, Any] = json.loads(json.dumps(fingerprint))
     return plain

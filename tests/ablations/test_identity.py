@@ -27,7 +27,7 @@ def test_the_key_of_a_small_configuration_is_pinned():
     # when the meaning of a setting changes, and never otherwise.
     expected = {
         "data": DIGEST,
-        "schema": 2,
+        "schema": 3,
         "settings": {
             "data": {"source": "digits"},
             "loss": {"kind": "smooth_l1"},
@@ -44,7 +44,7 @@ def test_the_key_of_a_small_configuration_is_pinned():
     assert identity_settings(trial(**settings)) == expected["settings"]
     text = json.dumps(expected, sort_keys=True, separators=(",", ":"))
     assert key(**settings) == hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert key(**settings) == "c55c3f9296706067"
+    assert key(**settings) == "fd771a34e28a0f69"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,8 @@ def test_a_default_spelled_out_does_not_change_the_key():
         "target__num_groups": 1,
         "loss__scale": 1.0,
         "optimizer__hold": 0,
+        "vision__init": "reference",
+        "head__init": "reference",
     }
     assert key(**spelled) == key()
 
@@ -102,6 +104,8 @@ def test_a_whole_number_and_the_same_float_have_one_key():
         {"mask__ratio": 0.5},
         {"mask__kind": "random"},
         {"head__depth": 2},
+        {"head__init": "timm"},
+        {"vision__init": "timm"},
         {"augmentation__kind": "shift"},
         {"vision__depth": 12},
         {"optimizer__max_grad_norm": None},

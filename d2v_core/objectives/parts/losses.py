@@ -18,7 +18,7 @@ RegressionLoss = Callable[
 
 
 def scale_factor(scale: float | LossTotal, dim: int) -> float:
-    """What the mean over elements is multiplied by.
+    """The number that multiplies the mean over elements.
 
     The references sum over the ``dim`` channels, which is ``dim`` times the mean:
     ``sum`` leaves it at that (fairseq ``data2vec_text.py`` with ``loss_scale`` 1),
@@ -35,7 +35,7 @@ def scale_factor(scale: float | LossTotal, dim: int) -> float:
 
 def scaled_loss(loss: RegressionLoss, factor: float) -> RegressionLoss:
     """The loss times a constant."""
-    if factor == 1.0:
+    if factor == 1.0:  # vision's: no multiplication to run and to round
         return loss
 
     def scaled(

@@ -4,8 +4,12 @@ Paper section 3.3; fairseq ``data2vec_audio.py`` 406-449. Every normalisation is
 learned parameters, "so that the model doesn't learn to favor a particular layer"
 (fairseq #4199), and computed in float32 with epsilon 1e-5. Departure: ``group`` is
 always over tokens and channels of a sample; fairseq's is so only after its batch or
-instance norm, and without takes the batch for the tokens. Padding takes no part in any
-statistic; in fairseq's it does.
+instance norm, and without takes the batch for the tokens. Likewise ``instance`` after
+the average is over time, the tokens of each sample; fairseq's ``instance_norm_targets``
+is so only after its batch or instance norm of the layers, and without is over the
+samples of the batch. There is one norm after the average; the references can apply two,
+fairseq layer then instance, the vision fork instance then layer. Padding takes no part
+in any statistic; in fairseq's it does.
 """
 
 from __future__ import annotations
@@ -45,9 +49,11 @@ def average_top_k_layers(
         final_norm: Applied once after averaging.
         num_groups: Groups of channels where a norm is ``group``.
         real: True at tokens that are not padding; None: all of them.
-        total: For ``batch``, when these are a part of the batch; None: all of it.
+        total: Sums over the whole batch, for ``batch`` when these are a part of it;
+            None: they are all of it.
     """
     normed = partial(normalise, num_groups=num_groups, real=real, total=total)
+    # In float32 whatever the precision: the references leave half precision here too.
     summed = torch.zeros_like(layers[0], dtype=torch.float32)
     for layer in layers:
         summed += normed(layer.float(), layer_norm)
@@ -103,6 +109,7 @@ def _standardise(
         local = values.expand_as(features).masked_fill(~kept, 0).sum(axes, keepdim=True)
         return local if total is None else total(local)
 
+    # The mean of all workers first: the squares of another mean would not add up.
     count = summed(kept)
     centred = (features - summed(features) / count).masked_fill(~kept, 0.0)
     variance = summed(centred.square()) / count

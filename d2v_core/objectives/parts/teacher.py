@@ -4,6 +4,9 @@ Paper section 3.3; fairseq ``ema_module.py``; ``data2vec_vision`` at af9a3634 (t
 ``ModelEmaV2`` over the whole encoder). Departures, each a fault of a reference: exactly
 one step after each optimiser update (fairseq steps once per micro-batch), and buffers
 are copied, never averaged (averaging rounds integer relative-position indices down).
+So a checkpoint holds a teacher that has seen every student; fairseq's, updated as the
+next step begins, has missed the last. The head has no teacher: the vision fork averages
+it too, and nothing reads that.
 
 Parts may be shared instead of averaged, as fairseq does with ``skip_keys`` for the
 positions (``data2vec_audio.py`` 149-164) and by running the feature encoder once.
@@ -56,6 +59,7 @@ class EmaTeacher(Generic[Network]):
         if self._shared[0]:
             torch._foreach_copy_(*self._shared)
         if self._averaged[0] and tau == 0.0:
+            # A plain copy: lerp by 1 would leave a teacher that is not finite.
             torch._foreach_copy_(*self._averaged)
         elif self._averaged[0]:
             torch._foreach_lerp_(*self._averaged, 1.0 - tau)

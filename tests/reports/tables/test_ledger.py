@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ablations.record import ManifestCell
+from ablations.record import Manifest, ManifestCell
 from reports.statistics.summary import study_result
 from reports.store.frames import trial_frames
 from reports.tables.checklist import checklist, checklist_markdown
@@ -157,6 +157,37 @@ def test_removed_arms_are_listed_and_leave_the_selection_unticked(store: Store):
     assert not first.is_met
     assert text in first.answer
     assert "Every arm is in the table" not in first.answer
+
+
+def test_a_store_of_an_older_schema_is_reported_and_its_trials_are_no_former_arms(
+    store: Store,
+):
+    """First its own report, then that of the same study with today's keys."""
+    planned = make_manifest("older", ks=(1, 2), references=(), seeds=2)
+    written = planned.model_dump(mode="json")
+    for cell in written["cells"]:
+        del cell["schema_version"]  # as studies were written then
+    old = Manifest.model_validate(written)
+    for cell in old.cells:
+        store.trial(old, cell.arm, cell.seed, 50.0)
+    frame, removed = trial_frames(store.client, old)
+    ledger = build_ledger(store.client, frame, removed, old)
+    assert set(frame["status"]) == {"finished"}
+    assert ledger["outdated"] == []
+    assert checklist(ledger, study_result(frame, old), old, ())[0].is_met
+
+    fresh = [
+        ManifestCell(arm=c.arm, seed=c.seed, key=f"new-{c.key}", schema_version=3)
+        for c in old.cells
+    ]
+    new = old.model_copy(update={"cells": fresh, "removed": old.cells})
+    frame, removed = trial_frames(store.client, new)
+    assert set(frame["status"]) == {"missing"}
+    assert removed.empty
+    ledger = build_ledger(store.client, frame, removed, new)
+    text = "4 trials of an earlier schema version, not used: a setting or metric means"
+    assert text in ledger_markdown(ledger)
+    assert checklist(ledger, study_result(frame, new), new, ())[0].is_met
 
 
 def test_uncommitted_changes_leave_the_code_unticked(studied, ledger):

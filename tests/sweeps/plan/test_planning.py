@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping, Sequence
 
 import pytest
 from rich.console import Console
 
+from ablations.identity import SCHEMA_VERSION
 from ablations.library import load_study, study_names
-from ablations.record import Manifest
+from ablations.record import Manifest, ManifestCell
 from ablations.study.arms import Request
 from d2v_core.errors import DataError
 from sweeps.plan.forecast import Forecast
-from sweeps.plan.forecast_view import show_forecast
-from sweeps.plan.planning import make_manifest, plan_study, seed_warning, unique_trials
-from sweeps.planned import id_of_request
+from sweeps.plan.forecast_view import show_forecast, summary
+from sweeps.plan.planning import (
+    make_manifest,
+    plan_study,
+    removed_cells,
+    seed_warning,
+    unique_trials,
+)
+from sweeps.planned import StudyPlan, id_of_request
 
 SMOKE = Request("vision", "smoke")
 TOTALS = {"vision": (62, 43), "speech": (65, 46), "text": (54, 38)}
@@ -26,6 +34,26 @@ masks of 60 %, tau 0.99 to 0.999) stands in nine of ten tables, and so does untr
 eight cells of each are saved; two of the collapse grid stand in tau_schedule, and two
 tables have the supervised arm.
 """
+
+
+def forecast_of(
+    plans: Sequence[StudyPlan],
+    *,
+    cached: frozenset[str] = frozenset(),
+    removed: Mapping[str, Sequence[ManifestCell]] | None = None,
+) -> Forecast:
+    """A forecast that prices nothing."""
+    return Forecast(
+        plans=plans,
+        num_cells=sum(len(plan.cells) for plan in plans),
+        unique=unique_trials(plans),
+        cached=cached,
+        seconds={},
+        costs={},
+        basis="",
+        num_parallel_trials=1,
+        removed=removed or {},
+    )
 
 
 @pytest.mark.parametrize("modality", TOTALS)
@@ -42,17 +70,7 @@ def test_a_shared_trial_is_shown_once_so_that_columns_add_up() -> None:
     plans = [plan_study(name, request) for name in ("layer_averaging", "loss")]
     unique, num_cells = unique_trials(plans), sum(len(plan.cells) for plan in plans)
     untrained = [key for key, c in unique.items() if c.arm.label == "untrained"]
-    result = Forecast(
-        plans=plans,
-        num_cells=num_cells,
-        unique=unique,
-        cached=frozenset(untrained),
-        seconds={},
-        costs={},
-        basis="",
-        num_parallel_trials=1,
-        removed={},
-    )
+    result = forecast_of(plans, cached=frozenset(untrained))
     console = Console(width=80, file=io.StringIO(), record=True)
     show_forecast(result, console)
     text = console.export_text()
@@ -83,6 +101,29 @@ def test_a_manifest_survives_its_file() -> None:
     differing = {path: (ours, paper) for path, ours, paper in manifest.paper_diff}
     assert differing["target.feature"] == ("ffn", "block")
     assert not any(path.startswith("execution.") for path in differing)
+
+
+def test_trials_of_an_older_schema_are_named_apart_from_those_an_edit_left() -> None:
+    """A study of schema 2, run again today with one seed less."""
+    today = plan_study("loss", Request("vision", "smoke", seeds=(0,)))
+    two_seeds = plan_study("loss", Request("vision", "smoke", seeds=(0, 1)))
+    previous = make_manifest(two_seeds, "d2v run")
+    assert {cell.schema_version for cell in previous.cells} == {SCHEMA_VERSION}
+    assert len(removed_cells(today, previous)) == len(today.cells)
+
+    written = previous.model_dump(mode="json")
+    for cell in written["cells"]:
+        del cell["schema_version"]
+        cell["key"] = f"older-{cell['key']}"
+    old = Manifest.model_validate(written)
+    manifest = make_manifest(today, "d2v run", old)
+    assert manifest.outdated == old.cells
+    left = [*removed_cells(today, previous), *removed_cells(today, old)]
+    lines = list(summary(forecast_of([today], removed={"loss": left})))
+    older = f"loss: {len(old.cells)} trials of an earlier run stay in the store and are"
+    assert sum(older in line and "schema version 3" in line for line in lines) == 1
+    edited = f"loss: {len(today.cells)} trials of an earlier run stay in the store and"
+    assert sum(f"{edited} leave the table" in line for line in lines) == 1
 
 
 def test_a_request_is_the_same_whatever_its_seeds_and_places() -> None:

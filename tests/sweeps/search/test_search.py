@@ -10,6 +10,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from ablations.identity import SCHEMA_VERSION
 from ablations.search.bound_space import BoundSpace
 from ablations.search.record import SearchOutcome
 from d2v_core.errors import ConfigError
@@ -110,6 +111,18 @@ def test_a_search_cannot_go_on_in_another_space(tmp_path):
         "d2v search: the search mine-vision-smoke began with another space or recipe; "
         "give the space another name, or undo the change"
     )
+
+
+def test_a_search_cannot_go_on_with_settings_that_meant_something_else(tmp_path):
+    study = opened(bound(K), tmp_path)
+    began_with = dict(study.user_attrs["space"])
+    assert began_with.pop("schema") == SCHEMA_VERSION  # older ones wrote none
+    study.set_user_attr("space", began_with)
+    with pytest.raises(ConfigError, match="settings or metrics that meant something"):
+        opened(bound(K), tmp_path)
+
+
+def test_the_name_of_a_search_tells_its_options():
     assert search_id(bound(K)) == "mine-vision-smoke"
     other = search_id(bound(RATE, K, sets=("target.top_k=2",)))
     assert other.startswith("mine-vision-smoke-")
