@@ -175,11 +175,6 @@ def record_tags(record: Record) -> dict[str, str]:
     }
 
 
-def study_tag(study: str) -> str:
-    """The tag that says which arm of a study a trial is."""
-    return f"{STUDY_TAG_PREFIX}{study}"
-
-
 def request_id(
     study: str, modality: str, scale: str, assignments: Iterable[str]
 ) -> str:

@@ -1,4 +1,4 @@
 """A study: one table or figure as data, checked and expanded to cells.
 
-A new field of a study file starts in ``schema.py``; its rules are in ``checks.py``.
+A new field of a study file starts in ``fields.py``; its rules are in ``checks.py``.
 """

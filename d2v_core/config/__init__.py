@@ -1,4 +1,8 @@
-"""The configuration of a trial as frozen data: one section per concern."""
+"""The configuration of a trial as frozen data: one section per concern.
+
+A new setting is a field with a default and a docstring; a choice of several values is
+named in ``choices.py``. Nothing here imports torch.
+"""
 
 from d2v_core.config.base import Section, is_identity, leaves
 from d2v_core.config.objective import (

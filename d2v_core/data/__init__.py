@@ -1,1 +1,4 @@
-"""Data: where images come from, how they are cached, split, augmented and batched."""
+"""Data of each modality; here what they share: cache, splits, refusals of files.
+
+A new source of data belongs in its modality's folder.
+"""

@@ -1,4 +1,7 @@
-"""Encoders as folders that Hugging Face transformers and timm open, and back."""
+"""Encoders as folders that Hugging Face transformers and timm open, and back.
+
+A new format is a file here and a line in ``EXPORTERS``.
+"""
 
 from __future__ import annotations
 

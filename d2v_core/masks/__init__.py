@@ -1,1 +1,4 @@
-"""Which positions the student does not see."""
+"""Which positions the student does not see: patches, spans, tokens.
+
+A new mask is a sampler here that draws from the generator it is given.
+"""

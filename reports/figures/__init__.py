@@ -1,1 +1,4 @@
-"""Figures: their numbers first, then the drawing."""
+"""Figures: their numbers first, then the drawing.
+
+A new figure is a dataclass of final numbers and a function that draws it.
+"""

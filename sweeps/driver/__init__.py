@@ -1,4 +1,4 @@
-"""A run from start to end: plan, engine, board, event log, stopping.
+"""A run from start to end: budget, board, bookkeeper, event log, outcome.
 
 What a person sees while it runs is ``progress.py``.
 """

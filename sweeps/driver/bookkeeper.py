@@ -152,7 +152,7 @@ class Bookkeeper(Listener):
         view = self.board.trials[key]
         view.state, view.score = "cached", stored.metrics.get(metric)
         self.outcome.num_cached += 1
-        for plan, cell in self._places(key):
+        for plan, cell in self._uses(key):
             arm, tags = cell.arm.label, stored.tags
             self._submit(self.tracker.adopt, stored.run_id, plan, arm, tags)
         spool = Spool(
@@ -161,7 +161,7 @@ class Bookkeeper(Listener):
         self._submit(lambda: spool.handed_in(keep_checkpoint=False))
         self._locks.give_back(key)
 
-    def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
+    def _uses(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
         """Where a trial stands in the studies."""
         return self._by_key[key]
 
@@ -198,7 +198,7 @@ class Bookkeeper(Listener):
         if key not in self._runs:  # else its process died and it was started again
             plan, cell = self._home[key], self._cells[key]
             run_id = self.tracker.begin_trial(cell, plan, self._parents[plan.name])
-            for other, twin in self._places(key):
+            for other, twin in self._uses(key):
                 if other is not plan:
                     self.tracker.adopt(run_id, other, twin.arm.label)
             self._runs[key] = run_id

@@ -95,7 +95,7 @@ class SearchBookkeeper(Bookkeeper):
         self._cells[cell.key], self._home[cell.key] = cell, self.plan
         self.board.add(cell, "waiting")
 
-    def _places(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
+    def _uses(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
         return [(self.plan, self._cells[key])]
 
     def stored(self, key: str) -> StoredTrial | None:
