@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from d2v_core.config.speech_data import CtcProbeConfig, SpeechFineTuning
+from d2v_core.encoders.encoder import Tokens
 from d2v_core.encoders.inputs import Padded
 from d2v_core.evaluation.speech.ctc import ctc_criterion, ctc_loss, num_real
 from d2v_core.evaluation.speech.ctc_decoding import best_path
@@ -119,8 +120,8 @@ def test_the_probe_is_a_function_of_its_seed():
     assert not torch.equal(weights[0], weights[2])
 
 
-def features(lengths=(40, 40), dim=128) -> Padded:
-    return Padded(torch.ones(len(lengths), max(lengths), dim), lengths)
+def features() -> Tokens:
+    return Tokens(torch.ones(2, 40, 128))
 
 
 def test_masks_of_fine_tuning_cover_what_was_asked_for():
