@@ -135,7 +135,7 @@ def meeting_left_to_workers(torch_config: type[Any]) -> type[Any]:
     if backend is None:
         return torch_config
 
-    class NoMeeting(backend):  # type: ignore[misc]
+    class NoMeeting(backend):  # type: ignore[misc, valid-type]
         def on_start(self, worker_group: Any, backend_config: Any) -> None:
             """Nothing; the group is ended as Ray Train does."""
 
