@@ -135,9 +135,9 @@ def meeting_left_to_workers(torch_config: type[Any]) -> type[Any]:
     if backend is None:
         return torch_config
 
-    class NoMeeting(backend):  # type: ignore[misc, valid-type]
-        def on_start(self, worker_group: Any, backend_config: Any) -> None:
-            """Nothing; the group is ended as Ray Train does."""
+    def on_start(self: Any, worker_group: Any, backend_config: Any) -> None:
+        """Nothing; the group is ended as Ray Train does."""
 
-    members = {BACKEND: property(lambda self: NoMeeting)}
+    no_meeting = type("NoMeeting", (backend,), {"on_start": on_start})
+    members = {BACKEND: property(lambda self: no_meeting)}
     return type("LoopbackConfig", (torch_config,), members)
