@@ -9,8 +9,10 @@ make the sample smaller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -20,8 +22,7 @@ from reports.statistics.inference import (
     Floats,
     Interval,
     paired_differences,
-    seeds_to_exclude,
-    t_interval,
+    t_half_width,
 )
 from reports.statistics.summary import RESAMPLING_SEED, ArmResult, StudyResult
 from reports.tables.paper import paper_numbers
@@ -65,7 +66,7 @@ class Comparison:
     differences: Floats
     trouble: str
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Of the differences."""
         return float(self.differences.mean())
@@ -75,23 +76,23 @@ class Comparison:
         """Pairs of seeds."""
         return len(self.differences)
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """Standard deviation of the differences."""
         return float(self.differences.std(ddof=1))
 
     def interval(self, confidence: float) -> Interval:
         """Student-t interval of the mean difference."""
-        found = t_interval(self.differences, confidence)
-        assert found is not None, "a comparison without trouble has two pairs"
-        return found
+        assert self.n > 1, "a comparison without trouble has two pairs"
+        half = t_half_width(self.spread, self.n, confidence)
+        return Interval(self.mean - half, self.mean + half, "t")
 
-    def seeds_to_exclude(
-        self, borders: Sequence[float], confidence: float, tried: int
-    ) -> int | None:
-        """Seeds until the mean is clear of the nearest border; None: too many."""
+    def clearness(self, borders: Sequence[float]) -> float:
+        """Distance from the mean to the nearest border, in standard deviations."""
         distance = min(abs(self.mean - border) for border in borders)
-        return seeds_to_exclude(distance, self.spread, confidence, tried=tried)
+        if self.spread == 0.0:
+            return math.inf if distance > 0.0 else 0.0
+        return distance / self.spread
 
 
 @dataclass(frozen=True)

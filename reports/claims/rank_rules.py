@@ -14,12 +14,12 @@ from reports.claims.evidence import (
 )
 from reports.statistics.inference import (
     ALPHA,
-    MAX_SEEDS,
     MIN_PAIRS,
     Interval,
     share_interval,
     share_p,
 )
+from reports.statistics.planning import MAX_SEEDS
 from reports.statistics.ranks import RankCorrelation, rank_correlation, seeds_to_order
 from reports.tables.paper import paper_goodness
 from reports.tables.wording import counted, signed

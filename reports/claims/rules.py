@@ -5,11 +5,12 @@ against the border is below 0.05; so too few seeds decide nothing. Where a rule 
 one of several arms, intervals are Bonferroni's, 95 % for all of them together, and p
 are Holm's. Where all of several comparisons must hold, each is at its own 95 % and its
 own p: a conjunction of tests needs no correction (Berger 1982). Equivalence is tested
-by two one-sided t tests instead.
+by one-sided tests against both margins, a t and an exact sign-flip test each.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -27,17 +28,16 @@ from reports.statistics.inference import (
     ALPHA,
     CONFIDENCE,
     Interval,
-    equivalence_interval,
     equivalence_p,
-    fewest_pairs,
     holm,
     sign_flip_p,
 )
+from reports.statistics.planning import fewest_pairs, seeds_to_exclude
 from reports.tables.wording import signed
 
 EQUIVALENCE_CONFIDENCE = 1.0 - 2.0 * ALPHA
-Needed = Sequence[int | None]
-"""Seeds for each of several comparisons; None: not reachable."""
+ONE_SIDED = 0.5
+"""A one-sided p as a multiple of the two-sided one."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,10 @@ def better(rule: Better, evidence: Evidence) -> Finding:
         shown,
         f"{shown.one.arm} minus {rule.than} against {signed(by) if by else 0}",
         _remarks(trouble, evidence.collapsed(rule.than)),
-        _seeds(
-            shown,
-            _needed(ahead, [by], joint, num_tried),
-            [] if trouble else _needed(usable, [by], joint, num_tried),
-        ),
+        [
+            _Plan(ahead, (by,), joint, num_tried),
+            _Plan([] if trouble else usable, (by,), joint, num_tried, needs_all=True),
+        ],
     )
 
 
@@ -121,11 +120,10 @@ def nearly_best(rule: NearlyBest, evidence: Evidence) -> Finding:
         f"{rule.arm} minus {shown.one.other}, the arm it {which}, against "
         f"{signed(border)}",
         _remarks(trouble),
-        _seeds(
-            shown,
-            _needed(worse, [border], _joint_confidence(num_tried), num_tried),
-            [] if trouble else _needed(usable, [border], CONFIDENCE, 1),
-        ),
+        [
+            _Plan(worse, (border,), _joint_confidence(num_tried), num_tried),
+            _Plan([] if trouble else usable, (border,), CONFIDENCE, 1, needs_all=True),
+        ],
     )
 
 
@@ -136,28 +134,34 @@ def alike(rule: Alike, evidence: Evidence) -> Finding:
     usable, trouble = _sorted_out(tried)
     if not usable:
         return _undecided(evidence, trouble)
-    within, margins = rule.within, [-rule.within, rule.within]
-    joint = _joint_confidence(len(tried))
-    found = [_equivalence(one, within) for one in usable]
-    apart = [one for one in found if _is_outside(one.one.interval(joint), within)]
-    shown = max(apart or found, key=lambda one: one.p)
-    if apart:
-        interval, level = shown.one.interval(joint), _level(len(tried), "pairs")
-        shown = replace(shown, interval=interval, level=level)
-    outside = [one for one in usable if abs(one.mean) > within]
+    within, margins = rule.within, (-rule.within, rule.within)
+    found = [_equivalence(one, within, evidence) for one in usable]
+    behind = _outside(usable, within, evidence, len(tried))
+    apart = [one for one in behind if one.p < ALPHA]
     holds = not trouble and all(one.p < ALPHA for one in found)
+    if behind:
+        shown, which = min(behind, key=lambda one: one.p), "clearest outside"
+    else:
+        shown, which = max(found, key=lambda one: one.p), "with the largest p"
+    far = [one for one in usable if abs(one.mean) > within]
+    joint = _joint_confidence(len(tried))
     return _finding(
         evidence,
         "contradicted" if apart else "supported" if holds else "undecided",
         shown,
-        f"{shown.one.arm} minus {shown.one.other}, the pair with the largest p, "
-        f"against ±{within:g}",
+        f"{shown.one.arm} minus {shown.one.other}, the pair {which}, against "
+        f"±{within:g}",
         _remarks(trouble),
-        _seeds(
-            shown,
-            _needed(outside, margins, joint, 0),
-            [] if trouble else _needed(usable, margins, EQUIVALENCE_CONFIDENCE, 0),
-        ),
+        [
+            _Plan(far, margins, joint, len(tried)),
+            _Plan(
+                [] if trouble else usable,
+                margins,
+                EQUIVALENCE_CONFIDENCE,
+                ONE_SIDED,
+                needs_all=True,
+            ),
+        ],
     )
 
 
@@ -174,12 +178,28 @@ def _tested(
     ]
 
 
-def _equivalence(one: Comparison, within: float) -> _Tested:
-    interval = equivalence_interval(one.differences)
-    p = equivalence_p(one.differences, within)
-    assert interval is not None, "a comparison without trouble has two pairs"
+def _equivalence(one: Comparison, within: float, evidence: Evidence) -> _Tested:
+    interval = one.interval(EQUIVALENCE_CONFIDENCE)
+    p = equivalence_p(one.differences, within, evidence.generator())
     assert p is not None, "a comparison without trouble has two pairs"
-    return _Tested(one, interval, p, "90 %, for equivalence")
+    return _Tested(one, interval, p, "90 %, for equivalence", fewest_pairs(sides=1))
+
+
+def _outside(
+    usable: Sequence[Comparison], within: float, evidence: Evidence, tried: int
+) -> list[_Tested]:
+    """Pairs whose joint interval lies outside the margin, with their Holm p.
+
+    The p of the other pairs count as 1, which can only make these larger.
+    """
+    joint, level = _joint_confidence(tried), _level(tried, "pairs")
+    far = [one for one in usable if _is_outside(one.interval(joint), within)]
+    p_values = [_p(one, math.copysign(within, one.mean), evidence) for one in far]
+    adjusted = holm([*p_values, *[1.0] * (tried - len(far))])
+    return [
+        _Tested(one, one.interval(joint), p, level, fewest_pairs(tried))
+        for one, p in zip(far, adjusted, strict=False)
+    ]
 
 
 def _furthest_ahead(hopeful: Sequence[_Tested], found: Sequence[_Tested]) -> _Tested:
@@ -204,26 +224,42 @@ def _largest_p(shown: _Tested, found: Sequence[_Tested]) -> _Tested:
     return replace(shown, p=max(one.p for one in found), level=level)
 
 
-def _needed(
-    ones: Sequence[Comparison],
-    borders: Sequence[float],
-    confidence: float,
-    tried: int,
-) -> Needed:
-    return [one.seeds_to_exclude(borders, confidence, tried) for one in ones]
+@dataclass(frozen=True)
+class _Plan:
+    """Comparisons that would decide a rule, if they were clear of a border.
+
+    Attributes:
+        ones: The comparisons.
+        borders: What they must be clear of.
+        confidence: Of their intervals.
+        tried: What their two-sided p are multiplied by.
+        needs_all: Whether all of them must be clear; else one of them is enough.
+    """
+
+    ones: Sequence[Comparison]
+    borders: tuple[float, ...]
+    confidence: float
+    tried: float
+    needs_all: bool = False
+
+    def seeds(self) -> int | None:
+        """The fewest seeds that do; None: not reachable."""
+        pick = min if self.needs_all else max
+        clearness = pick(one.clearness(self.borders) for one in self.ones)
+        distance, spread = (1.0, 0.0) if math.isinf(clearness) else (clearness, 1.0)
+        return seeds_to_exclude(distance, spread, self.confidence, tried=self.tried)
 
 
-def _seeds(shown: _Tested, any_of: Needed, all_of: Needed) -> SeedsNeeded:
-    """Seeds until one of the first is clear or, if there are none, all of the others.
+def _seeds(shown: _Tested, plans: Sequence[_Plan]) -> SeedsNeeded:
+    """Seeds of the first plan that has comparisons; None without such a plan.
 
     More than there are: as it is, they do not decide.
     """
-    known = [n for n in any_of or all_of if n is not None]
-    if not any_of and not all_of:
-        return None
-    if not known or (not any_of and len(known) < len(all_of)):
-        return NOT_REACHABLE
-    return max(min(known) if any_of else max(known), shown.one.n + 1)
+    for plan in plans:
+        if plan.ones:
+            needed = plan.seeds()
+            return NOT_REACHABLE if needed is None else max(needed, shown.one.n + 1)
+    return None
 
 
 def _finding(
@@ -232,7 +268,7 @@ def _finding(
     shown: _Tested,
     what: str,
     remarks: Sequence[str],
-    seeds_needed: SeedsNeeded,
+    plans: Sequence[_Plan],
 ) -> Finding:
     one, interval, n = shown.one, shown.interval, shown.one.n
     ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
@@ -249,7 +285,7 @@ def _finding(
         interval=interval,
         n=n,
         p=shown.p,
-        seeds_needed=seeds_needed,
+        seeds_needed=_seeds(shown, plans) if verdict == "undecided" else None,
     )
 
 

@@ -40,6 +40,10 @@ INTERVAL_REACH = 1.5
 these: two seeds give very long intervals, and the arms must stay apart."""
 LEVEL_REACH = 0.5
 """Likewise for reference lines; those further away are named at the end of the axis."""
+MAX_HEIGHT = 90.0
+"""Inches of a figure of named arms; 200 of them fit, more stand closer."""
+MAX_TICKS = 40
+"""Labels of a curve's points: 200 would lie over each other, and take seconds."""
 LABEL_WIDTH = 34
 """Characters of a line of an axis label."""
 
@@ -70,7 +74,8 @@ def _draw(data: FigureData, which: Which, kind: Literal["svg", "png"]) -> bytes:
     ]
     buffer = io.BytesIO()
     with rc_context(STYLE):
-        height = PANEL_SIZE[1] if data.is_curve else 1.3 + 0.42 * len(data.ours.points)
+        rows = min(1.3 + 0.42 * len(data.ours.points), MAX_HEIGHT)
+        height = PANEL_SIZE[1] if data.is_curve else rows
         size = (PANEL_SIZE[0] * len(chosen), height)
         figure = Figure(figsize=size, layout="constrained")
         all_axes = figure.subplots(1, len(chosen), squeeze=False)[0]
@@ -95,10 +100,10 @@ def _draw_curve(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     high = [mean + width for mean, width in zip(means, widths, strict=True)]
     axes.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.plot(positions, means, color=colour, marker=marker, markersize=5, zorder=3)
-    for point in panel.points:
-        _draw_interval(axes, point, colour, is_row=False)
+    _draw_intervals(axes, panel.points, colour, is_row=False)
     _draw_seeds(axes, panel.points, colour, is_row=False)
-    axes.set_xticks(positions, [point.label for point in panel.points])
+    named = panel.points[:: 1 + len(panel.points) // MAX_TICKS]
+    axes.set_xticks([p.position for p in named], [p.label for p in named])
     axes.set_xlabel(panel.position_label)
     axes.set_ylabel(textwrap.fill(panel.value_label, LABEL_WIDTH))
     axes.set_title(panel.title, loc="left")
@@ -113,7 +118,7 @@ def _draw_rows(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     for point in panel.points:
         if point.mean is not None:
             axes.plot(point.mean, point.position, color=colour, marker=marker, zorder=3)
-        _draw_interval(axes, point, colour, is_row=True)
+    _draw_intervals(axes, panel.points, colour, is_row=True)
     _draw_seeds(axes, panel.points, colour, is_row=True)
     positions = [point.position for point in panel.points]
     axes.set_yticks(positions, [point.label for point in panel.points])
@@ -125,15 +130,18 @@ def _draw_rows(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     _draw_levels(axes, panel, is_row=True)
 
 
-def _draw_interval(axes: Axes, point: Point, colour: str, *, is_row: bool) -> None:
-    if point.mean is None or point.half_width is None:
+def _draw_intervals(
+    axes: Axes, points: Sequence[Point], colour: str, *, is_row: bool
+) -> None:
+    known = [p for p in points if p.mean is not None and p.half_width is not None]
+    if not known:
         return
-    where = (point.mean, point.position) if is_row else (point.position, point.mean)
-    width = point.half_width
+    means, widths = [p.mean for p in known], [p.half_width for p in known]
+    positions = [p.position for p in known]
     axes.errorbar(
-        *where,
-        xerr=width if is_row else None,
-        yerr=None if is_row else width,
+        *((means, positions) if is_row else (positions, means)),
+        xerr=widths if is_row else None,
+        yerr=None if is_row else widths,
         color=colour,
         linewidth=1.1,
         capsize=3,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 
 import numpy as np
@@ -19,6 +20,7 @@ from ablations.metrics import Metric, manifest_metric
 from ablations.record import DONE, Manifest
 from reports.statistics.inference import (
     CONFIDENCE,
+    LARGEST,
     MIN_PAIRS,
     Interval,
     bootstrap_interval,
@@ -105,7 +107,7 @@ class ArmResult:
     difference_bootstrap: Interval | None = None
     p: float | None = None
 
-    @property
+    @cached_property
     def values(self) -> dict[int, float]:
         """The metric by seed, of the seeds that have one."""
         return _values(self.seeds)
@@ -152,7 +154,11 @@ class StudyResult:
 
     def arm(self, label: str) -> ArmResult | None:
         """The arm of this name."""
-        return next((arm for arm in self.arms if arm.label == label), None)
+        return self._arms.get(label)
+
+    @cached_property
+    def _arms(self) -> dict[str, ArmResult]:
+        return {arm.label: arm for arm in self.arms}
 
 
 def study_result(frame: pd.DataFrame, manifest: Manifest) -> StudyResult:
@@ -224,7 +230,7 @@ def seed_results(rows: pd.DataFrame, metric: Metric) -> tuple[SeedResult, ...]:
     for row in rows.to_dict("records"):
         status, reason = str(row["status"]), str(row["reason"])
         number = float(row.get(metric.logged_as, math.nan))
-        counts = status in COUNTED and math.isfinite(number)
+        counts = status in COUNTED and abs(number) <= LARGEST  # not so for NaN
         if status in COUNTED and not counts:
             lacking = f"no finite {metric.logged_as} was logged"
             reason = f"{reason}; {lacking}" if reason else lacking
