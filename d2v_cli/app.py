@@ -45,6 +45,7 @@ def main() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)  # no last search through all libraries: 1 to 2 s
     from d2v_core.errors import ConfigError, DataError, DivergedError
+    from reports.files import ReportWriteError
     from sweeps.tracking.writer import StoreWriteError
 
     try:
@@ -54,7 +55,7 @@ def main() -> None:
             str(error), style="red", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(2)
-    except (DivergedError, StoreWriteError) as error:
+    except (DivergedError, ReportWriteError, StoreWriteError) as error:
         Console(stderr=True).print(
             str(error), style="red", markup=False, soft_wrap=True
         )

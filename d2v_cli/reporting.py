@@ -77,9 +77,9 @@ def ui(
     Prints a link for every study, or for the one given: its trials by arm, with the
     metric that counts. --scale and --modality, if given, choose among them.
     """
-    from reports.store.frames import open_store
     from reports.store.links import web_address
     from reports.store.mlflow_view import study_views
+    from reports.store.runs import open_store
     from sweeps.tracking.server import (
         check_ui,
         is_served,
@@ -97,6 +97,9 @@ def ui(
         client,
         _study_name(study) if study else None,
         *_chosen(context, modality, scale),
+        on_fault=lambda fault: console.print(
+            str(fault), style="red", markup=False, soft_wrap=True
+        ),
     )
     links = []
     for view in views:
@@ -153,6 +156,8 @@ def _report_all(
     console.print(scorecard_console(scorecard.claims))
     page = scorecard.files["scorecard.html"]
     console.print(f"scorecard: {page}", soft_wrap=True, markup=False)
+    if scorecard.claims.faults:
+        raise typer.Exit(1)
 
 
 def _show_report(report: Any, console: Console) -> None:

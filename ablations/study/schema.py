@@ -99,7 +99,7 @@ class Published(Section):
 class Study(Section):
     """One table or figure."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)
     """Also the name of the MLflow experiment and of the tag on its trials."""
     title: str = Field(min_length=1)
     """For people."""

@@ -10,8 +10,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from reports.claims.verdicts import Verdict
-from reports.tables.formats import escape_markdown
 from reports.tables.wording import p_text, share_text, signed
+from reports.text import for_markdown, for_terminal
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 HEAD = (
@@ -89,7 +89,7 @@ def claims_markdown(verdicts: Sequence[Verdict]) -> str:
     rows = [HEAD, tuple("---" for _ in HEAD), *map(claim_cells, verdicts)]
     lines = [
         "| "
-        + " | ".join(row if i == 1 else [escape_markdown(cell) for cell in row])
+        + " | ".join(row if i == 1 else [for_markdown(cell) for cell in row])
         + " |"
         for i, row in enumerate(rows)
     ]
@@ -116,8 +116,8 @@ def claims_grid(verdicts: Sequence[Verdict], *, with_reason: bool) -> RichTable:
         numbers = [effect, f"n = {n}"]
         numbers += [f"p = {p}"] if verdict.p is not None else []
         numbers += [f"seeds needed: {seeds}"] if verdict.seeds_needed else []
-        lines = [Text(says), Text(", ".join(numbers))]
-        lines += [Text(reason, style="dim")] if with_reason else []
+        lines = [for_terminal(says), Text(", ".join(numbers))]
+        lines += [for_terminal(reason, "dim")] if with_reason else []
         grid.add_row(Text(outcome, COLOURS[verdict.verdict]), Text("\n").join(lines))
     return grid
 
@@ -125,6 +125,6 @@ def claims_grid(verdicts: Sequence[Verdict], *, with_reason: bool) -> RichTable:
 def outcome_sentence(verdicts: Sequence[Verdict]) -> str:
     """For MLflow's description: every claim with its verdict; empty without claims."""
     return " ".join(
-        f"[{v.verdict}] {v.says.rstrip('.')}: {effect_text(v)}, n = {v.n}."
+        f"[{v.verdict}] {for_markdown(v.says.rstrip('.'))}: {effect_text(v)}, n = {v.n}."
         for v in verdicts
     )

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
 from reports.figures.curve import FigureData, Level, Panel, Point
+from reports.text import visible
 
 INK = "#2b2f36"
 """Text and axes; the page replaces it by its own text colour."""
@@ -103,10 +104,10 @@ def _draw_curve(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     _draw_intervals(axes, panel.points, colour, is_row=False)
     _draw_seeds(axes, panel.points, colour, is_row=False)
     named = panel.points[:: 1 + len(panel.points) // MAX_TICKS]
-    axes.set_xticks([p.position for p in named], [p.label for p in named])
-    axes.set_xlabel(panel.position_label)
-    axes.set_ylabel(textwrap.fill(panel.value_label, LABEL_WIDTH))
-    axes.set_title(panel.title, loc="left")
+    axes.set_xticks([p.position for p in named], [visible(p.label) for p in named])
+    axes.set_xlabel(visible(panel.position_label))
+    axes.set_ylabel(textwrap.fill(visible(panel.value_label), LABEL_WIDTH))
+    axes.set_title(visible(panel.title), loc="left")
     if limits := _value_limits(panel):
         axes.set_ylim(*limits)
     axes.grid(axis="y", color=QUIET, alpha=0.25, linewidth=0.6)
@@ -121,9 +122,9 @@ def _draw_rows(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     _draw_intervals(axes, panel.points, colour, is_row=True)
     _draw_seeds(axes, panel.points, colour, is_row=True)
     positions = [point.position for point in panel.points]
-    axes.set_yticks(positions, [point.label for point in panel.points])
-    axes.set_xlabel(textwrap.fill(panel.value_label, LABEL_WIDTH + 10))
-    axes.set_title(panel.title, loc="left")
+    axes.set_yticks(positions, [visible(point.label) for point in panel.points])
+    axes.set_xlabel(textwrap.fill(visible(panel.value_label), LABEL_WIDTH + 10))
+    axes.set_title(visible(panel.title), loc="left")
     if limits := _value_limits(panel):
         axes.set_xlim(*limits)
     axes.grid(axis="x", color=QUIET, alpha=0.25, linewidth=0.6)
@@ -202,7 +203,7 @@ def _name_level(
     low, high = axes.get_xlim() if is_row else axes.get_ylim()
     where = (at - low) / (high - low)
     axes.annotate(
-        f"{arrow}{level.label}{gap}{level.mean:.2f}",
+        f"{arrow}{visible(level.label)}{gap}{level.mean:.2f}",
         (at, 1.0) if is_row else (1.0, at),
         xycoords=axes.get_xaxis_transform() if is_row else axes.get_yaxis_transform(),
         xytext=(3 if where < 0.5 else -3, -2) if is_row else (4, 0),

@@ -22,6 +22,7 @@ from reports.figures.figure import (
     QUIET,
     STYLE,
 )
+from reports.text import visible
 
 PAPER_LABEL = "paper's setting"
 
@@ -36,7 +37,7 @@ def draw_search(outcome: SearchOutcome, kind: Literal["svg", "png"]) -> bytes:
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for draw, axes in zip(panels, all_axes, strict=True):
             draw(axes, outcome)
-            axes.set_ylabel(textwrap.fill(outcome.metric, LABEL_WIDTH))
+            axes.set_ylabel(textwrap.fill(visible(outcome.metric), LABEL_WIDTH))
             axes.grid(axis="y", color=QUIET, alpha=0.25, linewidth=0.6)
         stamp = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(buffer, format=kind, dpi=200, metadata=stamp)
@@ -79,7 +80,7 @@ def _draw_front(axes: Axes, outcome: SearchOutcome) -> None:
     if outcome.paper is not None:
         costs, values = _costs_and_values([outcome.trial(outcome.paper)])
         axes.plot(costs, values, "s", color=PAPER, mfc="none", ms=9, label=PAPER_LABEL)
-    axes.set_xlabel(outcome.cost)
+    axes.set_xlabel(visible(outcome.cost))
     axes.set_title("Trade-offs", loc="left")
     axes.legend(frameon=False, fontsize=8.5)
 

@@ -12,6 +12,7 @@ from html import escape
 from markupsafe import Markup
 
 from reports.figures.training_curves import Curve
+from reports.text import visible
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 24
@@ -60,7 +61,7 @@ def draw_curves(
         style = line_style(arms.index(curve.arm))
         parts.append(
             f'<polyline {style} points="{points}">'
-            f"<title>{escape(curve.arm)}: mean of {curve.num_seeds}</title></polyline>"
+            f"<title>{escape(visible(curve.arm))}: mean of {curve.num_seeds}</title></polyline>"
         )
         if len(curve.steps) == 1:
             x, y = across(curve.steps[0]), along(curve.means[0])
@@ -96,5 +97,5 @@ def _frame(low: float, high: float, last: int) -> str:
 def _cross(x: float, y: float, who: str, step: int) -> str:
     return (
         f'<path class="collapse" d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8">'
-        f"<title>{escape(who)} collapsed at step {step:,}</title></path>"
+        f"<title>{escape(visible(who))} collapsed at step {step:,}</title></path>"
     )

@@ -6,7 +6,6 @@ arms only; the page says how many.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from ablations.record import Manifest
+from reports.statistics.inference import LARGEST
 
 METRICS = ("train/loss", "target/std", "prediction/std")
 """What is drawn; the last two say whether the representation is alive."""
@@ -23,9 +23,7 @@ MAX_HISTORIES = 360
 """Requests for one report."""
 MAX_POINTS = 200
 """Of one curve."""
-HUGE = 1e300
-"""MLflow's SQL stores keep infinity as the largest double."""
-COLLAPSE_STEP = re.compile(r"collapsed at step (\d+)")
+COLLAPSE_STEP = re.compile(r"collapsed at step ([0-9]{1,15})")
 
 
 @dataclass(frozen=True)
@@ -137,5 +135,5 @@ def _history(client: MlflowClient, run_id: str, metric: str) -> dict[int, float]
     return {
         point.step: point.value
         for point in client.get_metric_history(run_id, metric)
-        if math.isfinite(point.value) and abs(point.value) < HUGE
+        if abs(point.value) <= LARGEST  # not so for NaN
     }

@@ -9,7 +9,7 @@ view of the first it shows, so each of them gets the tag.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +20,10 @@ from ablations.metrics import manifest_metric
 from ablations.record import Manifest, request_tag, study_tag
 from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
-from reports.store.frames import experiment_names
+from reports.store.foreign import StoreContentError
 from reports.store.manifests import PlannedStudy, all_manifests, no_study, place_name
+from reports.store.runs import experiment_names
+from reports.text import for_filter, quoted
 
 VIEW_TAG = "mlflow.sharedViewState."
 MAX_SETTINGS = 12
@@ -79,18 +81,32 @@ def study_views(
     study: str | None = None,
     modality: str | None = None,
     scale: str | None = None,
+    on_fault: Callable[[StoreContentError], None] = lambda fault: None,
 ) -> list[StudyView]:
     """The views of the store's studies, or of those asked for; nothing is written.
 
+    Args:
+        client: Of the store.
+        study: Only this one.
+        modality: Only this one.
+        scale: Only this one.
+        on_fault: Called for every other study whose plan cannot be used.
+
     Raises:
-        ConfigError: The store has none of those asked for; says which it has.
+        ConfigError: The store has none of those asked for; says which it has. Or the
+            plan of the one asked for cannot be used.
     """
-    planned = all_manifests(client, modality, scale)
+    faults: list[StoreContentError] = []
+    planned = all_manifests(client, modality, scale, faults.append)
+    for fault in faults:
+        if fault.place[0] == study:
+            raise fault
+        on_fault(fault)
     wanted = [p for p in planned if study in (None, p.manifest.study["name"])]
     if not wanted and study is not None and planned:
         known = sorted({p.manifest.study["name"] for p in planned})
         rule = f"must be a study of this tracking store ({', '.join(known)})"
-        given = f"got {study!r}{nearest(known, study)}"
+        given = f"got {quoted(study)}{nearest(known, study)}"
         raise ConfigError([Problem("STUDY", f"{rule}, {given}")])
     if not wanted and (study or modality or scale):
         raise no_study(study, modality, scale)
@@ -100,7 +116,7 @@ def study_views(
 
 def study_filter(manifest: Manifest) -> str:
     """MLflow's search for the trials that the table of a study has now."""
-    return f"tags.`{request_tag(manifest.request_id)}` LIKE '%'"
+    return f"{for_filter(request_tag(manifest.request_id))} LIKE '%'"
 
 
 def _find_view(

@@ -17,9 +17,10 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from ablations.record import DONE, FLOPS_METRIC, FailedTry, Manifest, Status
-from reports.store.frames import read_record
-from reports.tables.formats import escape_markdown
+from reports.store.foreign import Location
+from reports.store.frames import place_of, read_record
 from reports.tables.wording import counted
+from reports.text import for_markdown
 
 Ledger = dict[str, Any]
 """Plain data, as in ``ledger.json``."""
@@ -44,7 +45,7 @@ def build_ledger(
     """
     counts = Counter(frame["status"])
     failed = [one for tries in frame["failed_tries"] for one in tries]
-    environments, num_read = _environments(client, frame)
+    environments, num_read = _environments(client, frame, place_of(manifest))
     return {
         "study": manifest.study["name"],
         "modality": manifest.modality,
@@ -93,13 +94,13 @@ def ledger_json(ledger: Ledger) -> str:
 
 def ledger_markdown(ledger: Ledger) -> str:
     """For people: everything but the list of trials."""
-    lines = [f"- **{name}**: {escape_markdown(text)}" for name, text in facts(ledger)]
+    lines = [f"- **{name}**: {for_markdown(text)}" for name, text in facts(ledger)]
     title = f"{ledger['study']}, {ledger['modality']}, scale {ledger['scale']}"
-    parts = [f"# Run ledger: {escape_markdown(title)}", "\n".join(lines)]
+    parts = [f"# Run ledger: {for_markdown(title)}", "\n".join(lines)]
     for environment in ledger["environments"]:
         own = dict(environment)
         count = own.pop("trials")
-        listed = "\n".join(f"- {k}: {escape_markdown(v)}" for k, v in own.items())
+        listed = "\n".join(f"- {k}: {for_markdown(v)}" for k, v in own.items())
         parts += [f"## Environment of {count} of the records read", listed]
     return "\n\n".join(parts) + "\n"
 
@@ -196,7 +197,7 @@ def code_text(versions: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _environments(
-    client: MlflowClient, frame: pd.DataFrame
+    client: MlflowClient, frame: pd.DataFrame, place: Location
 ) -> tuple[list[dict[str, Any]], int]:
     """Different environments with the number of trials, and the records read."""
     done = frame[frame["status"].isin(DONE)]
@@ -206,12 +207,12 @@ def _environments(
     found: dict[str, dict[str, Any]] = {}
     num_read = 0
     for run_id in ordered["run_id"].head(MAX_RECORDS):
-        record = read_record(client, str(run_id))
+        record = read_record(client, str(run_id), place)
         if record is None:
             continue
         num_read += 1
         text = json.dumps(record.environment, sort_keys=True)
-        entry = found.setdefault(text, {"trials": 0, **record.environment})
+        entry = found.setdefault(text, {**record.environment, "trials": 0})
         entry["trials"] += 1
     return list(found.values()), num_read
 

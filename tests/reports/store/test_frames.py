@@ -7,9 +7,10 @@ import pytest
 from ablations.record import MANIFEST_ARTIFACT, REQUEST_TAG
 from d2v_core.errors import ConfigError
 from reports.statistics.summary import study_result
-from reports.store import frames as store_module
-from reports.store.frames import open_store, trial_frame
+from reports.store import runs as store_module
+from reports.store.frames import trial_frame
 from reports.store.manifests import find_manifest
+from reports.store.runs import open_store
 from reports.tables.formats import tidy_trials
 from tests.reports.stores import ACCURACY, Store, make_manifest
 
