@@ -102,7 +102,7 @@ class Scorecard:
 
     Attributes:
         reports: Written, by study, modality and scale.
-        claims: Of all of them, the paper's that were not run yet, and the studies that
+        claims: All of theirs, the paper's that were not run yet, and the studies that
             could not be reported.
         files: ``scorecard.md``, ``scorecard.csv``, ``scorecard.html``.
     """
@@ -125,12 +125,12 @@ def build_report(
     """Write the report of a study, complete or not.
 
     Args:
-        tracking_uri: Of an existing MLflow store.
+        tracking_uri: That of an existing MLflow store.
         study: Name of the study.
-        modality: Of the run.
-        scale: Of the run.
+        modality: The run's.
+        scale: The run's.
         folder: Made if need be; files of the same names are replaced, others stay.
-        request_id: Of the run, where several differ in ``--set``; default: the last.
+        request_id: The run's, where several differ in ``--set``; default: the last.
         attach: Also log the files under ``report/`` of the study's parent run, the
             outcome in its description, and the view of its runs.
 
@@ -159,7 +159,7 @@ def build_all(
     no other one down.
 
     Args:
-        tracking_uri: Of an existing MLflow store.
+        tracking_uri: That of an existing MLflow store.
         folder: Gets one folder per report, and the scorecard.
         modality: Only this one.
         scale: Only this one.
@@ -211,7 +211,7 @@ def build_all(
 
 
 def _fault(error: Exception, planned: PlannedStudy | None = None) -> Fault:
-    """What is wrong with a study, in a line."""
+    """Name what is wrong with a study, in a line."""
     if isinstance(error, StoreContentError):
         return Fault(error.place, error.message)
     assert planned is not None, "only a plan that was read can be reported"

@@ -1,4 +1,4 @@
-"""What a search found, as files and for the terminal."""
+"""The outcome of a search, as files and for the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_search(outcome: SearchOutcome, folder: Path, command: str) -> dict[str
     """The files of a search, by name.
 
     Args:
-        outcome: What was found.
+        outcome: The search.
         folder: Made if need be.
         command: Trains the ablation path; empty: there is none.
 
@@ -86,7 +86,7 @@ def importance_frame(outcome: SearchOutcome) -> pd.DataFrame:
 
 
 def summary(outcome: SearchOutcome) -> str:
-    """What came out, in sentences."""
+    """The outcome in sentences."""
     ends: dict[str, int] = {}
     for trial in outcome.trials:
         end = ENDS.get(trial.end, trial.end)

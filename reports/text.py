@@ -17,7 +17,7 @@ from rich.text import Text
 
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet compute a cell."""
+"""Beginnings of cells that a spreadsheet computes."""
 KEPT = "\t\n"
 """Control characters that stay: they have an effect of their own nowhere."""
 UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -85,8 +85,8 @@ def for_file_name(text: str) -> str:
         ValueError: It does not.
     """
     if not FILE_NAME.fullmatch(text) or len(text) > MAX_FILE_NAME:
-        rule = "letters, digits, '.', '_' and '-' alone can name a file"
-        raise ValueError(f"{rule}, got {quoted(text)}")
+        requirement = "letters, digits, '.', '_' and '-' alone can name a file"
+        raise ValueError(f"{requirement}, got {quoted(text)}")
     return text
 
 

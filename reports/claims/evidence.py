@@ -1,4 +1,4 @@
-"""What the rules of claims look at: arms compared on the seeds they share.
+"""Evidence for the rules of claims: arms compared on the seeds they share.
 
 A trial that collapsed or diverged makes every comparison with its arm undecided: its
 value says what a dead network scores, and leaving it out would flatter the arm. The arm
@@ -32,7 +32,7 @@ Outcome = Literal["supported", "contradicted", "undecided"]
 SeedsNeeded = int | Literal["not reachable below 1000"] | None
 NOT_REACHABLE: Literal["not reachable below 1000"] = "not reachable below 1000"
 DEAD: tuple[Status, ...] = ("collapsed", "diverged")
-"""How a trial ends whose value says nothing about its arm's setting."""
+"""Statuses of trials whose value says nothing about their arm's setting."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Comparison:
 
     Attributes:
         arm: The arm.
-        other: What it is compared with.
+        other: The arm it is compared with.
         differences: By seed, positive where ``arm`` is better.
         trouble: Why they cannot be compared; empty where they can.
     """
@@ -68,7 +68,7 @@ class Comparison:
 
     @cached_property
     def mean(self) -> float:
-        """Of the differences."""
+        """Mean of the differences."""
         return float(self.differences.mean())
 
     @property
@@ -104,7 +104,7 @@ class Evidence:
 
     @property
     def measure(self) -> str:
-        """What a difference between arms is."""
+        """Name of a difference between arms."""
         return f"difference in {self.result.metric.title}"
 
     @property
@@ -141,7 +141,7 @@ class Evidence:
         """Why an arm is no evidence about what its setting does; empty if it is.
 
         Args:
-            label: Of the arm.
+            label: Name of the arm.
             dead: Statuses that a trial of the arm must not have.
         """
         arm = self.result.arm(label)

@@ -46,9 +46,9 @@ class _Tested:
 
     Attributes:
         one: The comparison.
-        interval: Of its mean.
-        p: Of its mean against a border or margin.
-        level: What the interval and p are, in words.
+        interval: The interval of its mean.
+        p: That of its mean against a border or margin.
+        level: Confidence and correction, in words.
         fewest: Pairs from which such a p can be below 0.05.
     """
 
@@ -76,11 +76,11 @@ def better(rule: Better, evidence: Evidence) -> Finding:
     if not usable:
         return _undecided(evidence, trouble)
     by, num_tried = rule.by, len(tried)
-    found = _tested(usable, by, evidence, num_tried)
-    above = [one for one in found if one.is_above(by)]
-    hopeful = above or [one for one in found if one.one.mean > by]
-    all_below = not trouble and all(one.is_below(by) for one in found)
-    shown = _furthest_ahead(hopeful, found)
+    tested = _tested(usable, by, evidence, num_tried)
+    above = [one for one in tested if one.is_above(by)]
+    hopeful = above or [one for one in tested if one.one.mean > by]
+    all_below = not trouble and all(one.is_below(by) for one in tested)
+    shown = _furthest_ahead(hopeful, tested)
     joint = _joint_confidence(num_tried)
     ahead = [one for one in usable if one.mean > by]
     return _finding(
@@ -135,14 +135,14 @@ def alike(rule: Alike, evidence: Evidence) -> Finding:
     if not usable:
         return _undecided(evidence, trouble)
     within, margins = rule.within, (-rule.within, rule.within)
-    found = [_equivalence(one, within, evidence) for one in usable]
+    tested = [_equivalence(one, within, evidence) for one in usable]
     behind = _outside(usable, within, evidence, len(tried))
     apart = [one for one in behind if one.p < ALPHA]
-    holds = not trouble and all(one.p < ALPHA for one in found)
+    holds = not trouble and all(one.p < ALPHA for one in tested)
     if behind:
         shown, which = min(behind, key=lambda one: one.p), "clearest outside"
     else:
-        shown, which = max(found, key=lambda one: one.p), "with the largest p"
+        shown, which = max(tested, key=lambda one: one.p), "with the largest p"
     far = [one for one in usable if abs(one.mean) > within]
     joint = _joint_confidence(len(tried))
     return _finding(
@@ -202,11 +202,11 @@ def _outside(
     ]
 
 
-def _furthest_ahead(hopeful: Sequence[_Tested], found: Sequence[_Tested]) -> _Tested:
+def _furthest_ahead(hopeful: Sequence[_Tested], tested: Sequence[_Tested]) -> _Tested:
     """The one most clearly ahead or, if none is, what keeps all from being behind."""
     if hopeful:
         return max(hopeful, key=lambda one: one.interval.low)
-    return _largest_p(max(found, key=lambda one: one.interval.high), found)
+    return _largest_p(max(tested, key=lambda one: one.interval.high), tested)
 
 
 def _furthest_behind(behind: Sequence[_Tested], each: Sequence[_Tested]) -> _Tested:
@@ -216,12 +216,12 @@ def _furthest_behind(behind: Sequence[_Tested], each: Sequence[_Tested]) -> _Tes
     return _largest_p(min(each, key=lambda one: one.interval.low), each)
 
 
-def _largest_p(shown: _Tested, found: Sequence[_Tested]) -> _Tested:
+def _largest_p(shown: _Tested, tested: Sequence[_Tested]) -> _Tested:
     """One comparison where all must hold, with the p of all of them."""
-    if len(found) == 1:
+    if len(tested) == 1:
         return shown
-    level = f"{shown.level}, p the largest of {len(found)}"
-    return replace(shown, p=max(one.p for one in found), level=level)
+    level = f"{shown.level}, p the largest of {len(tested)}"
+    return replace(shown, p=max(one.p for one in tested), level=level)
 
 
 @dataclass(frozen=True)
@@ -230,9 +230,9 @@ class _Plan:
 
     Attributes:
         ones: The comparisons.
-        borders: What they must be clear of.
-        confidence: Of their intervals.
-        tried: What their two-sided p are multiplied by.
+        borders: Values they must be clear of.
+        confidence: That of their intervals.
+        tried: Factor of their two-sided p.
         needs_all: Whether all of them must be clear; else one of them is enough.
     """
 

@@ -68,7 +68,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class UnrunClaims:
-    """What a shipped study claims in a modality that no run of the store has.
+    """Claims of a shipped study in a modality that no run of the store has.
 
     Attributes:
         study: Its name.
@@ -131,19 +131,19 @@ def unrun_claims(
         for run in runs
         for claim in run.study.get("claims", ())
     }
-    found = []
+    unrun = []
     for study in map(load_study, study_names()):
         for kind in study.metric:
             claims = study.for_modality(kind).claims
             left = tuple(c for c in claims if (study.name, kind, c.id) not in tested)
             is_known = (study.name, kind) not in unread
             if left and is_known and modality in (None, kind):
-                found.append(UnrunClaims(study.name, kind, left))
-    return tuple(found)
+                unrun.append(UnrunClaims(study.name, kind, left))
+    return tuple(unrun)
 
 
 def tally(claims: AllClaims) -> str:
-    """How many of each, the paper's and then those of users' own studies."""
+    """Count the outcomes, the paper's and then those of users' own studies."""
     shipped = study_names()
     paper = [one for one in claims.judged if one.study in shipped]
     own = [one for one in claims.judged if one.study not in shipped]
@@ -199,7 +199,10 @@ def claims_csv(claims: Iterable[JudgedClaim]) -> str:
 
 
 def scorecard_csv(claims: AllClaims) -> str:
-    """As :func:`claims_csv`; claims that were not run have no scale and no numbers."""
+    """The same as :func:`claims_csv`, with what was not run or not reported.
+
+    Claims that were not run have no scale and no numbers.
+    """
     rows = [claim_row(one) for one in claims.judged]
     names = ("study", "modality", "scale")
     rows += [

@@ -22,7 +22,7 @@ CLAIM_COLUMNS = (
     *("study", "modality", "scale", "claim", "says", "where", "verdict", "measure"),
     *("effect", "low", "high", "n", "p", "seeds_needed", "reason"),
 )
-"""Of :func:`claim_row`."""
+"""Columns of :func:`claim_row`."""
 LEGEND = (
     "Effects count so that positive is better, or speaks for the claim; of a share of "
     "seeds, more than one half does. The interval and p are those the verdict rests "
@@ -37,9 +37,9 @@ class JudgedClaim:
 
     Attributes:
         study: Its name.
-        modality: Of the run.
-        scale: Of the run.
-        verdict: What the numbers say.
+        modality: The run's.
+        scale: The run's.
+        verdict: The outcome.
     """
 
     study: str
@@ -64,7 +64,7 @@ def effect_text(verdict: Verdict) -> str:
 
 
 def seeds_text(verdict: Verdict) -> str:
-    """How many seeds would settle it; a dash where that is no question."""
+    """Seeds that would settle it; a dash where that is no question."""
     return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
 
 
@@ -124,7 +124,8 @@ def claims_grid(verdicts: Sequence[Verdict], *, with_reason: bool) -> RichTable:
 
 def outcome_sentence(verdicts: Sequence[Verdict]) -> str:
     """For MLflow's description: every claim with its verdict; empty without claims."""
+    says = [for_markdown(v.says.rstrip(".")) for v in verdicts]
     return " ".join(
-        f"[{v.verdict}] {for_markdown(v.says.rstrip('.'))}: {effect_text(v)}, n = {v.n}."
-        for v in verdicts
+        f"[{v.verdict}] {text}: {effect_text(v)}, n = {v.n}."
+        for v, text in zip(verdicts, says, strict=True)
     )

@@ -37,10 +37,10 @@ STYLE: dict[Any, Any] = {
 PANEL_SIZE = (4.7, 3.6)
 """Inches."""
 INTERVAL_REACH = 1.5
-"""How far the value axis follows an interval beyond the single values, in ranges of
-these: two seeds give very long intervals, and the arms must stay apart."""
+"""Length to which the value axis follows an interval beyond the single values, in
+ranges of these: two seeds give very long intervals, and the arms must stay apart."""
 LEVEL_REACH = 0.5
-"""Likewise for reference lines; those further away are named at the end of the axis."""
+"""The same for reference lines; those further away are named at the end of the axis."""
 MAX_HEIGHT = 90.0
 """Inches of a figure of named arms; 200 of them fit, more stand closer."""
 MAX_TICKS = 40

@@ -27,7 +27,7 @@ def draw_curves(
     """One metric, one line per arm; a cross where a seed collapsed.
 
     Args:
-        curves: Of one metric, at least one.
+        curves: Those of one metric, at least one.
         arms: All arms, in the order that gives them their colours.
         threshold: Least healthy value, a dotted line where the axis reaches it.
     """
@@ -58,10 +58,10 @@ def draw_curves(
             f"{across(step):.1f},{along(value):.1f}"
             for step, value in zip(curve.steps, curve.means, strict=True)
         )
-        style = line_style(arms.index(curve.arm))
+        style, name = line_style(arms.index(curve.arm)), escape(visible(curve.arm))
         parts.append(
             f'<polyline {style} points="{points}">'
-            f"<title>{escape(visible(curve.arm))}: mean of {curve.num_seeds}</title></polyline>"
+            f"<title>{name}: mean of {curve.num_seeds}</title></polyline>"
         )
         if len(curve.steps) == 1:
             x, y = across(curve.steps[0]), along(curve.means[0])

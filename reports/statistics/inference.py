@@ -36,7 +36,7 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-"""What a p must stay below."""
+"""Level that a p must stay below."""
 NUM_RESAMPLES = 9_999
 MAX_DRAWN = 2_000_000
 """Most numbers drawn for one bootstrap: of 1,000 seeds, 2,000 resamples are enough."""
@@ -156,7 +156,7 @@ def bootstrap_interval(
     if np.ptp(data) <= max(1e-12 * float(np.abs(data).max()), 1 / LARGEST):
         return Interval(float(data.min()), float(data.max()), "percentile")
     use_bca = len(data) >= BCA_FROM
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (data,),
         np.mean,
         confidence_level=confidence,
@@ -166,7 +166,7 @@ def bootstrap_interval(
         rng=generator,
     ).confidence_interval
     return Interval(
-        float(found.low), float(found.high), "BCa" if use_bca else "percentile"
+        float(interval.low), float(interval.high), "BCa" if use_bca else "percentile"
     )
 
 
@@ -247,8 +247,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def share_interval(successes: int, n: int) -> Interval:
     """Clopper and Pearson's 95 % interval of a share."""
     test: Any = stats.binomtest(successes, n)
-    found = test.proportion_ci(CONFIDENCE, method="exact")
-    return Interval(float(found.low), float(found.high), "exact")
+    ends = test.proportion_ci(CONFIDENCE, method="exact")
+    return Interval(float(ends.low), float(ends.high), "exact")
 
 
 def share_p(successes: int, n: int) -> float:

@@ -1,4 +1,4 @@
-"""How many seeds a verdict needs: the fewest at all, and by effect and spread."""
+"""Seeds that a verdict needs: the fewest at all, and by effect and spread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reports.statistics.inference import (
 )
 
 MAX_SEEDS = 1_000
-"""Where planning ends."""
+"""Largest number of seeds that is planned with."""
 
 
 def fewest_pairs(tried: int = 1, *, sides: int = 2) -> int:
@@ -45,8 +45,8 @@ def seeds_to_exclude(
     Args:
         distance: From the mean to that value.
         spread: Standard deviation of the paired differences.
-        confidence: Of the interval.
-        tried: What the two-sided p is multiplied by: the number of arms tried, or one
+        confidence: That of the interval.
+        tried: Factor of the two-sided p: the number of arms tried, or one
             half for a one-sided p.
 
     Returns:

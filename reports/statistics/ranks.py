@@ -73,8 +73,8 @@ def kendall_tau_b(rows: Floats, order: Floats) -> Floats:
     """Kendall's tau-b of every row with an order; NaN where one of them is constant.
 
     Args:
-        rows: Of shape (rows, arms).
-        order: Of shape (pairs of arms,), as from :func:`order_of`.
+        rows: Values, of shape (rows, arms).
+        order: Signs, of shape (pairs of arms,), as from :func:`order_of`.
     """
     num_rows, arms = rows.shape
     signs = np.zeros((arms, arms), dtype=np.float32)
@@ -103,7 +103,7 @@ def _pairs(num_arms: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """How alike two orders of the same arms are.
+    """The likeness of two orders of the same arms.
 
     Attributes:
         tau: Kendall's tau-b of the means over the seeds that all arms have.
@@ -112,8 +112,8 @@ class RankCorrelation:
         p: Two-sided, of the mean tau over seeds when arms are permuted within each
             seed, that is, make no difference; None for one seed.
         n: Seeds.
-        values: Of shape (seeds, arms).
-        order: Of shape (pairs of arms,): signs of the reference's differences.
+        values: Scores, of shape (seeds, arms).
+        order: Signs, of shape (pairs of arms,): signs of the reference's differences.
     """
 
     tau: float
@@ -139,7 +139,7 @@ def rank_correlation(
 
     Args:
         values: Metric by seed of each arm.
-        reference: What the order is compared with, by arm; others are left out.
+        reference: The other source's numbers by arm; arms without one are left out.
         generator: Draws seeds and permutations.
         tolerance: Reading error of the reference; its values up to twice that apart
             are tied.
@@ -170,7 +170,7 @@ def rank_correlation(
 
 
 def seeds_to_order(
-    found: RankCorrelation, generator: np.random.Generator
+    correlation: RankCorrelation, generator: np.random.Generator
 ) -> int | None:
     """About how many seeds like the measured ones give interval and p clear of 0.
 
@@ -179,18 +179,18 @@ def seeds_to_order(
     Returns:
         At least 6, and more than there are; None when 1,000 do not do.
     """
-    least = max(found.n + 1, MIN_PAIRS)
+    least = max(correlation.n + 1, MIN_PAIRS)
     if least >= MAX_SEEDS:
         return None
-    chance = _chance_taus(found.values, found.order, generator)
-    by_seed = np.nan_to_num(kendall_tau_b(found.values, found.order))
+    chance = _chance_taus(correlation.values, correlation.order, generator)
+    by_seed = np.nan_to_num(kendall_tau_b(correlation.values, correlation.order))
     z_of_one_seed = abs(by_seed.mean()) / np.sqrt(np.mean(np.square(chance)))
 
     def is_enough(n: int) -> bool:
         if 2 * stats.norm.sf(z_of_one_seed * math.sqrt(n)) >= ALPHA:
             return False
         interval = _rank_interval(
-            found.values, found.order, generator, n, NUM_PLAN_RESAMPLES
+            correlation.values, correlation.order, generator, n, NUM_PLAN_RESAMPLES
         )
         return interval.low > 0.0 or interval.high < 0.0
 
@@ -206,7 +206,7 @@ def _rank_interval(
     num_drawn: int | None = None,
     num_resamples: int = NUM_RANK_RESAMPLES,
 ) -> Interval:
-    """Of as many seeds as there are, or of another number drawn from these."""
+    """The interval with as many seeds as there are, or another number of them."""
     n, drawn = len(data), num_drawn or len(data)
     shares = [1 / n] * n
     taus = []
@@ -255,7 +255,7 @@ def _chance_taus(
 
 @dataclass(frozen=True)
 class BestArm:
-    """Whether two sources name the same best arm.
+    """The best arms of two sources, and how far they are apart.
 
     Attributes:
         ours: Best by our means.

@@ -34,7 +34,7 @@ UNTRAINED = "untrained"
 COUNTED = DONE
 """A collapsed trial is a result: leaving it out would flatter the arm."""
 RESAMPLING_SEED = 20_220_207
-"""Of every resampling, so that a report depends on the store alone."""
+"""Seed of every resampling, so that a report depends on the store alone."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Estimate:
 
     Attributes:
         mean: Over the seeds.
-        half_width: Of the 95 % interval; None for one seed, which has no interval.
+        half_width: Half the 95 % interval; None for one seed, which has no interval.
         n: Seeds, or pairs of seeds.
     """
 
@@ -90,9 +90,9 @@ class ArmResult:
         mean: None without any value.
         difference: To the baseline arm over the common seeds; None for the baseline
             itself and where there is no common seed.
-        gain: To the untrained arm, likewise.
+        gain: To the untrained arm, over the common seeds.
         bootstrap: Interval of the mean, beside the t interval.
-        difference_bootstrap: Interval of the difference, likewise.
+        difference_bootstrap: Interval of the difference, beside its t interval.
         p: Exact sign-flip p of the difference, Holm-adjusted over the study's own arms;
             None where nothing is compared or the arm is a reference.
     """
@@ -127,7 +127,7 @@ class StudyResult:
     """All arms of a study.
 
     Attributes:
-        metric: What the numbers are.
+        metric: The metric of all numbers.
         baseline: Arm of :attr:`ArmResult.difference`; None: there is none.
         untrained: Arm of :attr:`ArmResult.gain`; None: there is none, or it is already
             the baseline.

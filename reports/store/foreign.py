@@ -31,7 +31,7 @@ from reports.text import one_line, quoted
 Location = tuple[str, str, str]
 """Study, modality, scale."""
 MAX_BYTES = 64 << 20
-"""Of an artifact that is read: a plan of 200 arms with 1,000 seeds has 20 MB."""
+"""Largest artifact that is read: a plan of 200 arms with 1,000 seeds has 20 MB."""
 MAX_PROBLEMS = 3
 """Named in a message."""
 MAX_MESSAGE = 500
@@ -48,7 +48,7 @@ class StoreContentError(ConfigError):
 
     Attributes:
         place: Study, modality and scale.
-        message: Run, field, what must hold and what was found.
+        message: Run, field, what must hold and what is there.
     """
 
     def __init__(self, place: Location, message: str) -> None:
@@ -61,7 +61,7 @@ class StoreContentError(ConfigError):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where something that was read comes from.
+    """The origin of something that was read.
 
     Attributes:
         place: Study, modality and scale.
@@ -71,9 +71,9 @@ class Origin:
     place: Location
     run_id: str
 
-    def fault(self, field: str, rule: str) -> StoreContentError:
-        """The error to raise; ``rule`` says what must hold and what was found."""
-        text = one_line(f"run {self.run_id[:32]}, {field}: {rule}")
+    def fault(self, field: str, requirement: str) -> StoreContentError:
+        """The error to raise; ``requirement`` says what must hold and what is there."""
+        text = one_line(f"run {self.run_id[:32]}, {field}: {requirement}")
         cut = text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…"
         return StoreContentError(self.place, cut)
 
@@ -115,7 +115,7 @@ def _described(error: ValidationError) -> str:
 def read_status(
     tags: Mapping[str, str], run_status: str, origin: Origin
 ) -> tuple[str, str]:
-    """How a trial stands, and why; without a record it is neither done nor failed.
+    """Read how a trial stands, and why; without a record neither done nor failed.
 
     Raises:
         StoreContentError: It has a status that this version does not know.
@@ -124,8 +124,8 @@ def read_status(
     if status is not None:
         known = get_args(Status)
         if status not in known:
-            rule = f"must be one of {', '.join(known)}, got {quoted(status)}"
-            raise origin.fault(f"tag {STATUS_TAG}", f"{rule}; is it of a newer d2v?")
+            wanted = f"must be one of {', '.join(known)}, got {quoted(status)}"
+            raise origin.fault(f"tag {STATUS_TAG}", f"{wanted}; is it of a newer d2v?")
         return status, tags.get(REASON_TAG, "")
     if run_status in ("RUNNING", "SCHEDULED"):
         return "unfinished", "started, no result yet (running or interrupted)"
@@ -145,8 +145,8 @@ def read_failed_tries(
         tries = parse(FAILED_TRIES, tagged, origin, field)
         for one in tries:
             if one.seconds is not None and not 0.0 <= one.seconds <= LARGEST:
-                rule = f"seconds: must be 0 or more, got {quoted(one.seconds)}"
-                raise origin.fault(field, rule)
+                wanted = f"seconds: must be 0 or more, got {quoted(one.seconds)}"
+                raise origin.fault(field, wanted)
         return tries
     status, reason = read_status(tags, run_status, origin)
     if status in (*DONE, "unfinished"):
@@ -164,8 +164,8 @@ def read_opened(tags: Mapping[str, str], started: int, origin: Origin) -> int:
     if not text:
         return started
     if not re.fullmatch("[0-9]{1,15}", text):
-        rule = f"must be Unix milliseconds, got {quoted(text)}"
-        raise origin.fault(f"tag {OPENED_TAG}", rule)
+        wanted = f"must be Unix milliseconds, got {quoted(text)}"
+        raise origin.fault(f"tag {OPENED_TAG}", wanted)
     return int(text)
 
 

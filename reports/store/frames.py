@@ -39,16 +39,16 @@ from reports.store.runs import StoredRun, experiment_names, read_artifact, searc
 from reports.text import for_filter
 
 METRIC_PREFIXES = tuple(f"{group}/" for group in LOGGED_GROUPS)
-"""Of the columns of a frame that are metrics."""
+"""Beginnings of the columns of a frame that are metrics."""
 FINAL_PREFIXES = ("eval/", "cost/")
-"""Of the metrics that every frame has; the others are curves over training."""
+"""Beginnings of the metrics that every frame has; the others are curves."""
 
 SOURCE_TAGS = {
     "commit": "mlflow.source.git.commit",
     "dirty": "d2v.git.dirty",
     "command": "mlflow.source.name",
 }
-"""Where a trial comes from: column and tag."""
+"""Origin of a trial: column and tag."""
 
 RECORD = TypeAdapter(Record)
 
@@ -64,7 +64,7 @@ def trial_frames(
     """One row per planned cell, whether or not its trial exists; and the removed ones.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         manifest: The planned study; its cells are the rows, in order.
 
     Returns:
@@ -120,7 +120,7 @@ def _frame(
 
 
 def _tries(runs: Sequence[StoredRun], place: Location) -> dict[str, Any]:
-    """How often a trial was tried in its runs, of which it mostly has one."""
+    """Count the tries of a trial over its runs, of which it mostly has one."""
     failed = [
         one
         for run in reversed(runs)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ablations.record import Manifest, ManifestArm
 
 UI_ADDRESS = "http://127.0.0.1:5000"
-"""Of ``d2v ui``, unless it is told another port."""
+"""Address of ``d2v ui``, unless it was given another port."""
 
 PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.-]*")
 """Text that is text in YAML too, but for a few words."""
@@ -24,7 +24,7 @@ YAML_WORDS = {
 
 
 def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """Where MLflow shows a run; None without one; see :func:`web_address`."""
+    """The page of a run in MLflow; None without a run; see :func:`web_address`."""
     if not run_id:
         return None
     return web_address(tracking_uri, f"/experiments/{experiment_id}/runs/{run_id}")

@@ -40,7 +40,7 @@ class PlannedStudy:
 
 
 def place_name(manifest: Manifest) -> str:
-    """Of everything about one report: ``layer_averaging-vision-laptop``."""
+    """Name of everything about one report: ``layer_averaging-vision-laptop``."""
     return f"{manifest.study['name']}-{manifest.modality}-{manifest.scale}"
 
 
@@ -75,7 +75,7 @@ def all_manifests(
     """The last request of every study, modality and scale, in this order.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         modality: Only this one.
         scale: Only this one.
         on_fault: Called for every study whose plan cannot be used; the others are
@@ -96,8 +96,8 @@ def no_study(*wanted: str | None) -> ConfigError:
     """The refusal of a store without a study run of this kind."""
     which = ", ".join(part for part in wanted if part)
     kind = f" ({which})" if which else ""
-    rule = f"this tracking store has no study run{kind}; run a study first"
-    return ConfigError([Problem("", f"{rule} (d2v run layer_averaging)")])
+    requirement = f"this tracking store has no study run{kind}; run a study first"
+    return ConfigError([Problem("", f"{requirement} (d2v run layer_averaging)")])
 
 
 def _parents(
@@ -132,8 +132,8 @@ def _latest(
         if text is not None:
             manifest = read_manifest(text, origin, MANIFEST_ARTIFACT)
             return PlannedStudy(manifest, run.run_id, run.experiment_id)
-    rule = "the run has none; run the study again"
-    raise Origin(place, ordered[0].run_id).fault(MANIFEST_ARTIFACT, rule)
+    lacking = "the run has none; run the study again"
+    raise Origin(place, ordered[0].run_id).fault(MANIFEST_ARTIFACT, lacking)
 
 
 def _unknown_study(wanted: Location, known: Iterable[Location]) -> Problem:

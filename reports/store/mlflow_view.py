@@ -45,7 +45,7 @@ class StudyView:
 
     @property
     def name(self) -> str:
-        """Of the view: ``d2v-layer_averaging-vision-laptop``, and which ``--set``."""
+        """Name of the view: ``d2v-NAME-vision-laptop``, and which ``--set``."""
         settings = f"-{self.manifest.request_id[:8]}" * bool(self.manifest.assignments)
         return f"d2v-{place_name(self.manifest)}{settings}"
 
@@ -86,7 +86,7 @@ def study_views(
     """The views of the store's studies, or of those asked for; nothing is written.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         study: Only this one.
         modality: Only this one.
         scale: Only this one.
@@ -105,9 +105,9 @@ def study_views(
     wanted = [p for p in planned if study in (None, p.manifest.study["name"])]
     if not wanted and study is not None and planned:
         known = sorted({p.manifest.study["name"] for p in planned})
-        rule = f"must be a study of this tracking store ({', '.join(known)})"
+        requirement = f"must be a study of this tracking store ({', '.join(known)})"
         given = f"got {quoted(study)}{nearest(known, study)}"
-        raise ConfigError([Problem("STUDY", f"{rule}, {given}")])
+        raise ConfigError([Problem("STUDY", f"{requirement}, {given}")])
     if not wanted and (study or modality or scale):
         raise no_study(study, modality, scale)
     experiments = list(experiment_names(client))
@@ -129,7 +129,7 @@ def _find_view(
 
 
 def view_state(manifest: Manifest) -> dict[str, Any]:
-    """What MLflow's page of runs shows: its own names and values (MLflow 3.17)."""
+    """The state of MLflow's page of runs, in its own names and values (MLflow 3.17)."""
     metric, tag = manifest_metric(manifest), study_tag(manifest.study["name"])
     settings = dict.fromkeys(path for arm in manifest.arms for path in arm.settings)
     columns = [metric.logged_as, "cost/training_seconds"]

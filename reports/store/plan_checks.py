@@ -1,4 +1,4 @@
-"""What the plan of a study must hold so that every report can be made of it.
+"""Checks that every report can be made of the plan of a study.
 
 ``study.json`` repeats the study as a dictionary, and a store may hold anything there.
 The models here have the fields that reports use, and no others are refused: a newer
@@ -17,7 +17,8 @@ from ablations.metrics import METRICS
 from ablations.record import Manifest
 from ablations.study.claims import Claim
 from ablations.study.schema import OwnMetric
-from reports.store.foreign import LARGEST, Location, Origin, parse
+from reports.statistics.inference import LARGEST
+from reports.store.foreign import Location, Origin, parse
 from reports.text import quoted
 
 MAX_ARMS, MAX_CELLS = 10_000, 1_000_000
@@ -38,7 +39,7 @@ class _Part(BaseModel):
 
 
 class StoredPaper(_Part):
-    """Where the paper has this study."""
+    """The place of this study in the paper."""
 
     arxiv: Label
     where: Label
@@ -105,7 +106,7 @@ class StoredCell(_Part):
 
 
 class StoredData(_Part):
-    """Where the data lies."""
+    """The place of the data."""
 
     root: Prose | None = None
 

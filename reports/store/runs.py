@@ -25,17 +25,17 @@ Fewer cost time, more cost memory (docs/performance.md).
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """What a report needs of a run: not its settings, of which there are dozens.
+    """A run as reports need it: without its settings, of which there are dozens.
 
     Attributes:
         run_id: The run.
         experiment_id: Its experiment.
         status: MLflow's own.
         started: Milliseconds since 1970.
-        ended: Likewise; 0 when unknown.
+        ended: Milliseconds since 1970; 0 when unknown.
         tags: All of them.
         metrics: Last values.
-        data_digest: Of its data set; empty when unknown.
+        data_digest: That of its data set; empty when unknown.
     """
 
     run_id: str

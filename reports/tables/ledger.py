@@ -38,9 +38,9 @@ def build_ledger(
     """The ledger of a study.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         frame: As from :func:`reports.store.frames.trial_frames`.
-        removed: Likewise.
+        removed: The frame of the cells that the table no longer has.
         manifest: The planned study.
     """
     counts = Counter(frame["status"])
@@ -89,7 +89,7 @@ def build_ledger(
 
 def ledger_json(ledger: Ledger) -> str:
     """With every trial."""
-    return json.dumps(ledger, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(ledger, indent=1) + "\n"
 
 
 def ledger_markdown(ledger: Ledger) -> str:
@@ -106,7 +106,7 @@ def ledger_markdown(ledger: Ledger) -> str:
 
 
 def facts(ledger: Ledger) -> list[tuple[str, str]]:
-    """What a reviewer asks for, in words."""
+    """The answers to a reviewer's questions, in words."""
     cost, encoder, data = ledger["cost"], ledger["encoder"], ledger["data"]
     digests = [f"{name} ({n} trials)" for name, n in data["trials_by_digest"].items()]
     rows = [
@@ -144,7 +144,7 @@ def trials_text(ledger: Ledger) -> str:
 
 
 def removed_text(ledger: Ledger) -> str:
-    """What the table leaves out; empty where that is nothing."""
+    """The trials that the table leaves out; empty where there are none."""
     removed = ledger["removed"]
     if not removed:
         return ""
@@ -204,7 +204,7 @@ def _environments(
     ordered = done.assign(turn=done.groupby("arm").cumcount()).sort_values(
         "turn", kind="stable"
     )
-    found: dict[str, dict[str, Any]] = {}
+    environments: dict[str, dict[str, Any]] = {}
     num_read = 0
     for run_id in ordered["run_id"].head(MAX_RECORDS):
         record = read_record(client, str(run_id), place)
@@ -212,15 +212,15 @@ def _environments(
             continue
         num_read += 1
         text = json.dumps(record.environment, sort_keys=True)
-        entry = found.setdefault(text, {**record.environment, "trials": 0})
+        entry = environments.setdefault(text, {**record.environment, "trials": 0})
         entry["trials"] += 1
-    return list(found.values()), num_read
+    return list(environments.values()), num_read
 
 
 def _training(
     frame: pd.DataFrame, failed: Sequence[FailedTry]
 ) -> dict[str, Any] | None:
-    """Of trials with a result, and what tries without one have lost."""
+    """Seconds of trials with a result, and those that tries without one have lost."""
     amount = _amount(frame[frame["status"].isin(DONE)], TRAINING)
     timed = [one.seconds for one in failed if one.seconds is not None]
     if not failed or not (amount or timed):
