@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from ablations.record import TAG_LENGTH, Manifest
-from ablations.study.description import NOTE_TAG, study_note
+from ablations.record import Manifest
 from reports.claims.scorecard import (
     AllClaims,
     Fault,
-    claims_csv,
     scorecard_csv,
     scorecard_html,
     scorecard_markdown,
@@ -24,14 +21,17 @@ from reports.claims.scorecard import (
 from reports.claims.verdicts import Verdict, study_verdicts
 from reports.claims.view import (
     JudgedClaim,
-    claims_markdown,
-    outcome_sentence,
 )
 from reports.figures.curve import figure_data
-from reports.figures.figure import draw_png, draw_svg
 from reports.figures.training_curves import read_curves
 from reports.files import Contents, ReportWriteError, write_files
-from reports.page.report_page import Content, render_page
+from reports.outputs import (
+    ReportAttachError,
+    attach_report,
+    judged_claims,
+    report_contents,
+)
+from reports.page.report_page import Content
 from reports.statistics.summary import StudyResult, study_result
 from reports.store.foreign import Location, StoreContentError
 from reports.store.frames import place_of, trial_frames
@@ -44,25 +44,9 @@ from reports.store.manifests import (
 )
 from reports.store.mlflow_view import StudyView
 from reports.store.runs import open_store
-from reports.tables.caption import summary
-from reports.tables.checklist import checklist, checklist_markdown
-from reports.tables.formats import (
-    table_csv,
-    to_markdown,
-    trials_csv,
-    trials_parquet,
-)
-from reports.tables.latex import to_latex
-from reports.tables.ledger import build_ledger, ledger_json, ledger_markdown
-from reports.tables.paper import paper_numbers
+from reports.tables.ledger import build_ledger
 from reports.tables.table import Table, build_table
-from reports.text import for_file_name, for_markdown, one_line
-
-ARTIFACT_FOLDER = "report"
-
-
-class ReportAttachError(ReportWriteError):
-    """A report was written, and the tracking store did not take its files."""
+from reports.text import for_file_name, one_line
 
 
 @dataclass(frozen=True)
@@ -93,7 +77,7 @@ class Report:
     @property
     def claims(self) -> list[JudgedClaim]:
         """The verdicts with the place they belong to."""
-        return judged(self.manifest, self.verdicts)
+        return judged_claims(self.manifest, self.verdicts)
 
 
 @dataclass(frozen=True)
@@ -229,12 +213,6 @@ def _is_wanted(place: Location, modality: str | None, scale: str | None) -> bool
     return modality in (None, place[1]) and scale in (None, place[2])
 
 
-def judged(manifest: Manifest, verdicts: tuple[Verdict, ...]) -> list[JudgedClaim]:
-    """Verdicts with study, modality and scale."""
-    name = manifest.study["name"]
-    return [JudgedClaim(name, manifest.modality, manifest.scale, v) for v in verdicts]
-
-
 def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Content:
     """Read the store and compute everything a report shows; writes nothing."""
     manifest = planned.manifest
@@ -264,9 +242,9 @@ def _build(
     attach: bool,
 ) -> Report:
     content = gather(client, planned, tracking_uri)
-    files = write_files(_contents(content), folder)
+    files = write_files(report_contents(content), folder)
     if attach:
-        _attach(client, planned, files, content)
+        attach_report(client, planned, files, content)
     return Report(
         table=content.table,
         result=content.result,
@@ -276,50 +254,3 @@ def _build(
         files=files,
         run_id=planned.run_id,
     )
-
-
-def _contents(content: Content) -> Contents:
-    manifest, result, ledger = content.manifest, content.result, content.ledger
-    verdicts = content.verdicts
-    items = checklist(ledger, result, manifest, verdicts)
-    claims = claims_markdown(verdicts)
-    return {
-        "table.md": to_markdown(content.table) + (f"\n{claims}" if claims else ""),
-        "table.tex": to_latex(content.table),
-        "table.csv": table_csv(result, manifest),
-        "trials.csv": trials_csv(content.frame),
-        "trials.parquet": trials_parquet(content.frame),
-        "claims.csv": claims_csv(judged(manifest, verdicts)),
-        "curve.svg": draw_svg(content.figure),
-        "curve.png": draw_png(content.figure),
-        "ledger.json": ledger_json(ledger),
-        "ledger.md": ledger_markdown(ledger),
-        "checklist.md": checklist_markdown(items, place_name(manifest)),
-        "report.html": render_page(content),
-    }
-
-
-def _attach(
-    client: MlflowClient,
-    planned: PlannedStudy,
-    files: Mapping[str, Path],
-    content: Content,
-) -> None:
-    """The files as artifacts, the outcome in the description, the page of the runs."""
-    manifest = content.manifest
-    sentences = summary(content.result, manifest, paper_numbers(manifest))
-    outcome = f"{for_markdown(sentences)} {outcome_sentence(content.verdicts)}".strip()
-    texts = {name: manifest.study.get(name) or "" for name in ("title", "hypothesis")}
-    safe = {name: for_markdown(text) for name, text in texts.items()}
-    note = study_note({**manifest.study, **safe}, outcome)[:TAG_LENGTH]
-    try:
-        content.view.publish(client)
-        for path in files.values():
-            client.log_artifact(planned.run_id, str(path), ARTIFACT_FOLDER)
-        client.set_tag(planned.run_id, NOTE_TAG, note)
-    except (MlflowException, OSError) as error:
-        folder = next(iter(files.values())).parent
-        why = one_line(str(error))[:300]
-        raise ReportAttachError(
-            f"the report lies in {folder}; the tracking store did not take it ({why})"
-        ) from error

@@ -17,13 +17,12 @@ from itertools import combinations
 
 from ablations.study.claims import Alike, Better, NearlyBest
 from reports.claims.evidence import (
-    NOT_REACHABLE,
     Comparison,
     Evidence,
     Finding,
     Outcome,
-    SeedsNeeded,
 )
+from reports.claims.seed_plans import ONE_SIDED, Plan, planned_seeds
 from reports.statistics.inference import (
     ALPHA,
     CONFIDENCE,
@@ -32,12 +31,10 @@ from reports.statistics.inference import (
     holm,
     sign_flip_p,
 )
-from reports.statistics.planning import fewest_pairs, seeds_to_exclude
+from reports.statistics.planning import fewest_pairs
 from reports.tables.wording import signed
 
 EQUIVALENCE_CONFIDENCE = 1.0 - 2.0 * ALPHA
-ONE_SIDED = 0.5
-"""A one-sided p as a multiple of the two-sided one."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +87,8 @@ def better(rule: Better, evidence: Evidence) -> Finding:
         f"{shown.one.arm} minus {rule.than} against {signed(by) if by else 0}",
         _remarks(trouble, evidence.collapsed(rule.than)),
         [
-            _Plan(ahead, (by,), joint, num_tried),
-            _Plan([] if trouble else usable, (by,), joint, num_tried, needs_all=True),
+            Plan(ahead, (by,), joint, num_tried),
+            Plan([] if trouble else usable, (by,), joint, num_tried, needs_all=True),
         ],
     )
 
@@ -121,8 +118,8 @@ def nearly_best(rule: NearlyBest, evidence: Evidence) -> Finding:
         f"{signed(border)}",
         _remarks(trouble),
         [
-            _Plan(worse, (border,), _joint_confidence(num_tried), num_tried),
-            _Plan([] if trouble else usable, (border,), CONFIDENCE, 1, needs_all=True),
+            Plan(worse, (border,), _joint_confidence(num_tried), num_tried),
+            Plan([] if trouble else usable, (border,), CONFIDENCE, 1, needs_all=True),
         ],
     )
 
@@ -153,8 +150,8 @@ def alike(rule: Alike, evidence: Evidence) -> Finding:
         f"±{within:g}",
         _remarks(trouble),
         [
-            _Plan(far, margins, joint, len(tried)),
-            _Plan(
+            Plan(far, margins, joint, len(tried)),
+            Plan(
                 [] if trouble else usable,
                 margins,
                 EQUIVALENCE_CONFIDENCE,
@@ -224,51 +221,13 @@ def _largest_p(shown: _Tested, tested: Sequence[_Tested]) -> _Tested:
     return replace(shown, p=max(one.p for one in tested), level=level)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Comparisons that would decide a rule, if they were clear of a border.
-
-    Attributes:
-        ones: The comparisons.
-        borders: Values they must be clear of.
-        confidence: That of their intervals.
-        tried: Factor of their two-sided p.
-        needs_all: Whether all of them must be clear; else one of them is enough.
-    """
-
-    ones: Sequence[Comparison]
-    borders: tuple[float, ...]
-    confidence: float
-    tried: float
-    needs_all: bool = False
-
-    def seeds(self) -> int | None:
-        """The fewest seeds that do; None: not reachable."""
-        pick = min if self.needs_all else max
-        clearness = pick(one.clearness(self.borders) for one in self.ones)
-        distance, spread = (1.0, 0.0) if math.isinf(clearness) else (clearness, 1.0)
-        return seeds_to_exclude(distance, spread, self.confidence, tried=self.tried)
-
-
-def _seeds(shown: _Tested, plans: Sequence[_Plan]) -> SeedsNeeded:
-    """Seeds of the first plan that has comparisons; None without such a plan.
-
-    More than there are: as it is, they do not decide.
-    """
-    for plan in plans:
-        if plan.ones:
-            needed = plan.seeds()
-            return NOT_REACHABLE if needed is None else max(needed, shown.one.n + 1)
-    return None
-
-
 def _finding(
     evidence: Evidence,
     verdict: Outcome,
     shown: _Tested,
     what: str,
     remarks: Sequence[str],
-    plans: Sequence[_Plan],
+    plans: Sequence[Plan],
 ) -> Finding:
     one, interval, n = shown.one, shown.interval, shown.one.n
     ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
@@ -285,7 +244,7 @@ def _finding(
         interval=interval,
         n=n,
         p=shown.p,
-        seeds_needed=_seeds(shown, plans) if verdict == "undecided" else None,
+        seeds_needed=planned_seeds(n, plans) if verdict == "undecided" else None,
     )
 
 

@@ -12,8 +12,9 @@ from typing import get_args
 from ablations.record import Manifest, Status
 from reports.claims.evidence import Evidence
 from reports.claims.rank_rules import LEAST_ARMS
+from reports.statistics.best_arm import BestArm, best_arm
 from reports.statistics.inference import MIN_PAIRS, Values
-from reports.statistics.ranks import BestArm, best_arm, rank_correlation
+from reports.statistics.ranks import rank_correlation
 from reports.statistics.summary import ArmResult, Estimate, StudyResult
 from reports.tables.paper import (
     PaperNumbers,

@@ -63,7 +63,7 @@ class Rotten:
 
 
 def fill(store: Store, name: str) -> Rotten:
-    manifest = make_manifest(name, ks=(1, 2, 4), references=("untrained",), seeds=2)
+    manifest = make_manifest(name, ks=(1, 4), references=(), seeds=1)
     run_id = store.study(manifest)
     trials = [
         store.trial(
@@ -168,7 +168,7 @@ def test_every_rotten_study_is_named_and_the_others_are_reported(scorecard, fold
 def test_the_scorecard_names_them_in_every_format(scorecard: Scorecard):
     texts = [path.read_text(encoding="utf-8") for path in scorecard.files.values()]
     for name in NAMED:
-        assert all(name in text for text in texts), name
+        assert all(name in text.replace("\\_", "_") for text in texts), name
     assert "14 study runs could not be reported" in texts[0]
     assert texts[1].count("not reported") == len(NAMED)
     assert scorecard_console(AllClaims((), faults=scorecard.claims.faults))
