@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from matplotlib import rc_context
@@ -54,6 +56,14 @@ STRIP = 0.45
 Which = Literal["both", "ours", "paper"]
 
 
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """Our style; a letter that the font has not is a box, and no warning for users."""
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        yield
+
+
 def draw_svg(data: FigureData, which: Which = "both") -> str:
     """The figure as a stand-alone SVG document; its text stays text."""
     return _draw(data, which, "svg").decode("utf-8")
@@ -74,7 +84,7 @@ def _draw(data: FigureData, which: Which, kind: Literal["svg", "png"]) -> bytes:
         if panel is not None and which in ("both", name)
     ]
     buffer = io.BytesIO()
-    with rc_context(STYLE):
+    with drawing_style():
         rows = min(1.3 + 0.42 * len(data.ours.points), MAX_HEIGHT)
         height = PANEL_SIZE[1] if data.is_curve else rows
         size = (PANEL_SIZE[0] * len(chosen), height)

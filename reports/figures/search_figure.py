@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import Literal
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -20,7 +19,7 @@ from reports.figures.figure import (
     PANEL_SIZE,
     PAPER,
     QUIET,
-    STYLE,
+    drawing_style,
 )
 from reports.text import visible
 
@@ -31,7 +30,7 @@ def draw_search(outcome: SearchOutcome, kind: Literal["svg", "png"]) -> bytes:
     """One panel, or two when there is a cost; the same bytes for the same numbers."""
     panels = [_draw_history, *([_draw_front] if outcome.cost else [])]
     buffer = io.BytesIO()
-    with rc_context(STYLE):
+    with drawing_style():
         size = (PANEL_SIZE[0] * len(panels) * 1.2, PANEL_SIZE[1])
         figure = Figure(figsize=size, layout="constrained")
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 from pathlib import Path
 
 import pytest
 
-from d2v_cli import app as command
 from reports import files
 from reports.files import ReportWriteError, write_files
 
@@ -77,6 +77,8 @@ def test_the_command_says_one_message_and_ends_with_one(monkeypatch, capsys):
     def fail() -> None:
         raise ReportWriteError("the report cannot be written into x (full)")
 
+    # The package has an attribute of the module's name: the application.
+    command = importlib.import_module("d2v_cli.app")
     monkeypatch.setattr(command, "app", fail)
     with pytest.raises(SystemExit) as ended:
         command.main()

@@ -72,7 +72,7 @@ def acting(text: str, kept: str = "\t\n\u200c\u200d") -> set[str]:
 
 
 @given(ANY_TEXT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_visible_text_has_no_letter_that_acts_and_other_text_is_kept(text: str):
     shown = visible(text)
     assert not acting(shown)
@@ -82,7 +82,7 @@ def test_visible_text_has_no_letter_that_acts_and_other_text_is_kept(text: str):
 
 
 @given(ANY_TEXT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_markdown_is_one_line_without_markup(text: str):
     shown = for_markdown(text)
     assert "\n" not in shown
@@ -91,7 +91,7 @@ def test_markdown_is_one_line_without_markup(text: str):
 
 
 @given(ANY_TEXT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_cell_of_a_csv_is_computed(text: str):
     cell = for_csv(text)
     assert isinstance(cell, str)
@@ -107,7 +107,7 @@ def test_numbers_stay_numbers_in_a_csv():
 
 
 @given(ANY_TEXT)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_terminal_gets_text_alone(text: str):
     console = Console(file=io.StringIO(), force_terminal=True, width=200)
     console.print(for_terminal(text))
@@ -115,7 +115,7 @@ def test_a_terminal_gets_text_alone(text: str):
 
 
 @given(ANY_TEXT)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_file_name_names_a_file_here_and_nothing_else(text: str):
     with contextlib.suppress(ValueError):
         name = for_file_name(text)
