@@ -54,7 +54,7 @@ class StoreContentError(ConfigError):
     def __init__(self, place: Location, message: str) -> None:
         self.place = place
         self.message = message
-        study, modality, scale = map(quoted, place)
+        study, modality, scale = (quoted(part) for part in place)
         where = f"study {study} ({modality}, {scale})"
         super().__init__([Problem(where, message)])
 

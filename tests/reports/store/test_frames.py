@@ -184,7 +184,8 @@ def test_a_lost_manifest_is_named(store: Store):
             "d2v.scale": "laptop",
         },
     )
-    with pytest.raises(ConfigError, match=f"has no {MANIFEST_ARTIFACT}; run the study"):
+    lacking = f"run .*, {MANIFEST_ARTIFACT}: the run has none; run the study again"
+    with pytest.raises(ConfigError, match=rf"study 'lost' \('vision'.*{lacking}"):
         find_manifest(store.client, "lost", "vision", "laptop")
 
 
