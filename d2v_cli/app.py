@@ -36,6 +36,7 @@ def main() -> None:
     """Entry point: users' mistakes are one clear message and exit code 2."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from d2v_core.errors import ConfigError, DataError, DivergedError
+    from reports.files import ReportWriteError
     from sweeps.tracking.writer import StoreWriteError
 
     try:
@@ -45,7 +46,7 @@ def main() -> None:
             str(error), style="red", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(2)
-    except (DivergedError, StoreWriteError) as error:
+    except (DivergedError, ReportWriteError, StoreWriteError) as error:
         Console(stderr=True).print(
             str(error), style="red", markup=False, soft_wrap=True
         )

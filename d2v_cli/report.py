@@ -70,3 +70,5 @@ def _report_all(
     console.print(scorecard_console(scorecard.claims))
     page = scorecard.files["scorecard.html"]
     console.print(f"scorecard: {page}", soft_wrap=True, markup=False)
+    if scorecard.claims.faults:
+        raise typer.Exit(1)

@@ -35,9 +35,9 @@ def ui(
     Prints a link for every study, or for the one given: its trials by arm, with the
     metric that counts. --scale and --modality, if given, choose among them.
     """
-    from reports.store.frames import open_store
     from reports.store.links import web_address
     from reports.store.mlflow_view import study_views
+    from reports.store.runs import open_store
     from sweeps.tracking.server import (
         check_ui,
         is_served,
@@ -55,6 +55,9 @@ def ui(
         client,
         o.study_name(study) if study else None,
         *o.chosen(context, modality, scale),
+        on_fault=lambda fault: console.print(
+            str(fault), style="red", markup=False, soft_wrap=True
+        ),
     )
     links = []
     for view in views:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 
-from ablations.mlflow_names import NOTE_TAG
 from ablations.record import Manifest
-from ablations.study.description import study_note
 from reports.claims.scorecard import (
     AllClaims,
-    claims_csv,
+    Fault,
     scorecard_csv,
     scorecard_html,
     scorecard_markdown,
@@ -22,15 +21,20 @@ from reports.claims.scorecard import (
 from reports.claims.verdicts import Verdict, study_verdicts
 from reports.claims.view import (
     JudgedClaim,
-    claims_markdown,
-    outcome_sentence,
 )
 from reports.figures.curve import figure_data
-from reports.figures.figure import draw_png, draw_svg
 from reports.figures.training_curves import read_curves
-from reports.page.report_page import Content, render_page
+from reports.files import Contents, ReportWriteError, write_files
+from reports.outputs import (
+    ReportAttachError,
+    attach_report,
+    judged_claims,
+    report_contents,
+)
+from reports.page.report_page import Content
 from reports.statistics.summary import StudyResult, study_result
-from reports.store.frames import open_store, trial_frames
+from reports.store.foreign import Location, StoreContentError
+from reports.store.frames import place_of, trial_frames
 from reports.store.manifests import (
     PlannedStudy,
     all_manifests,
@@ -39,21 +43,10 @@ from reports.store.manifests import (
     place_name,
 )
 from reports.store.mlflow_view import StudyView
-from reports.tables.caption import summary
-from reports.tables.checklist import checklist, checklist_markdown
-from reports.tables.formats import (
-    table_csv,
-    to_markdown,
-    trials_csv,
-    trials_parquet,
-)
-from reports.tables.latex import to_latex
-from reports.tables.ledger import build_ledger, ledger_json, ledger_markdown
-from reports.tables.paper import paper_numbers
+from reports.store.runs import open_store
+from reports.tables.ledger import build_ledger
 from reports.tables.table import Table, build_table
-
-ARTIFACT_FOLDER = "report"
-Contents = dict[str, str | bytes]
+from reports.text import for_file_name, one_line
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ class Report:
     @property
     def claims(self) -> list[JudgedClaim]:
         """The verdicts with the place they belong to."""
-        return judged(self.manifest, self.verdicts)
+        return judged_claims(self.manifest, self.verdicts)
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,8 @@ class Scorecard:
 
     Attributes:
         reports: Written, by study, modality and scale.
-        claims: Of all of them, and the paper's that were not run yet.
+        claims: All of theirs, the paper's that were not run yet, and the studies that
+            could not be reported.
         files: ``scorecard.md``, ``scorecard.csv``, ``scorecard.html``.
     """
 
@@ -115,17 +109,19 @@ def build_report(
     """Write the report of a study, complete or not.
 
     Args:
-        tracking_uri: Of an existing MLflow store.
+        tracking_uri: That of an existing MLflow store.
         study: Name of the study.
-        modality: Of the run.
-        scale: Of the run.
+        modality: The run's.
+        scale: The run's.
         folder: Made if need be; files of the same names are replaced, others stay.
-        request_id: Of the run, where several differ in ``--set``; default: the last.
+        request_id: The run's, where several differ in ``--set``; default: the last.
         attach: Also log the files under ``report/`` of the study's parent run, the
             outcome in its description, and the view of its runs.
 
     Raises:
-        ConfigError: The store has no such run; says which ones it has.
+        ConfigError: The store has no such run; says which ones it has. Or what it has
+            of the study cannot be used; names run and field.
+        ReportWriteError: The disk is full, or the folder cannot be written.
     """
     client = open_store(tracking_uri)
     planned = find_manifest(client, study, modality, scale, request_id)
@@ -143,8 +139,11 @@ def build_all(
 ) -> Scorecard:
     """Write the report of every study of the store, and the scorecard.
 
+    A study that cannot be read or reported is named in the scorecard's faults and takes
+    no other one down.
+
     Args:
-        tracking_uri: Of an existing MLflow store.
+        tracking_uri: That of an existing MLflow store.
         folder: Gets one folder per report, and the scorecard.
         modality: Only this one.
         scale: Only this one.
@@ -153,23 +152,36 @@ def build_all(
 
     Raises:
         ConfigError: The store has no study run.
+        ReportWriteError: The disk is full, or the folder cannot be written.
     """
     client = open_store(tracking_uri)
-    known = all_manifests(client)
-    wanted = [one for one in known if _is_wanted(one.manifest, modality, scale)]
-    if not wanted:
+    faults: list[Fault] = []
+    known = all_manifests(client, on_fault=lambda one: faults.append(_fault(one)))
+    unread = {fault.place[:2] for fault in faults}
+    faults = [one for one in faults if _is_wanted(one.place, modality, scale)]
+    wanted = [p for p in known if _is_wanted(place_of(p.manifest), modality, scale)]
+    if not wanted and not faults:
         raise no_study(modality, scale)
     reports = []
     for planned in wanted:
-        place = folder / place_name(planned.manifest)
-        report = _build(client, planned, place, tracking_uri, attach=attach)
+        place = folder / for_file_name(place_name(planned.manifest))
+        try:
+            report = _build(client, planned, place, tracking_uri, attach=attach)
+        except Exception as error:
+            if type(error) is ReportWriteError:
+                raise  # no other report could be written either
+            # Whatever is wrong with one study, the others are reported: the fault is
+            # named there and by the exit code, one of ours with its place.
+            faults.append(_fault(error, planned))
+            continue
         on_report(report)
         reports.append(report)
     only = {"modality": modality, "scale": scale}
     claims = AllClaims(
         judged=tuple(claim for report in reports for claim in report.claims),
-        unrun=unrun_claims([one.manifest for one in known], modality),
+        unrun=unrun_claims([one.manifest for one in known], modality, unread),
         narrowed=" and ".join(f"{name} {one}" for name, one in only.items() if one),
+        faults=tuple(sorted(faults, key=lambda fault: fault.place)),
     )
     names = [report.folder.name for report in reports]
     contents: Contents = {
@@ -179,17 +191,26 @@ def build_all(
             claims, {name: f"{name}/report.html" for name in names}
         ),
     }
-    return Scorecard(tuple(reports), claims, _write(contents, folder))
+    return Scorecard(tuple(reports), claims, write_files(contents, folder))
 
 
-def _is_wanted(manifest: Manifest, modality: str | None, scale: str | None) -> bool:
-    return modality in (None, manifest.modality) and scale in (None, manifest.scale)
+def _fault(error: Exception, planned: PlannedStudy | None = None) -> Fault:
+    """Name what is wrong with a study, in a line."""
+    if isinstance(error, StoreContentError):
+        return Fault(error.place, error.message)
+    assert planned is not None, "only a plan that was read can be reported"
+    place = place_of(planned.manifest)
+    if isinstance(error, ReportAttachError):
+        return Fault(place, str(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    what = one_line(f"{type(error).__name__}: {error}")[:300]
+    ours = "this is a fault of d2v's, please tell its authors"
+    return Fault(place, f"no report could be made ({what}, at {at}); {ours}", True)
 
 
-def judged(manifest: Manifest, verdicts: tuple[Verdict, ...]) -> list[JudgedClaim]:
-    """Verdicts with study, modality and scale."""
-    name = manifest.study["name"]
-    return [JudgedClaim(name, manifest.modality, manifest.scale, v) for v in verdicts]
+def _is_wanted(place: Location, modality: str | None, scale: str | None) -> bool:
+    return modality in (None, place[1]) and scale in (None, place[2])
 
 
 def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Content:
@@ -221,9 +242,9 @@ def _build(
     attach: bool,
 ) -> Report:
     content = gather(client, planned, tracking_uri)
-    files = _write(_contents(content), folder)
+    files = write_files(report_contents(content), folder)
     if attach:
-        _attach(client, planned, files, content)
+        attach_report(client, planned, files, content)
     return Report(
         table=content.table,
         result=content.result,
@@ -233,49 +254,3 @@ def _build(
         files=files,
         run_id=planned.run_id,
     )
-
-
-def _contents(content: Content) -> Contents:
-    manifest, result, ledger = content.manifest, content.result, content.ledger
-    verdicts = content.verdicts
-    items = checklist(ledger, result, manifest, verdicts)
-    claims = claims_markdown(verdicts)
-    return {
-        "table.md": to_markdown(content.table) + (f"\n{claims}" if claims else ""),
-        "table.tex": to_latex(content.table),
-        "table.csv": table_csv(result, manifest),
-        "trials.csv": trials_csv(content.frame),
-        "trials.parquet": trials_parquet(content.frame),
-        "claims.csv": claims_csv(judged(manifest, verdicts)),
-        "curve.svg": draw_svg(content.figure),
-        "curve.png": draw_png(content.figure),
-        "ledger.json": ledger_json(ledger),
-        "ledger.md": ledger_markdown(ledger),
-        "checklist.md": checklist_markdown(items, place_name(manifest)),
-        "report.html": render_page(content),
-    }
-
-
-def _attach(
-    client: MlflowClient,
-    planned: PlannedStudy,
-    files: Mapping[str, Path],
-    content: Content,
-) -> None:
-    """The files as artifacts, the outcome in the description, the page of the runs."""
-    manifest = content.manifest
-    content.view.publish(client)
-    for path in files.values():
-        client.log_artifact(planned.run_id, str(path), ARTIFACT_FOLDER)
-    sentences = summary(content.result, manifest, paper_numbers(manifest))
-    outcome = f"{sentences} {outcome_sentence(content.verdicts)}".strip()
-    client.set_tag(planned.run_id, NOTE_TAG, study_note(manifest.study, outcome))
-
-
-def _write(contents: Contents, folder: Path) -> dict[str, Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / name for name in contents}
-    for name, content in contents.items():
-        data = content.encode("utf-8") if isinstance(content, str) else content
-        files[name].write_bytes(data)
-    return files

@@ -1,4 +1,4 @@
-"""What a search found, as files and for the terminal."""
+"""The outcome of a search, as files and for the terminal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from ablations.search.path import shown
 from ablations.search.record import SearchOutcome, SearchTrial
 from reports.figures.search_figure import draw_search
+from reports.files import Contents, write_files
 from reports.page.report_page import inline_svg
 from reports.page.templating import render
-from reports.tables.formats import csv_text, escape_markdown
+from reports.tables.formats import csv_text
+from reports.text import for_markdown, for_terminal
 
 ENDS = {"stopped_early": "stopped early"}
 SHOWN_PARAMETERS = 10
@@ -26,23 +27,22 @@ def write_search(outcome: SearchOutcome, folder: Path, command: str) -> dict[str
     """The files of a search, by name.
 
     Args:
-        outcome: What was found.
+        outcome: The search.
         folder: Made if need be.
         command: Trains the ablation path; empty: there is none.
+
+    Raises:
+        ReportWriteError: The disk is full, or the folder cannot be written.
     """
-    contents = {
-        "search.json": outcome.model_dump_json(indent=1).encode(),
-        "history.csv": csv_text(history(outcome)).encode(),
-        "importance.csv": csv_text(importance_frame(outcome)).encode(),
-        "search.md": _markdown(outcome, command).encode(),
+    contents: Contents = {
+        "search.json": outcome.model_dump_json(indent=1),
+        "history.csv": csv_text(history(outcome)),
+        "importance.csv": csv_text(importance_frame(outcome)),
+        "search.md": _markdown(outcome, command),
         "search.png": draw_search(outcome, "png"),
-        "search.html": _page(outcome, command).encode(),
+        "search.html": _page(outcome, command),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / name for name in contents}
-    for name, data in contents.items():
-        files[name].write_bytes(data)
-    return files
+    return write_files(contents, folder)
 
 
 def _page(outcome: SearchOutcome, command: str) -> str:
@@ -86,7 +86,7 @@ def importance_frame(outcome: SearchOutcome) -> pd.DataFrame:
 
 
 def summary(outcome: SearchOutcome) -> str:
-    """What came out, in sentences."""
+    """The outcome in sentences."""
     ends: dict[str, int] = {}
     for trial in outcome.trials:
         end = ENDS.get(trial.end, trial.end)
@@ -112,8 +112,8 @@ def summary(outcome: SearchOutcome) -> str:
 def search_console(outcome: SearchOutcome) -> RenderableType:
     """Summary, best and importance for a terminal."""
     parts: list[RenderableType] = [
-        Text(f"{outcome.name}: {outcome.metric}", style="bold"),
-        Text(summary(outcome)),
+        for_terminal(f"{outcome.name}: {outcome.metric}", "bold"),
+        for_terminal(summary(outcome)),
     ]
     if rows := _best_rows(outcome):
         parts.append(_console_table(["setting", "paper's", "best"], rows))
@@ -128,7 +128,7 @@ def _console_table(titles: list[str], rows: list[tuple[str, ...]]) -> Table:
     for i, title in enumerate(titles):
         table.add_column(title, justify="right" if 0 < i < 3 else "left")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(for_terminal, row))
     return table
 
 
@@ -180,7 +180,7 @@ def _cost(trial: SearchTrial) -> str:
 
 
 def _markdown(outcome: SearchOutcome, command: str) -> str:
-    parts = [f"### {escape_markdown(outcome.title)}", escape_markdown(summary(outcome))]
+    parts = [f"### {for_markdown(outcome.title)}", for_markdown(summary(outcome))]
     tables = [
         (["setting", "paper's", "best"], _best_rows(outcome)),
         (["setting", "importance", "trials", "where"], _importance_rows(outcome)),
@@ -196,4 +196,4 @@ def _markdown(outcome: SearchOutcome, command: str) -> str:
 
 
 def _markdown_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(c if c == '---' else escape_markdown(c) for c in cells)} |"
+    return f"| {' | '.join(c if c == '---' else for_markdown(c) for c in cells)} |"

@@ -48,7 +48,12 @@ class NearlyBest(Section):
 
 
 class Alike(Section):
-    """The arms hardly differ: every pair is equivalent within a margin."""
+    """The arms hardly differ: every pair is equivalent within a margin.
+
+    Supported when of every pair the 90 % interval lies inside the margin and the exact
+    one-sided sign-flip p against both ends are below 0.05, which takes 5 seeds;
+    contradicted when a pair lies outside as for :class:`Better`.
+    """
 
     kind: Literal["alike"] = "alike"
     arms: tuple[str, ...] = Field((), strict=False)

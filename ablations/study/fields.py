@@ -98,7 +98,7 @@ class Published(Section):
 class StudyFields(Section):
     """What stands in a study file; :class:`ablations.study.schema.Study` checks it."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)
     """Also the name of the MLflow experiment and of the tag on its trials."""
     title: str = Field(min_length=1)
     """Title, for people."""

@@ -1,4 +1,4 @@
-"""What the rules of claims look at: arms compared on the seeds they share.
+"""Evidence for the rules of claims: arms compared on the seeds they share.
 
 A trial that collapsed or diverged makes every comparison with its arm undecided: its
 value says what a dead network scores, and leaving it out would flatter the arm. The arm
@@ -9,8 +9,10 @@ make the sample smaller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -20,8 +22,7 @@ from reports.statistics.inference import (
     Floats,
     Interval,
     paired_differences,
-    seeds_to_exclude,
-    t_interval,
+    t_half_width,
 )
 from reports.statistics.summary import RESAMPLING_SEED, ArmResult, StudyResult
 from reports.tables.paper import paper_numbers
@@ -31,7 +32,7 @@ Outcome = Literal["supported", "contradicted", "undecided"]
 SeedsNeeded = int | Literal["not reachable below 1000"] | None
 NOT_REACHABLE: Literal["not reachable below 1000"] = "not reachable below 1000"
 DEAD: tuple[Status, ...] = ("collapsed", "diverged")
-"""How a trial ends whose value says nothing about its arm's setting."""
+"""Statuses of trials whose value says nothing about their arm's setting."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Comparison:
 
     Attributes:
         arm: The arm.
-        other: What it is compared with.
+        other: The arm it is compared with.
         differences: By seed, positive where ``arm`` is better.
         trouble: Why they cannot be compared; empty where they can.
     """
@@ -65,9 +66,9 @@ class Comparison:
     differences: Floats
     trouble: str
 
-    @property
+    @cached_property
     def mean(self) -> float:
-        """Of the differences."""
+        """Mean of the differences."""
         return float(self.differences.mean())
 
     @property
@@ -75,23 +76,23 @@ class Comparison:
         """Pairs of seeds."""
         return len(self.differences)
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """Standard deviation of the differences."""
         return float(self.differences.std(ddof=1))
 
     def interval(self, confidence: float) -> Interval:
         """Student-t interval of the mean difference."""
-        found = t_interval(self.differences, confidence)
-        assert found is not None, "a comparison without trouble has two pairs"
-        return found
+        assert self.n > 1, "a comparison without trouble has two pairs"
+        half = t_half_width(self.spread, self.n, confidence)
+        return Interval(self.mean - half, self.mean + half, "t")
 
-    def seeds_to_exclude(
-        self, borders: Sequence[float], confidence: float, tried: int
-    ) -> int | None:
-        """Seeds until the mean is clear of the nearest border; None: too many."""
+    def clearness(self, borders: Sequence[float]) -> float:
+        """Distance from the mean to the nearest border, in standard deviations."""
         distance = min(abs(self.mean - border) for border in borders)
-        return seeds_to_exclude(distance, self.spread, confidence, tried=tried)
+        if self.spread == 0.0:
+            return math.inf if distance > 0.0 else 0.0
+        return distance / self.spread
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Evidence:
 
     @property
     def measure(self) -> str:
-        """What a difference between arms is."""
+        """Name of a difference between arms."""
         return f"difference in {self.result.metric.title}"
 
     @property
@@ -140,7 +141,7 @@ class Evidence:
         """Why an arm is no evidence about what its setting does; empty if it is.
 
         Args:
-            label: Of the arm.
+            label: Name of the arm.
             dead: Statuses that a trial of the arm must not have.
         """
         arm = self.result.arm(label)

@@ -14,12 +14,12 @@ from reports.claims.evidence import (
 )
 from reports.statistics.inference import (
     ALPHA,
-    MAX_SEEDS,
     MIN_PAIRS,
     Interval,
     share_interval,
     share_p,
 )
+from reports.statistics.planning import MAX_SEEDS
 from reports.statistics.ranks import RankCorrelation, rank_correlation, seeds_to_order
 from reports.tables.paper import paper_goodness
 from reports.tables.wording import counted, signed
@@ -62,40 +62,43 @@ def _ranked(
     trouble = [why for arm in arms if (why := evidence.trouble(arm))]
     if trouble:
         return Finding("undecided", measure, f"{'; '.join(trouble)}.")
-    found = rank_correlation(
+    correlation = rank_correlation(
         evidence.goodness(arms), order, evidence.generator(), tolerance
     )
-    if found is None:
+    if correlation is None:
         why = "no seed is common to all arms, or all arms are alike."
         return Finding("undecided", measure, why)
     tied = f" The paper's values up to {2 * tolerance:g} apart are tied."
-    return _rank_finding(found, measure, tied * (tolerance > 0.0), evidence)
+    return _rank_finding(correlation, measure, tied * (tolerance > 0.0), evidence)
 
 
 def _rank_finding(
-    found: RankCorrelation, measure: str, remark: str, evidence: Evidence
+    correlation: RankCorrelation, measure: str, remark: str, evidence: Evidence
 ) -> Finding:
-    interval, p = found.interval, found.p
+    interval, p = correlation.interval, correlation.p
     if interval is None or p is None:
         why = "one common seed: no interval."
-        return Finding("undecided", measure, why, effect=found.tau, n=found.n)
+        return Finding(
+            "undecided", measure, why, effect=correlation.tau, n=correlation.n
+        )
     verdict = _rank_verdict(interval, p)
     ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
+    seeds = f"{correlation.num_arms} arms over {correlation.n} common seeds"
     return Finding(
         verdict=verdict,
         measure=measure,
         reason=(
-            f"{found.num_arms} arms over {found.n} common seeds: {signed(found.tau)} "
+            f"{seeds}: {signed(correlation.tau)} "
             f"{ends} (95 %, seeds resampled), p {p:.2g} when arms are permuted within "
             f"seeds; both must be clear of chance.{remark}"
         ),
-        effect=found.tau,
+        effect=correlation.tau,
         interval=interval,
-        n=found.n,
+        n=correlation.n,
         p=p,
         seeds_needed=None
         if verdict != "undecided"
-        else seeds_to_order(found, evidence.generator()) or NOT_REACHABLE,
+        else seeds_to_order(correlation, evidence.generator()) or NOT_REACHABLE,
     )
 
 

@@ -5,39 +5,36 @@ against the border is below 0.05; so too few seeds decide nothing. Where a rule 
 one of several arms, intervals are Bonferroni's, 95 % for all of them together, and p
 are Holm's. Where all of several comparisons must hold, each is at its own 95 % and its
 own p: a conjunction of tests needs no correction (Berger 1982). Equivalence is tested
-by two one-sided t tests instead.
+by one-sided tests against both margins, a t and an exact sign-flip test each.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from ablations.study.claims import Alike, Better, NearlyBest
 from reports.claims.evidence import (
-    NOT_REACHABLE,
     Comparison,
     Evidence,
     Finding,
     Outcome,
-    SeedsNeeded,
 )
+from reports.claims.seed_plans import ONE_SIDED, Plan, planned_seeds
 from reports.statistics.inference import (
     ALPHA,
     CONFIDENCE,
     Interval,
-    equivalence_interval,
     equivalence_p,
-    fewest_pairs,
     holm,
     sign_flip_p,
 )
+from reports.statistics.planning import fewest_pairs
 from reports.tables.wording import signed
 
 EQUIVALENCE_CONFIDENCE = 1.0 - 2.0 * ALPHA
-Needed = Sequence[int | None]
-"""Seeds for each of several comparisons; None: not reachable."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ class _Tested:
 
     Attributes:
         one: The comparison.
-        interval: Of its mean.
-        p: Of its mean against a border or margin.
-        level: What the interval and p are, in words.
+        interval: The interval of its mean.
+        p: That of its mean against a border or margin.
+        level: Confidence and correction, in words.
         fewest: Pairs from which such a p can be below 0.05.
     """
 
@@ -76,11 +73,11 @@ def better(rule: Better, evidence: Evidence) -> Finding:
     if not usable:
         return _undecided(evidence, trouble)
     by, num_tried = rule.by, len(tried)
-    found = _tested(usable, by, evidence, num_tried)
-    above = [one for one in found if one.is_above(by)]
-    hopeful = above or [one for one in found if one.one.mean > by]
-    all_below = not trouble and all(one.is_below(by) for one in found)
-    shown = _furthest_ahead(hopeful, found)
+    tested = _tested(usable, by, evidence, num_tried)
+    above = [one for one in tested if one.is_above(by)]
+    hopeful = above or [one for one in tested if one.one.mean > by]
+    all_below = not trouble and all(one.is_below(by) for one in tested)
+    shown = _furthest_ahead(hopeful, tested)
     joint = _joint_confidence(num_tried)
     ahead = [one for one in usable if one.mean > by]
     return _finding(
@@ -89,11 +86,10 @@ def better(rule: Better, evidence: Evidence) -> Finding:
         shown,
         f"{shown.one.arm} minus {rule.than} against {signed(by) if by else 0}",
         _remarks(trouble, evidence.collapsed(rule.than)),
-        _seeds(
-            shown,
-            _needed(ahead, [by], joint, num_tried),
-            [] if trouble else _needed(usable, [by], joint, num_tried),
-        ),
+        [
+            Plan(ahead, (by,), joint, num_tried),
+            Plan([] if trouble else usable, (by,), joint, num_tried, needs_all=True),
+        ],
     )
 
 
@@ -121,11 +117,10 @@ def nearly_best(rule: NearlyBest, evidence: Evidence) -> Finding:
         f"{rule.arm} minus {shown.one.other}, the arm it {which}, against "
         f"{signed(border)}",
         _remarks(trouble),
-        _seeds(
-            shown,
-            _needed(worse, [border], _joint_confidence(num_tried), num_tried),
-            [] if trouble else _needed(usable, [border], CONFIDENCE, 1),
-        ),
+        [
+            Plan(worse, (border,), _joint_confidence(num_tried), num_tried),
+            Plan([] if trouble else usable, (border,), CONFIDENCE, 1, needs_all=True),
+        ],
     )
 
 
@@ -136,28 +131,34 @@ def alike(rule: Alike, evidence: Evidence) -> Finding:
     usable, trouble = _sorted_out(tried)
     if not usable:
         return _undecided(evidence, trouble)
-    within, margins = rule.within, [-rule.within, rule.within]
+    within, margins = rule.within, (-rule.within, rule.within)
+    tested = [_equivalence(one, within, evidence) for one in usable]
+    behind = _outside(usable, within, evidence, len(tried))
+    apart = [one for one in behind if one.p < ALPHA]
+    holds = not trouble and all(one.p < ALPHA for one in tested)
+    if behind:
+        shown, which = min(behind, key=lambda one: one.p), "clearest outside"
+    else:
+        shown, which = max(tested, key=lambda one: one.p), "with the largest p"
+    far = [one for one in usable if abs(one.mean) > within]
     joint = _joint_confidence(len(tried))
-    found = [_equivalence(one, within) for one in usable]
-    apart = [one for one in found if _is_outside(one.one.interval(joint), within)]
-    shown = max(apart or found, key=lambda one: one.p)
-    if apart:
-        interval, level = shown.one.interval(joint), _level(len(tried), "pairs")
-        shown = replace(shown, interval=interval, level=level)
-    outside = [one for one in usable if abs(one.mean) > within]
-    holds = not trouble and all(one.p < ALPHA for one in found)
     return _finding(
         evidence,
         "contradicted" if apart else "supported" if holds else "undecided",
         shown,
-        f"{shown.one.arm} minus {shown.one.other}, the pair with the largest p, "
-        f"against ±{within:g}",
+        f"{shown.one.arm} minus {shown.one.other}, the pair {which}, against "
+        f"±{within:g}",
         _remarks(trouble),
-        _seeds(
-            shown,
-            _needed(outside, margins, joint, 0),
-            [] if trouble else _needed(usable, margins, EQUIVALENCE_CONFIDENCE, 0),
-        ),
+        [
+            Plan(far, margins, joint, len(tried)),
+            Plan(
+                [] if trouble else usable,
+                margins,
+                EQUIVALENCE_CONFIDENCE,
+                ONE_SIDED,
+                needs_all=True,
+            ),
+        ],
     )
 
 
@@ -174,19 +175,35 @@ def _tested(
     ]
 
 
-def _equivalence(one: Comparison, within: float) -> _Tested:
-    interval = equivalence_interval(one.differences)
-    p = equivalence_p(one.differences, within)
-    assert interval is not None, "a comparison without trouble has two pairs"
+def _equivalence(one: Comparison, within: float, evidence: Evidence) -> _Tested:
+    interval = one.interval(EQUIVALENCE_CONFIDENCE)
+    p = equivalence_p(one.differences, within, evidence.generator())
     assert p is not None, "a comparison without trouble has two pairs"
-    return _Tested(one, interval, p, "90 %, for equivalence")
+    return _Tested(one, interval, p, "90 %, for equivalence", fewest_pairs(sides=1))
 
 
-def _furthest_ahead(hopeful: Sequence[_Tested], found: Sequence[_Tested]) -> _Tested:
+def _outside(
+    usable: Sequence[Comparison], within: float, evidence: Evidence, tried: int
+) -> list[_Tested]:
+    """Pairs whose joint interval lies outside the margin, with their Holm p.
+
+    The p of the other pairs count as 1, which can only make these larger.
+    """
+    joint, level = _joint_confidence(tried), _level(tried, "pairs")
+    far = [one for one in usable if _is_outside(one.interval(joint), within)]
+    p_values = [_p(one, math.copysign(within, one.mean), evidence) for one in far]
+    adjusted = holm([*p_values, *[1.0] * (tried - len(far))])
+    return [
+        _Tested(one, one.interval(joint), p, level, fewest_pairs(tried))
+        for one, p in zip(far, adjusted, strict=False)
+    ]
+
+
+def _furthest_ahead(hopeful: Sequence[_Tested], tested: Sequence[_Tested]) -> _Tested:
     """The one most clearly ahead or, if none is, what keeps all from being behind."""
     if hopeful:
         return max(hopeful, key=lambda one: one.interval.low)
-    return _largest_p(max(found, key=lambda one: one.interval.high), found)
+    return _largest_p(max(tested, key=lambda one: one.interval.high), tested)
 
 
 def _furthest_behind(behind: Sequence[_Tested], each: Sequence[_Tested]) -> _Tested:
@@ -196,34 +213,12 @@ def _furthest_behind(behind: Sequence[_Tested], each: Sequence[_Tested]) -> _Tes
     return _largest_p(min(each, key=lambda one: one.interval.low), each)
 
 
-def _largest_p(shown: _Tested, found: Sequence[_Tested]) -> _Tested:
+def _largest_p(shown: _Tested, tested: Sequence[_Tested]) -> _Tested:
     """One comparison where all must hold, with the p of all of them."""
-    if len(found) == 1:
+    if len(tested) == 1:
         return shown
-    level = f"{shown.level}, p the largest of {len(found)}"
-    return replace(shown, p=max(one.p for one in found), level=level)
-
-
-def _needed(
-    ones: Sequence[Comparison],
-    borders: Sequence[float],
-    confidence: float,
-    tried: int,
-) -> Needed:
-    return [one.seeds_to_exclude(borders, confidence, tried) for one in ones]
-
-
-def _seeds(shown: _Tested, any_of: Needed, all_of: Needed) -> SeedsNeeded:
-    """Seeds until one of the first is clear or, if there are none, all of the others.
-
-    More than there are: as it is, they do not decide.
-    """
-    known = [n for n in any_of or all_of if n is not None]
-    if not any_of and not all_of:
-        return None
-    if not known or (not any_of and len(known) < len(all_of)):
-        return NOT_REACHABLE
-    return max(min(known) if any_of else max(known), shown.one.n + 1)
+    level = f"{shown.level}, p the largest of {len(tested)}"
+    return replace(shown, p=max(one.p for one in tested), level=level)
 
 
 def _finding(
@@ -232,7 +227,7 @@ def _finding(
     shown: _Tested,
     what: str,
     remarks: Sequence[str],
-    seeds_needed: SeedsNeeded,
+    plans: Sequence[Plan],
 ) -> Finding:
     one, interval, n = shown.one, shown.interval, shown.one.n
     ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
@@ -249,7 +244,7 @@ def _finding(
         interval=interval,
         n=n,
         p=shown.p,
-        seeds_needed=seeds_needed,
+        seeds_needed=planned_seeds(n, plans) if verdict == "undecided" else None,
     )
 
 

@@ -7,7 +7,7 @@ tests stand apart as not run yet, and claims of users' own studies are counted a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -29,8 +29,10 @@ from reports.claims.view import (
     claims_grid,
 )
 from reports.page.templating import render
-from reports.tables.formats import escape_markdown, rows_csv
+from reports.store.foreign import Location
+from reports.tables.formats import rows_csv
 from reports.tables.wording import counted
+from reports.text import for_markdown, for_terminal, one_line
 
 CAPTION = (
     "Every claim on the trials of its own study, modality and scale; one that was run "
@@ -38,13 +40,35 @@ CAPTION = (
     "scale; levels are never compared across scales or with the paper's. "
     f"{LEGEND}"
 )
-NOT_RUN = "not run"
+NOT_RUN, NOT_REPORTED = "not run", "not reported"
 UNRUN_HEAD = ("study", "modality", "claims", "command")
+
+
+FAULT_HEAD = ("study", "modality", "scale", "fault")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a study of the store has no report.
+
+    Attributes:
+        place: Study, modality, scale.
+        message: Run, field, and what is wrong with it.
+        is_ours: Whether the program is at fault, not what the store holds.
+    """
+
+    place: Location
+    message: str
+    is_ours: bool = False
+
+    def __str__(self) -> str:
+        study, modality, scale = self.place
+        return one_line(f"study {study} ({modality}, {scale}): {self.message}")
 
 
 @dataclass(frozen=True)
 class UnrunClaims:
-    """What a shipped study claims in a modality that no run of the store has.
+    """Claims of a shipped study in a modality that no run of the store has.
 
     Attributes:
         study: Its name.
@@ -75,11 +99,13 @@ class AllClaims:
         judged: In order.
         unrun: The paper's other claims.
         narrowed: To which modality and scale, for people; empty: to none.
+        faults: Studies of the store without a report.
     """
 
     judged: tuple[JudgedClaim, ...]
     unrun: tuple[UnrunClaims, ...] = ()
     narrowed: str = ""
+    faults: tuple[Fault, ...] = ()
 
     @property
     def num_unrun(self) -> int:
@@ -88,31 +114,36 @@ class AllClaims:
 
 
 def unrun_claims(
-    runs: Iterable[Manifest], modality: str | None = None
+    runs: Iterable[Manifest],
+    modality: str | None = None,
+    unread: Collection[tuple[str, str]] = (),
 ) -> tuple[UnrunClaims, ...]:
     """Claims of the shipped studies that no run tests, whatever its scale.
 
     Args:
         runs: All of the store.
         modality: Only this one.
+        unread: Studies and modalities with a run whose plan cannot be used; what that
+            tests is not known.
     """
     tested = {
         (run.study["name"], run.modality, claim["id"])
         for run in runs
         for claim in run.study.get("claims", ())
     }
-    found = []
+    unrun = []
     for study in map(load_study, study_names()):
         for kind in study.metric:
             claims = study.for_modality(kind).claims
             left = tuple(c for c in claims if (study.name, kind, c.id) not in tested)
-            if left and modality in (None, kind):
-                found.append(UnrunClaims(study.name, kind, left))
-    return tuple(found)
+            is_known = (study.name, kind) not in unread
+            if left and is_known and modality in (None, kind):
+                unrun.append(UnrunClaims(study.name, kind, left))
+    return tuple(unrun)
 
 
 def tally(claims: AllClaims) -> str:
-    """How many of each, the paper's and then those of users' own studies."""
+    """Count the outcomes, the paper's and then those of users' own studies."""
     shipped = study_names()
     paper = [one for one in claims.judged if one.study in shipped]
     own = [one for one in claims.judged if one.study not in shipped]
@@ -121,6 +152,9 @@ def tally(claims: AllClaims) -> str:
     if own:
         judged = counted(len(own), "judged claim")
         sentences.append(f"{judged} of your own studies: {_outcomes(own)}.")
+    if claims.faults:
+        studies = counted(len(claims.faults), "study run")
+        sentences.append(f"{studies} could not be reported, see below.")
     if claims.narrowed:
         sentences.append(f"Only {claims.narrowed}; other runs are left out.")
     return " ".join(sentences)
@@ -137,6 +171,9 @@ def scorecard_markdown(claims: AllClaims) -> str:
     head = ("study", "modality", "scale", *HEAD)
     judged = [(*one.place, *claim_cells(one.verdict)) for one in claims.judged]
     parts = ["# Scorecard", tally(claims), _markdown_table(head, judged), CAPTION]
+    if claims.faults:
+        rows = [(*one.place, one.message) for one in claims.faults]
+        parts += ["## Not reported", _markdown_table(FAULT_HEAD, rows)]
     if claims.unrun:
         rows = [
             (one.study, one.modality, "\n".join(one.texts), one.command)
@@ -149,7 +186,7 @@ def scorecard_markdown(claims: AllClaims) -> str:
 def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Lines of a cell stay lines."""
     escaped = [
-        ["<br>".join(map(escape_markdown, cell.splitlines())) for cell in row]
+        ["<br>".join(map(for_markdown, cell.splitlines())) for cell in row]
         for row in rows
     ]
     lines = [" | ".join(row) for row in (head, ["---"] * len(head), *escaped)]
@@ -162,8 +199,19 @@ def claims_csv(claims: Iterable[JudgedClaim]) -> str:
 
 
 def scorecard_csv(claims: AllClaims) -> str:
-    """As :func:`claims_csv`; claims that were not run have no scale and no numbers."""
+    """The same as :func:`claims_csv`, with what was not run or not reported.
+
+    Claims that were not run have no scale and no numbers.
+    """
     rows = [claim_row(one) for one in claims.judged]
+    names = ("study", "modality", "scale")
+    rows += [
+        {
+            **dict(zip(names, fault.place, strict=True)),
+            **{"verdict": NOT_REPORTED, "n": 0, "reason": fault.message},
+        }
+        for fault in claims.faults
+    ]
     rows += [
         {
             **{"study": one.study, "modality": one.modality, "verdict": NOT_RUN},
@@ -196,6 +244,8 @@ def scorecard_html(claims: AllClaims, pages: dict[str, str]) -> str:
             }
             for one in claims.judged
         ],
+        faults=claims.faults,
+        fault_head=FAULT_HEAD,
         unrun=claims.unrun,
         unrun_head=UNRUN_HEAD,
         num_unrun=claims.num_unrun,
@@ -207,9 +257,10 @@ def scorecard_console(claims: AllClaims) -> Group:
     parts: list[RenderableType] = [Text(f"Scorecard. {tally(claims)}", style="bold")]
     for place, judged in groupby(claims.judged, key=lambda one: one.place):
         parts += [
-            Text(f"\n{' · '.join(place)}", style="bold"),
+            for_terminal(f"\n{' · '.join(place)}", "bold"),
             claims_grid([one.verdict for one in judged], with_reason=False),
         ]
+    parts += [for_terminal(f"\nNot reported: {one}", "red") for one in claims.faults]
     if claims.unrun:
         parts += [
             Text("\nNot run yet: d2v run STUDY --modality MODALITY", style="bold"),

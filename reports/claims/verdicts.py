@@ -1,4 +1,4 @@
-"""What a study says about a claim: supported, contradicted or undecided.
+"""The verdict of a study on a claim: supported, contradicted or undecided.
 
 The rules are :mod:`ablations.study.claims`, what counts as evidence
 :mod:`reports.claims.evidence`.
@@ -28,22 +28,22 @@ from reports.statistics.summary import StudyResult
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the numbers say about one claim.
+    """The outcome of one claim, with the numbers it rests on.
 
     Attributes:
         claim: Its id.
         says: The sentence.
         where: In the paper.
         verdict: The outcome.
-        measure: What the effect is, with unit; positive, or a share above one half,
+        measure: Name of the effect, with unit; positive, or a share above one half,
             speaks for the claim.
         effect: None where it could not be measured.
         low: Lower end of its interval.
         high: Upper end.
         n: Seeds, or pairs of seeds, behind it.
-        p: Of the test named in the reason.
+        p: That of the test named in the reason.
         reason: A few sentences: which arms, which interval, what is in the way.
-        seeds_needed: How many seeds in all would settle it, if effect and spread stay
+        seeds_needed: Seeds in all that would settle it, if effect and spread stay
             as measured; None where it is settled or nothing can be said.
         is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
     """
@@ -80,22 +80,22 @@ def study_verdicts(result: StudyResult, manifest: Manifest) -> tuple[Verdict, ..
 
 
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
-    found = _apply(claim.test, evidence)
-    interval = found.interval
+    finding = _apply(claim.test, evidence)
+    interval = finding.interval
     return Verdict(
         claim=claim.id,
         says=claim.says,
         where=claim.where,
-        verdict=found.verdict,
-        measure=found.measure,
-        effect=found.effect,
+        verdict=finding.verdict,
+        measure=finding.measure,
+        effect=finding.effect,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        n=found.n,
-        p=found.p,
-        reason=found.reason,
-        seeds_needed=found.seeds_needed if found.verdict == "undecided" else None,
-        is_share=found.is_share,
+        n=finding.n,
+        p=finding.p,
+        reason=finding.reason,
+        seeds_needed=finding.seeds_needed if finding.verdict == "undecided" else None,
+        is_share=finding.is_share,
     )
 
 

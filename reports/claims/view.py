@@ -10,8 +10,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from reports.claims.verdicts import Verdict
-from reports.tables.formats import escape_markdown
 from reports.tables.wording import p_text, share_text, signed
+from reports.text import for_markdown, for_terminal
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 HEAD = (
@@ -22,7 +22,7 @@ CLAIM_COLUMNS = (
     *("study", "modality", "scale", "claim", "says", "where", "verdict", "measure"),
     *("effect", "low", "high", "n", "p", "seeds_needed", "reason"),
 )
-"""Of :func:`claim_row`."""
+"""Columns of :func:`claim_row`."""
 LEGEND = (
     "Effects count so that positive is better, or speaks for the claim; of a share of "
     "seeds, more than one half does. The interval and p are those the verdict rests "
@@ -37,9 +37,9 @@ class JudgedClaim:
 
     Attributes:
         study: Its name.
-        modality: Of the run.
-        scale: Of the run.
-        verdict: What the numbers say.
+        modality: The run's.
+        scale: The run's.
+        verdict: The outcome.
     """
 
     study: str
@@ -64,7 +64,7 @@ def effect_text(verdict: Verdict) -> str:
 
 
 def seeds_text(verdict: Verdict) -> str:
-    """How many seeds would settle it; a dash where that is no question."""
+    """Seeds that would settle it; a dash where that is no question."""
     return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
 
 
@@ -89,7 +89,7 @@ def claims_markdown(verdicts: Sequence[Verdict]) -> str:
     rows = [HEAD, tuple("---" for _ in HEAD), *map(claim_cells, verdicts)]
     lines = [
         "| "
-        + " | ".join(row if i == 1 else [escape_markdown(cell) for cell in row])
+        + " | ".join(row if i == 1 else [for_markdown(cell) for cell in row])
         + " |"
         for i, row in enumerate(rows)
     ]
@@ -116,15 +116,16 @@ def claims_grid(verdicts: Sequence[Verdict], *, with_reason: bool) -> RichTable:
         numbers = [effect, f"n = {n}"]
         numbers += [f"p = {p}"] if verdict.p is not None else []
         numbers += [f"seeds needed: {seeds}"] if verdict.seeds_needed else []
-        lines = [Text(says), Text(", ".join(numbers))]
-        lines += [Text(reason, style="dim")] if with_reason else []
+        lines = [for_terminal(says), Text(", ".join(numbers))]
+        lines += [for_terminal(reason, "dim")] if with_reason else []
         grid.add_row(Text(outcome, COLOURS[verdict.verdict]), Text("\n").join(lines))
     return grid
 
 
 def outcome_sentence(verdicts: Sequence[Verdict]) -> str:
     """For MLflow's description: every claim with its verdict; empty without claims."""
+    says = [for_markdown(v.says.rstrip(".")) for v in verdicts]
     return " ".join(
-        f"[{v.verdict}] {v.says.rstrip('.')}: {effect_text(v)}, n = {v.n}."
-        for v in verdicts
+        f"[{v.verdict}] {text}: {effect_text(v)}, n = {v.n}."
+        for v, text in zip(verdicts, says, strict=True)
     )

@@ -1,4 +1,4 @@
 """Figures: their numbers first, then the drawing.
 
-A new figure is a dataclass of final numbers and a function that draws it.
+Colours and sizes may change freely; what is drawn is decided in ``curve.py``.
 """

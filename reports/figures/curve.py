@@ -23,7 +23,7 @@ class Point:
         position: Where it stands on the shared axis.
         label: Its tick label.
         mean: None where there is no value; the place stays empty and labelled.
-        half_width: Of the interval, or the reading error; None: there is none.
+        half_width: Half the interval, or the reading error; None: there is none.
         seeds: The single values behind the mean.
         collapsed: Those of them that came from collapsed trials.
     """
@@ -50,7 +50,7 @@ class Panel:
 
     Attributes:
         title: Whose numbers they are.
-        position_label: Of the shared axis.
+        position_label: Title of the shared axis.
         value_label: The metric.
         points: In order of position.
         levels: Reference arms.
@@ -65,11 +65,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class FigureData:
-    """What a figure shows.
+    """The numbers of a figure.
 
     Attributes:
         is_curve: Whether positions are ordered values; else they are named arms.
-        limits: Of the shared position axis.
+        limits: Ends of the shared position axis.
         ours: The study.
         paper: The paper's numbers, if it has any here.
     """

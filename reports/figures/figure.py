@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from matplotlib import rc_context
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
 from reports.figures.curve import FigureData, Level, Panel, Point
+from reports.text import visible
 
 INK = "#2b2f36"
 """Text and axes; the page replaces it by its own text colour."""
@@ -36,10 +39,14 @@ STYLE: dict[Any, Any] = {
 PANEL_SIZE = (4.7, 3.6)
 """Inches."""
 INTERVAL_REACH = 1.5
-"""How far the value axis follows an interval beyond the single values, in ranges of
-these: two seeds give very long intervals, and the arms must stay apart."""
+"""Length to which the value axis follows an interval beyond the single values, in
+ranges of these: two seeds give very long intervals, and the arms must stay apart."""
 LEVEL_REACH = 0.5
-"""Likewise for reference lines; those further away are named at the end of the axis."""
+"""The same for reference lines; those further away are named at the end of the axis."""
+MAX_HEIGHT = 90.0
+"""Inches of a figure of named arms; 200 of them fit, more stand closer."""
+MAX_TICKS = 40
+"""Labels of a curve's points: 200 would lie over each other, and take seconds."""
 LABEL_WIDTH = 34
 """Characters of a line of an axis label."""
 
@@ -48,6 +55,14 @@ STRIP = 0.45
 
 ImageFormat = Literal["svg", "png"]
 Which = Literal["both", "ours", "paper"]
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """Our style; a letter that the font has not is a box, and no warning for users."""
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        yield
 
 
 def draw_svg(data: FigureData, which: Which = "both") -> str:
@@ -70,8 +85,9 @@ def _draw(data: FigureData, which: Which, kind: ImageFormat) -> bytes:
         if panel is not None and which in ("both", name)
     ]
     buffer = io.BytesIO()
-    with rc_context(STYLE):
-        height = PANEL_SIZE[1] if data.is_curve else 1.3 + 0.42 * len(data.ours.points)
+    with drawing_style():
+        rows = min(1.3 + 0.42 * len(data.ours.points), MAX_HEIGHT)
+        height = PANEL_SIZE[1] if data.is_curve else rows
         size = (PANEL_SIZE[0] * len(chosen), height)
         figure = Figure(figsize=size, layout="constrained")
         all_axes = figure.subplots(1, len(chosen), squeeze=False)[0]
@@ -96,13 +112,13 @@ def _draw_curve(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     high = [mean + width for mean, width in zip(means, widths, strict=True)]
     axes.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.plot(positions, means, color=colour, marker=marker, markersize=5, zorder=3)
-    for point in panel.points:
-        _draw_interval(axes, point, colour, is_row=False)
+    _draw_intervals(axes, panel.points, colour, is_row=False)
     _draw_seeds(axes, panel.points, colour, is_row=False)
-    axes.set_xticks(positions, [point.label for point in panel.points])
-    axes.set_xlabel(panel.position_label)
-    axes.set_ylabel(textwrap.fill(panel.value_label, LABEL_WIDTH))
-    axes.set_title(panel.title, loc="left")
+    named = panel.points[:: 1 + len(panel.points) // MAX_TICKS]
+    axes.set_xticks([p.position for p in named], [visible(p.label) for p in named])
+    axes.set_xlabel(visible(panel.position_label))
+    axes.set_ylabel(textwrap.fill(visible(panel.value_label), LABEL_WIDTH))
+    axes.set_title(visible(panel.title), loc="left")
     if limits := _value_limits(panel):
         axes.set_ylim(*limits)
     axes.grid(axis="y", color=QUIET, alpha=0.25, linewidth=0.6)
@@ -114,27 +130,30 @@ def _draw_rows(axes: Axes, panel: Panel, colour: str, marker: str) -> None:
     for point in panel.points:
         if point.mean is not None:
             axes.plot(point.mean, point.position, color=colour, marker=marker, zorder=3)
-        _draw_interval(axes, point, colour, is_row=True)
+    _draw_intervals(axes, panel.points, colour, is_row=True)
     _draw_seeds(axes, panel.points, colour, is_row=True)
     positions = [point.position for point in panel.points]
-    axes.set_yticks(positions, [point.label for point in panel.points])
-    axes.set_xlabel(textwrap.fill(panel.value_label, LABEL_WIDTH + 10))
-    axes.set_title(panel.title, loc="left")
+    axes.set_yticks(positions, [visible(point.label) for point in panel.points])
+    axes.set_xlabel(textwrap.fill(visible(panel.value_label), LABEL_WIDTH + 10))
+    axes.set_title(visible(panel.title), loc="left")
     if limits := _value_limits(panel):
         axes.set_xlim(*limits)
     axes.grid(axis="x", color=QUIET, alpha=0.25, linewidth=0.6)
     _draw_levels(axes, panel, is_row=True)
 
 
-def _draw_interval(axes: Axes, point: Point, colour: str, *, is_row: bool) -> None:
-    if point.mean is None or point.half_width is None:
+def _draw_intervals(
+    axes: Axes, points: Sequence[Point], colour: str, *, is_row: bool
+) -> None:
+    known = [p for p in points if p.mean is not None and p.half_width is not None]
+    if not known:
         return
-    where = (point.mean, point.position) if is_row else (point.position, point.mean)
-    width = point.half_width
+    means, widths = [p.mean for p in known], [p.half_width for p in known]
+    positions = [p.position for p in known]
     axes.errorbar(
-        *where,
-        xerr=width if is_row else None,
-        yerr=None if is_row else width,
+        *((means, positions) if is_row else (positions, means)),
+        xerr=widths if is_row else None,
+        yerr=None if is_row else widths,
         color=colour,
         linewidth=1.1,
         capsize=3,
@@ -195,7 +214,7 @@ def _name_level(
     low, high = axes.get_xlim() if is_row else axes.get_ylim()
     where = (at - low) / (high - low)
     axes.annotate(
-        f"{arrow}{level.label}{gap}{level.mean:.2f}",
+        f"{arrow}{visible(level.label)}{gap}{level.mean:.2f}",
         (at, 1.0) if is_row else (1.0, at),
         xycoords=axes.get_xaxis_transform() if is_row else axes.get_yaxis_transform(),
         xytext=(3 if where < 0.5 else -3, -2) if is_row else (4, 0),

@@ -6,7 +6,6 @@ import io
 import textwrap
 from collections.abc import Sequence
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -19,9 +18,10 @@ from reports.figures.figure import (
     PANEL_SIZE,
     PAPER,
     QUIET,
-    STYLE,
     ImageFormat,
+    drawing_style,
 )
+from reports.text import visible
 
 PAPER_LABEL = "paper's setting"
 
@@ -30,13 +30,13 @@ def draw_search(outcome: SearchOutcome, kind: ImageFormat) -> bytes:
     """One panel, or two when there is a cost; the same bytes for the same numbers."""
     panels = [_draw_history, *([_draw_front] if outcome.cost else [])]
     buffer = io.BytesIO()
-    with rc_context(STYLE):
+    with drawing_style():
         size = (PANEL_SIZE[0] * len(panels) * 1.2, PANEL_SIZE[1])
         figure = Figure(figsize=size, layout="constrained")
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for draw, axes in zip(panels, all_axes, strict=True):
             draw(axes, outcome)
-            axes.set_ylabel(textwrap.fill(outcome.metric, LABEL_WIDTH))
+            axes.set_ylabel(textwrap.fill(visible(outcome.metric), LABEL_WIDTH))
             axes.grid(axis="y", color=QUIET, alpha=0.25, linewidth=0.6)
         stamp = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(buffer, format=kind, dpi=200, metadata=stamp)
@@ -79,7 +79,7 @@ def _draw_front(axes: Axes, outcome: SearchOutcome) -> None:
     if outcome.paper is not None:
         costs, values = _costs_and_values([outcome.trial(outcome.paper)])
         axes.plot(costs, values, "s", color=PAPER, mfc="none", ms=9, label=PAPER_LABEL)
-    axes.set_xlabel(outcome.cost)
+    axes.set_xlabel(visible(outcome.cost))
     axes.set_title("Trade-offs", loc="left")
     axes.legend(frameon=False, fontsize=8.5)
 

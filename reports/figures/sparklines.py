@@ -12,6 +12,7 @@ from html import escape
 from markupsafe import Markup
 
 from reports.figures.training_curves import Curve
+from reports.text import visible
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 24
@@ -26,7 +27,7 @@ def draw_curves(
     """One metric, one line per arm; a cross where a seed collapsed.
 
     Args:
-        curves: Of one metric, at least one.
+        curves: Those of one metric, at least one.
         arms: All arms, in the order that gives them their colours.
         threshold: Least healthy value, a dotted line where the axis reaches it.
     """
@@ -57,10 +58,10 @@ def draw_curves(
             f"{across(step):.1f},{along(value):.1f}"
             for step, value in zip(curve.steps, curve.means, strict=True)
         )
-        style = line_style(arms.index(curve.arm))
+        style, name = line_style(arms.index(curve.arm)), escape(visible(curve.arm))
         parts.append(
             f'<polyline {style} points="{points}">'
-            f"<title>{escape(curve.arm)}: mean of {curve.num_seeds}</title></polyline>"
+            f"<title>{name}: mean of {curve.num_seeds}</title></polyline>"
         )
         if len(curve.steps) == 1:
             x, y = across(curve.steps[0]), along(curve.means[0])
@@ -96,5 +97,5 @@ def _frame(low: float, high: float, last: int) -> str:
 def _cross(x: float, y: float, who: str, step: int) -> str:
     return (
         f'<path class="collapse" d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8">'
-        f"<title>{escape(who)} collapsed at step {step:,}</title></path>"
+        f"<title>{escape(visible(who))} collapsed at step {step:,}</title></path>"
     )

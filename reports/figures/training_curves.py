@@ -6,7 +6,6 @@ arms only; the page says how many.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +15,15 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from ablations.record import Manifest
+from reports.statistics.inference import LARGEST
 
 METRICS = ("train/loss", "target/std", "prediction/std")
-"""What is drawn; the last two say whether the representation is alive."""
+"""Metrics that are drawn; the last two say whether the representation is alive."""
 MAX_HISTORIES = 360
 """Requests for one report."""
 MAX_POINTS = 200
-"""Of one curve."""
-HUGE = 1e300
-"""MLflow's SQL stores keep infinity as the largest double."""
-COLLAPSE_STEP = re.compile(r"collapsed at step (\d+)")
+"""Points of one curve."""
+COLLAPSE_STEP = re.compile(r"collapsed at step ([0-9]{1,15})")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def read_curves(
     """The training curves of a study.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         frame: As from :func:`reports.store.frames.trial_frame`.
         manifest: The planned study.
     """
@@ -125,11 +123,11 @@ def average(
 
 def collapse_steps(rows: pd.DataFrame) -> list[tuple[int, int]]:
     """Step and seed of every collapsed trial whose reason names the step."""
-    found = []
+    steps = []
     for row in rows[rows["status"] == "collapsed"].to_dict("records"):
         if match := COLLAPSE_STEP.search(str(row["reason"])):
-            found.append((int(match.group(1)), int(row["seed"])))
-    return found
+            steps.append((int(match.group(1)), int(row["seed"])))
+    return steps
 
 
 def _history(client: MlflowClient, run_id: str, metric: str) -> dict[int, float]:
@@ -137,5 +135,5 @@ def _history(client: MlflowClient, run_id: str, metric: str) -> dict[int, float]
     return {
         point.step: point.value
         for point in client.get_metric_history(run_id, metric)
-        if math.isfinite(point.value) and abs(point.value) < HUGE
+        if abs(point.value) <= LARGEST  # not so for NaN
     }

@@ -1,4 +1,4 @@
 """The report as one HTML page that needs nothing else.
 
-Look and order are in the templates; numbers come from the other rooms.
+Templates and style sheet may change freely; they are given final numbers and texts.
 """

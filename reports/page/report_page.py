@@ -42,12 +42,12 @@ PAGE_COLOURS = {
     OURS: "var(--ours)",
     PAPER: "var(--theirs)",
 }
-"""What the page's style sheet decides, for light and dark."""
+"""Colours of the drawings that the page's style sheet sets, for light and dark."""
 THRESHOLDS = {
     "target/std": "min_target_std",
     "prediction/std": "min_prediction_std",
 }
-"""Where a configuration's ``health`` keeps the least healthy value of a metric."""
+"""Metric to the field of a configuration's ``health`` with its least healthy value."""
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ def _training(content: Content) -> list[tuple[str, Markup]]:
     health = content.manifest.base.get("health", {})
     arms = [arm.label for arm in content.manifest.arms]
     return [
-        (metric, draw_curves(found, arms, health.get(THRESHOLDS.get(metric))))
+        (metric, draw_curves(curves, arms, health.get(THRESHOLDS.get(metric))))
         for metric in METRICS
-        if (found := content.curves.of(metric))
+        if (curves := content.curves.of(metric))
     ]
 
 
@@ -232,10 +232,10 @@ def _trial(
 
 
 def _more_facts(content: Content) -> list[tuple[str, str]]:
-    found = []
+    facts_known = []
     if content.manifest.assignments:
-        found.append(("Set by hand", ", ".join(content.manifest.assignments)))
+        facts_known.append(("Set by hand", ", ".join(content.manifest.assignments)))
     if (ended := int(content.frame["ended"].max())) > 0:
         when = datetime.fromtimestamp(ended / 1_000, UTC)
-        found.append(("Last trial ended", f"{when:%Y-%m-%d %H:%M} UTC"))
-    return found
+        facts_known.append(("Last trial ended", f"{when:%Y-%m-%d %H:%M} UTC"))
+    return facts_known

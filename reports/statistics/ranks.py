@@ -21,8 +21,11 @@ A p from permuting arms within each seed stands beside it, and verdicts need bot
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,22 +33,24 @@ from scipy import stats
 
 from reports.statistics.inference import (
     ALPHA,
-    MAX_SEEDS,
     MIN_PAIRS,
     Floats,
     Interval,
     Values,
-    paired_differences,
-    t_interval,
 )
+from reports.statistics.planning import MAX_SEEDS
 
 NUM_RANK_RESAMPLES = 1_999
-BLOCK = 2_000_000
-"""Numbers held at a time by the resampling of ranks, which has arms times arms."""
+NUM_PLAN_RESAMPLES = 499
+"""Resamples of the planner, whose answer is a rough one anyway."""
 NUM_PLANS = 30
-"""Numbers of seeds tried by the planner, from few to 1,000."""
-POOL = 50_000_000
-"""Pairs of arms looked at by the permutation test, over all seeds."""
+"""Numbers of seeds the planner knows, from few to 1,000."""
+BLOCK = 4_000_000
+"""Numbers held at a time by the resampling of ranks, which has arms times arms."""
+POOL = 20_000_000
+"""Pairs of arms that the permutation test looks at, over all seeds."""
+LEAST_POOL = 30
+"""Permutations of one seed, if there are so many seeds that the pool is used up."""
 
 
 def order_of(reference: Sequence[float] | Floats, tolerance: float = 0.0) -> Floats:
@@ -66,25 +71,37 @@ def kendall_tau_b(rows: Floats, order: Floats) -> Floats:
     """Kendall's tau-b of every row with an order; NaN where one of them is constant.
 
     Args:
-        rows: Of shape (rows, arms).
-        order: Of shape (pairs of arms,), as from :func:`order_of`.
+        rows: Values, of shape (rows, arms).
+        order: Signs, of shape (pairs of arms,), as from :func:`order_of`.
     """
-    first, second = _pairs(rows.shape[1])
-    ours = np.sign(rows[:, first] - rows[:, second])
-    scale = np.sqrt(np.abs(ours).sum(axis=1) * np.abs(order).sum())
-    concordance = ours @ order
+    num_rows, arms = rows.shape
+    signs = np.zeros((arms, arms), dtype=np.float32)
+    signs[_pairs(arms)] = order
+    # Antisymmetric, so that "is above" alone counts a pair once, with its sign. Sums
+    # of ones are exact in 32 bits up to 16 million pairs.
+    signs -= signs.T
+    concordance, num_untied = np.empty(num_rows), np.empty(num_rows)
+    size = max(1, BLOCK // arms**2)
+    for start in range(0, num_rows, size):
+        block = rows[start : start + size]
+        above = block[:, :, None] > block[:, None, :]
+        flat = above.reshape(len(block), -1)
+        concordance[start : start + size] = flat @ signs.ravel()
+        num_untied[start : start + size] = np.count_nonzero(flat, axis=1)
+    scale = np.sqrt(num_untied * np.abs(order).sum())
     with np.errstate(invalid="ignore", divide="ignore"):
         result: Floats = np.where(scale > 0, concordance / scale, np.nan)
     return result
 
 
+@cache
 def _pairs(num_arms: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.triu_indices(num_arms, k=1)
 
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """How alike two orders of the same arms are.
+    """The likeness of two orders of the same arms.
 
     Attributes:
         tau: Kendall's tau-b of the means over the seeds that all arms have.
@@ -93,8 +110,8 @@ class RankCorrelation:
         p: Two-sided, of the mean tau over seeds when arms are permuted within each
             seed, that is, make no difference; None for one seed.
         n: Seeds.
-        values: Of shape (seeds, arms).
-        order: Of shape (pairs of arms,): signs of the reference's differences.
+        values: Scores, of shape (seeds, arms).
+        order: Signs, of shape (pairs of arms,): signs of the reference's differences.
     """
 
     tau: float
@@ -120,7 +137,7 @@ def rank_correlation(
 
     Args:
         values: Metric by seed of each arm.
-        reference: What the order is compared with, by arm; others are left out.
+        reference: The other source's numbers by arm; arms without one are left out.
         generator: Draws seeds and permutations.
         tolerance: Reading error of the reference; its values up to twice that apart
             are tied.
@@ -151,7 +168,7 @@ def rank_correlation(
 
 
 def seeds_to_order(
-    found: RankCorrelation, generator: np.random.Generator
+    correlation: RankCorrelation, generator: np.random.Generator
 ) -> int | None:
     """About how many seeds like the measured ones give interval and p clear of 0.
 
@@ -160,22 +177,24 @@ def seeds_to_order(
     Returns:
         At least 6, and more than there are; None when 1,000 do not do.
     """
-    least = max(found.n + 1, MIN_PAIRS)
-    chance = [
-        _chance_taus(row, found.order, NUM_RANK_RESAMPLES // 10, generator)
-        for row in found.values
-    ]
-    by_seed = np.nan_to_num(kendall_tau_b(found.values, found.order))
+    least = max(correlation.n + 1, MIN_PAIRS)
+    if least >= MAX_SEEDS:
+        return None
+    chance = _chance_taus(correlation.values, correlation.order, generator)
+    by_seed = np.nan_to_num(kendall_tau_b(correlation.values, correlation.order))
     z_of_one_seed = abs(by_seed.mean()) / np.sqrt(np.mean(np.square(chance)))
-    for n in np.unique(
-        np.geomspace(least, MAX_SEEDS - 1, NUM_PLANS).round().astype(int)
-    ):
+
+    def is_enough(n: int) -> bool:
         if 2 * stats.norm.sf(z_of_one_seed * math.sqrt(n)) >= ALPHA:
-            continue
-        interval = _rank_interval(found.values, found.order, generator, int(n))
-        if interval.low > 0.0 or interval.high < 0.0:
-            return int(n)
-    return None
+            return False
+        interval = _rank_interval(
+            correlation.values, correlation.order, generator, n, NUM_PLAN_RESAMPLES
+        )
+        return interval.low > 0.0 or interval.high < 0.0
+
+    plans = np.geomspace(least, MAX_SEEDS - 1, NUM_PLANS).round().astype(int)
+    place = bisect_left(plans.tolist(), True, key=is_enough)
+    return int(plans[place]) if place < len(plans) else None
 
 
 def _rank_interval(
@@ -183,14 +202,17 @@ def _rank_interval(
     order: Floats,
     generator: np.random.Generator,
     num_drawn: int | None = None,
+    num_resamples: int = NUM_RANK_RESAMPLES,
 ) -> Interval:
-    """Of as many seeds as there are, or of another number drawn from these."""
+    """The interval with as many seeds as there are, or another number of them."""
     n, drawn = len(data), num_drawn or len(data)
     shares = [1 / n] * n
-    taus = [
-        kendall_tau_b(generator.multinomial(drawn, shares, size) @ data / drawn, order)
-        for size in _blocks(data)
-    ]
+    taus = []
+    size = max(1, BLOCK // n)
+    for start in range(0, num_resamples, size):
+        count = min(size, num_resamples - start)
+        weights = generator.multinomial(drawn, shares, count) / drawn
+        taus.append(kendall_tau_b(weights @ data, order))
     tail = ALPHA / 2
     low, high = np.nanquantile(np.concatenate(taus), [tail, 1.0 - tail])
     return Interval(float(low), float(high), "percentile")
@@ -202,81 +224,28 @@ def _rank_p(data: Floats, order: Floats, generator: np.random.Generator) -> floa
     Not the tau of the means: it has only as many values as there are orders, whatever
     the number of seeds, so that four arms could never show anything.
     """
-    size = min(NUM_RANK_RESAMPLES, max(100, POOL // (len(data) * len(order))))
+    pool = _chance_taus(data, order, generator)
     total = np.zeros(NUM_RANK_RESAMPLES)
-    for row in data:
-        taus = _chance_taus(row, order, size, generator)
-        total += taus[generator.integers(0, size, NUM_RANK_RESAMPLES)]
+    for taus in pool:
+        total += taus[generator.integers(0, len(taus), NUM_RANK_RESAMPLES)]
     observed = float(np.nan_to_num(kendall_tau_b(data, order)).sum())
     hits = int(np.sum(np.abs(total) >= abs(observed) - 1e-9))
     return (1 + hits) / (1 + NUM_RANK_RESAMPLES)
 
 
 def _chance_taus(
-    row: Floats, order: Floats, size: int, generator: np.random.Generator
-) -> Floats:
-    """Taus of one seed's values when its arms are permuted; 0 where all are alike."""
-    shuffled = generator.permuted(np.broadcast_to(row, (size, len(row))), axis=1)
-    return np.nan_to_num(kendall_tau_b(shuffled, order))
+    data: Floats, order: Floats, generator: np.random.Generator
+) -> list[Floats]:
+    """Taus of each seed's values when its arms are permuted; 0 where all are alike.
 
-
-def _blocks(data: Floats) -> list[int]:
-    """Sizes that add up to the number of resamples and fit into memory."""
+    Of up to six arms every permutation, else random ones.
+    """
     n, arms = data.shape
-    size = max(1, BLOCK // (arms * max(n, arms)))
-    whole, rest = divmod(NUM_RANK_RESAMPLES, size)
-    return [size] * whole + [rest] * bool(rest)
-
-
-@dataclass(frozen=True)
-class BestArm:
-    """Whether two sources name the same best arm.
-
-    Attributes:
-        ours: Best by our means.
-        theirs: Best by the reference, among the arms both have.
-        distance: Places between the reference's best arm and the top of our order.
-        difference: Ours minus theirs, by seed; empty when they are the same arm.
-    """
-
-    ours: str
-    theirs: str
-    distance: int
-    difference: Floats
-
-    @property
-    def is_close(self) -> bool | None:
-        """Same arm, or the 95 % interval of their difference contains 0.
-
-        None where fewer than two common seeds give no interval.
-        """
-        if self.ours == self.theirs:
-            return True
-        interval = t_interval(self.difference)
-        return None if interval is None else interval.low <= 0.0 <= interval.high
-
-
-def best_arm(
-    values: Mapping[str, Values],
-    reference: Mapping[str, float],
-    tolerance: float = 0.0,
-) -> BestArm | None:
-    """Compare best arms; both sides are given so that higher is better.
-
-    Of the arms that the reference's reading error does not tell from its best, the one
-    that is best here counts as the reference's.
-    """
-    arms = [arm for arm in values if arm in reference and values[arm]]
-    if len(arms) < 2:
-        return None
-    means = {arm: float(np.mean(list(values[arm].values()))) for arm in arms}
-    ours = max(arms, key=lambda arm: means[arm])
-    top = max(reference[arm] for arm in arms)
-    tied = [arm for arm in arms if not order_of([top, reference[arm]], tolerance).any()]
-    theirs = max(tied, key=lambda arm: means[arm])
-    distance = sum(means[arm] > means[theirs] for arm in arms)
-    same = ours == theirs
-    difference = (
-        np.empty(0) if same else paired_differences(values[ours], values[theirs])
+    if math.factorial(arms) <= NUM_RANK_RESAMPLES:
+        orders = np.array(list(permutations(range(arms))))
+        return [np.nan_to_num(kendall_tau_b(row[orders], order)) for row in data]
+    size = min(NUM_RANK_RESAMPLES, max(LEAST_POOL, POOL // (n * len(order))))
+    shuffled = (
+        generator.permuted(np.broadcast_to(row, (size, arms)), axis=1) for row in data
     )
-    return BestArm(ours, theirs, distance, difference)
+    return [np.nan_to_num(kendall_tau_b(rows, order)) for rows in shuffled]

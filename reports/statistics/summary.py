@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 
 import numpy as np
@@ -19,6 +20,7 @@ from ablations.metrics import Metric, manifest_metric
 from ablations.record import DONE, Manifest
 from reports.statistics.inference import (
     CONFIDENCE,
+    LARGEST,
     MIN_PAIRS,
     Interval,
     bootstrap_interval,
@@ -32,7 +34,7 @@ UNTRAINED = "untrained"
 COUNTED = DONE
 """A collapsed trial is a result: leaving it out would flatter the arm."""
 RESAMPLING_SEED = 20_220_207
-"""Of every resampling, so that a report depends on the store alone."""
+"""Seed of every resampling, so that a report depends on the store alone."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Estimate:
 
     Attributes:
         mean: Over the seeds.
-        half_width: Of the 95 % interval; None for one seed, which has no interval.
+        half_width: Half the 95 % interval; None for one seed, which has no interval.
         n: Seeds, or pairs of seeds.
     """
 
@@ -88,9 +90,9 @@ class ArmResult:
         mean: None without any value.
         difference: To the baseline arm over the common seeds; None for the baseline
             itself and where there is no common seed.
-        gain: To the untrained arm, likewise.
+        gain: To the untrained arm, over the common seeds.
         bootstrap: Interval of the mean, beside the t interval.
-        difference_bootstrap: Interval of the difference, likewise.
+        difference_bootstrap: Interval of the difference, beside its t interval.
         p: Exact sign-flip p of the difference, Holm-adjusted over the study's own arms;
             None where nothing is compared or the arm is a reference.
     """
@@ -105,7 +107,7 @@ class ArmResult:
     difference_bootstrap: Interval | None = None
     p: float | None = None
 
-    @property
+    @cached_property
     def values(self) -> dict[int, float]:
         """The metric by seed, of the seeds that have one."""
         return _values(self.seeds)
@@ -125,7 +127,7 @@ class StudyResult:
     """All arms of a study.
 
     Attributes:
-        metric: What the numbers are.
+        metric: The metric of all numbers.
         baseline: Arm of :attr:`ArmResult.difference`; None: there is none.
         untrained: Arm of :attr:`ArmResult.gain`; None: there is none, or it is already
             the baseline.
@@ -152,7 +154,11 @@ class StudyResult:
 
     def arm(self, label: str) -> ArmResult | None:
         """The arm of this name."""
-        return next((arm for arm in self.arms if arm.label == label), None)
+        return self._arms.get(label)
+
+    @cached_property
+    def _arms(self) -> dict[str, ArmResult]:
+        return {arm.label: arm for arm in self.arms}
 
 
 def study_result(frame: pd.DataFrame, manifest: Manifest) -> StudyResult:
@@ -224,7 +230,7 @@ def seed_results(rows: pd.DataFrame, metric: Metric) -> tuple[SeedResult, ...]:
     for row in rows.to_dict("records"):
         status, reason = str(row["status"]), str(row["reason"])
         number = float(row.get(metric.logged_as, math.nan))
-        counts = status in COUNTED and math.isfinite(number)
+        counts = status in COUNTED and abs(number) <= LARGEST  # not so for NaN
         if status in COUNTED and not counts:
             lacking = f"no finite {metric.logged_as} was logged"
             reason = f"{reason}; {lacking}" if reason else lacking

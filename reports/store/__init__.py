@@ -1,4 +1,5 @@
 """From the tracking store to plans and tidy frames; links back into MLflow.
 
-Runs become rows here; a column that is read back is added in ``frames.py``.
+Whatever is read of a store passes ``foreign.py``; a new field of a plan that a report
+looks at gets its type in ``plan_checks.py``.
 """

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from ablations.record import Manifest, ManifestArm
 
 UI_ADDRESS = "http://127.0.0.1:5000"
-"""Of ``d2v ui``, unless it is told another port."""
+"""Address of ``d2v ui``, unless it was given another port."""
+
+PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.-]*")
+"""Text that is text in YAML too, but for a few words."""
+YAML_WORDS = {
+    word
+    for lower in ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+    for word in (lower, lower.title(), lower.upper())
+}
 
 
 def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """Where MLflow shows a run; None without one; see :func:`web_address`."""
+    """The page of a run in MLflow; None without a run; see :func:`web_address`."""
     if not run_id:
         return None
     return web_address(tracking_uri, f"/experiments/{experiment_id}/runs/{run_id}")
@@ -45,17 +51,18 @@ def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
 
     The study's settings, then ``--set``, then the arm's, as the plan merges them.
     """
-    settings: dict[str, Any] = dict(manifest.study.get("set") or {})
+    given = {**(manifest.study.get("set") or {}), **arm.settings}
+    settings = {path: as_yaml(value) for path, value in given.items()}
     for assignment in manifest.assignments:
         path, _, text = assignment.partition("=")
-        settings[path.strip()] = YAML(typ="safe", pure=True).load(text)
-    settings |= arm.settings
+        if path.strip() not in arm.settings:
+            settings[path.strip()] = text  # as it was typed; nothing here reads YAML
     words = ["d2v", "train", f"{manifest.modality}-{manifest.scale}"]
     words += ["--seed", str(seed)]
     if root := _data_root(manifest.base):
         words += ["--data-root", root]
     for path, value in settings.items():
-        words += ["--set", f"{path}={as_yaml(value)}"]
+        words += ["--set", f"{path}={value}"]
     return shlex.join(words)
 
 
@@ -69,14 +76,10 @@ def report_command(manifest: Manifest) -> str:
 
 
 def as_yaml(value: Any) -> str:
-    """A setting that YAML reads back as itself, text without quotes where it may."""
-    if not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    try:
-        same = YAML(typ="safe", pure=True).load(value) == value
-    except YAMLError:
-        same = False
-    return value if same else json.dumps(value, ensure_ascii=False)
+    """A setting that YAML reads back as itself; plain words stand without quotes."""
+    if isinstance(value, str) and PLAIN.fullmatch(value) and value not in YAML_WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _data_root(base: Mapping[str, Any]) -> str | None:

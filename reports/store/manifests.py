@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -18,10 +18,11 @@ from ablations.mlflow_names import (
 from ablations.record import Manifest
 from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
-from reports.store.frames import StoredRun, age, experiment_names, read_artifact, search
-
-Location = tuple[str, str, str]
-"""Study, modality, scale."""
+from reports.store.foreign import Location, Origin, StoreContentError
+from reports.store.frames import sorted_by_age
+from reports.store.plan_checks import read_manifest
+from reports.store.runs import StoredRun, experiment_names, read_artifact, search
+from reports.text import for_filter, quoted, visible
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class PlannedStudy:
 
 
 def place_name(manifest: Manifest) -> str:
-    """Of everything about one report: ``layer_averaging-vision-laptop``."""
+    """Name of everything about one report: ``layer_averaging-vision-laptop``."""
     return f"{manifest.study['name']}-{manifest.modality}-{manifest.scale}"
 
 
@@ -61,37 +62,43 @@ def find_manifest(
     """
     parents = _parents(client, request_id)
     wanted = (study, modality, scale)
-    found = _latest(client, parents.get(wanted, []))
-    if found is None:
+    if wanted not in parents:
         raise ConfigError([_unknown_study(wanted, parents)])
-    return found
+    return _latest(client, parents[wanted], wanted)
 
 
 def all_manifests(
-    client: MlflowClient, modality: str | None = None, scale: str | None = None
+    client: MlflowClient,
+    modality: str | None = None,
+    scale: str | None = None,
+    on_fault: Callable[[StoreContentError], None] = lambda fault: None,
 ) -> list[PlannedStudy]:
     """The last request of every study, modality and scale, in this order.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         modality: Only this one.
         scale: Only this one.
+        on_fault: Called for every study whose plan cannot be used; the others are
+            returned all the same.
     """
     parents = _parents(client, None)
-    return [
-        planned
-        for place in sorted(parents)
-        if modality in (None, place[1]) and scale in (None, place[2])
-        if (planned := _latest(client, parents[place])) is not None
-    ]
+    planned = []
+    for place in sorted(parents):
+        if modality in (None, place[1]) and scale in (None, place[2]):
+            try:
+                planned.append(_latest(client, parents[place], place))
+            except StoreContentError as fault:
+                on_fault(fault)
+    return planned
 
 
 def no_study(*wanted: str | None) -> ConfigError:
     """The refusal of a store without a study run of this kind."""
     which = ", ".join(part for part in wanted if part)
     kind = f" ({which})" if which else ""
-    rule = f"this tracking store has no study run{kind}; run a study first"
-    return ConfigError([Problem("", f"{rule} (d2v run layer_averaging)")])
+    requirement = f"this tracking store has no study run{kind}; run a study first"
+    return ConfigError([Problem("", f"{requirement} (d2v run layer_averaging)")])
 
 
 def _parents(
@@ -99,7 +106,7 @@ def _parents(
 ) -> dict[Location, list[StoredRun]]:
     names = experiment_names(client)
     parents: dict[Location, list[StoredRun]] = {}
-    for run in search(client, names, f"tags.`{ROLE_TAG}` = '{STUDY_ROLE}'"):
+    for run in search(client, names, f"{for_filter(ROLE_TAG)} = '{STUDY_ROLE}'"):
         if request_id not in (None, run.tags.get(REQUEST_TAG)):
             continue
         place = (
@@ -111,29 +118,32 @@ def _parents(
     return parents
 
 
-def _latest(client: MlflowClient, runs: Iterable[StoredRun]) -> PlannedStudy | None:
-    """The youngest that has its manifest."""
-    for run in sorted(runs, key=age, reverse=True):
-        text = read_artifact(client, run.run_id, MANIFEST_ARTIFACT)
+def _latest(
+    client: MlflowClient, runs: Iterable[StoredRun], place: Location
+) -> PlannedStudy:
+    """The youngest that has its plan.
+
+    Raises:
+        StoreContentError: It cannot be used, or there is none.
+    """
+    ordered = sorted_by_age(runs, place)
+    for run in ordered:
+        origin = Origin(place, run.run_id)
+        text = read_artifact(client, MANIFEST_ARTIFACT, origin)
         if text is not None:
-            manifest = Manifest.model_validate_json(text)
+            manifest = read_manifest(text, origin, MANIFEST_ARTIFACT)
             return PlannedStudy(manifest, run.run_id, run.experiment_id)
-    return None
+    lacking = "the run has none; run the study again"
+    raise Origin(place, ordered[0].run_id).fault(MANIFEST_ARTIFACT, lacking)
 
 
 def _unknown_study(wanted: Location, known: Iterable[Location]) -> Problem:
-    described = f"{wanted[0]!r} ({wanted[1]}, {wanted[2]})"
+    described = f"{quoted(wanted[0])} ({wanted[1]}, {wanted[2]})"
     places = sorted(known)
     if not places:
         return Problem("", f"this tracking store has no study run; wanted {described}")
-    if wanted in places:
-        return Problem(
-            "",
-            f"the run of {described} has no {MANIFEST_ARTIFACT}; run the study again",
-        )
     names = {name for name, _, _ in places}
     hint = "" if wanted[0] in names else nearest(names, wanted[0])
     listed = ", ".join(f"{name} ({kind}, {scale})" for name, kind, scale in places)
-    return Problem(
-        "", f"this tracking store has no run of {described}; it has {listed}{hint}"
-    )
+    has = visible(f"it has {listed}{hint}")
+    return Problem("", f"this tracking store has no run of {described}; {has}")

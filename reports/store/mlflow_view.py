@@ -9,7 +9,7 @@ view of the first it shows, so each of them gets the tag.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -26,8 +26,10 @@ from ablations.mlflow_names import (
 from ablations.record import Manifest
 from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
-from reports.store.frames import experiment_names
+from reports.store.foreign import StoreContentError
 from reports.store.manifests import PlannedStudy, all_manifests, no_study, place_name
+from reports.store.runs import experiment_names
+from reports.text import for_filter, quoted
 
 MAX_SETTINGS = 12
 """Columns of varied settings; a tag holds 5,000 characters."""
@@ -48,7 +50,7 @@ class StudyView:
 
     @property
     def name(self) -> str:
-        """Of the view: ``d2v-layer_averaging-vision-laptop``, and which ``--set``."""
+        """Name of the view: ``d2v-NAME-vision-laptop``, and which ``--set``."""
         settings = f"-{self.manifest.request_id[:8]}" * bool(self.manifest.assignments)
         return f"d2v-{place_name(self.manifest)}{settings}"
 
@@ -84,19 +86,33 @@ def study_views(
     study: str | None = None,
     modality: str | None = None,
     scale: str | None = None,
+    on_fault: Callable[[StoreContentError], None] = lambda fault: None,
 ) -> list[StudyView]:
     """The views of the store's studies, or of those asked for; nothing is written.
 
+    Args:
+        client: A client of the store.
+        study: Only this one.
+        modality: Only this one.
+        scale: Only this one.
+        on_fault: Called for every other study whose plan cannot be used.
+
     Raises:
-        ConfigError: The store has none of those asked for; says which it has.
+        ConfigError: The store has none of those asked for; says which it has. Or the
+            plan of the one asked for cannot be used.
     """
-    planned = all_manifests(client, modality, scale)
+    faults: list[StoreContentError] = []
+    planned = all_manifests(client, modality, scale, faults.append)
+    for fault in faults:
+        if fault.place[0] == study:
+            raise fault
+        on_fault(fault)
     wanted = [p for p in planned if study in (None, p.manifest.study["name"])]
     if not wanted and study is not None and planned:
         known = sorted({p.manifest.study["name"] for p in planned})
-        rule = f"must be a study of this tracking store ({', '.join(known)})"
-        given = f"got {study!r}{nearest(known, study)}"
-        raise ConfigError([Problem("STUDY", f"{rule}, {given}")])
+        requirement = f"must be a study of this tracking store ({', '.join(known)})"
+        given = f"got {quoted(study)}{nearest(known, study)}"
+        raise ConfigError([Problem("STUDY", f"{requirement}, {given}")])
     if not wanted and (study or modality or scale):
         raise no_study(study, modality, scale)
     experiments = list(experiment_names(client))
@@ -105,7 +121,7 @@ def study_views(
 
 def study_filter(manifest: Manifest) -> str:
     """MLflow's search for the trials that the table of a study has now."""
-    return f"tags.`{request_tag(manifest.request_id)}` LIKE '%'"
+    return f"{for_filter(request_tag(manifest.request_id))} LIKE '%'"
 
 
 def _find_view(
@@ -118,7 +134,7 @@ def _find_view(
 
 
 def view_state(manifest: Manifest) -> dict[str, Any]:
-    """What MLflow's page of runs shows: its own names and values (MLflow 3.17)."""
+    """The state of MLflow's page of runs, in its own names and values (MLflow 3.17)."""
     metric, tag = manifest_metric(manifest), study_tag(manifest.study["name"])
     settings = dict.fromkeys(path for arm in manifest.arms for path in arm.settings)
     columns = [metric.logged_as, TRAINING_SECONDS_METRIC]

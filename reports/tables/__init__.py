@@ -1,4 +1,4 @@
 """The table, and everything said around it, as text, Markdown, CSV and LaTeX.
 
-A new format is a function of a finished ``Table`` in ``formats.py``.
+A new column is a cell in ``table.py``; formats lay out what is there.
 """

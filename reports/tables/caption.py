@@ -12,8 +12,9 @@ from typing import get_args
 from ablations.record import Manifest, Status
 from reports.claims.evidence import Evidence
 from reports.claims.rank_rules import LEAST_ARMS
+from reports.statistics.best_arm import BestArm, best_arm
 from reports.statistics.inference import MIN_PAIRS, Values
-from reports.statistics.ranks import BestArm, best_arm, rank_correlation
+from reports.statistics.ranks import rank_correlation
 from reports.statistics.summary import ArmResult, Estimate, StudyResult
 from reports.tables.paper import (
     PaperNumbers,
@@ -27,7 +28,7 @@ VARIED = "initial weights, data order, masks, augmentation and the labelled subs
 
 
 def caption(result: StudyResult, manifest: Manifest, paper: PaperNumbers | None) -> str:
-    """What is shown, n, what the interval is, what varied, and what not to compare.
+    """Say what is shown: n, the interval, what varied, and what not to compare.
 
     Ends with how the order of the arms agrees with the paper's, which no cell shows.
     """
@@ -175,7 +176,7 @@ def _paper_best(paper: PaperNumbers, manifest: Manifest) -> tuple[str, float]:
 def _agreement(
     result: StudyResult, manifest: Manifest, paper: PaperNumbers
 ) -> list[str]:
-    """How our order of the arms agrees with the paper's, and our best arm.
+    """Compare our order of the arms with the paper's, and the best arms.
 
     As for :func:`reports.claims.rank_rules.like_paper`, arms that collapsed, diverged
     or have no result are no evidence, so they are left out; an order takes three
@@ -207,17 +208,18 @@ def _order_sentence(
     ours: Mapping[str, Values], theirs: Mapping[str, float], evidence: Evidence, of: str
 ) -> list[str]:
     tolerance = evidence.paper_tolerance
-    found = rank_correlation(ours, theirs, evidence.generator(), tolerance)
-    if found is None or found.num_arms < LEAST_ARMS:
+    correlation = rank_correlation(ours, theirs, evidence.generator(), tolerance)
+    if correlation is None or correlation.num_arms < LEAST_ARMS:
         return []
     ends = "one seed gives no interval"
-    if found.interval is not None:
-        low, high = signed(found.interval.low), signed(found.interval.high)
+    if correlation.interval is not None:
+        low, high = signed(correlation.interval.low), signed(correlation.interval.high)
         ends = f"95 % interval [{low}, {high}] over resampled seeds"
     tied = f"; the paper's values up to {2 * tolerance:g} apart are tied"
+    tau = signed(correlation.tau)
     return [
-        f"Kendall's tau-b between our order and the paper's{of} is {signed(found.tau)} "
-        f"({ends}; {found.num_arms} arms, {counted(found.n, 'common seed')}"
+        f"Kendall's tau-b between our order and the paper's{of} is {tau} "
+        f"({ends}; {correlation.num_arms} arms, {counted(correlation.n, 'common seed')}"
         f"{tied * (tolerance > 0.0)})"
     ]
 

@@ -14,7 +14,6 @@ from reports.claims.verdicts import Verdict
 from reports.statistics.inference import MIN_PAIRS
 from reports.statistics.summary import StudyResult
 from reports.tables.caption import VARIED
-from reports.tables.formats import escape_markdown
 from reports.tables.ledger import (
     Ledger,
     amount_text,
@@ -23,6 +22,7 @@ from reports.tables.ledger import (
     seeds_text,
     trials_text,
 )
+from reports.text import for_markdown
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def checklist_markdown(items: list[Item], title: str) -> str:
     """Boxes to tick, ticked."""
     lines = [
         f"- [{'x' if item.is_met else ' '}] **{item.question}** "
-        f"{escape_markdown(item.answer)}"
+        f"{for_markdown(item.answer)}"
         for item in items
     ]
-    head = f"# Reproducibility checklist: {escape_markdown(title)}"
+    head = f"# Reproducibility checklist: {for_markdown(title)}"
     return "\n\n".join((head, "\n".join(lines))) + "\n"
 
 

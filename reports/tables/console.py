@@ -10,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from reports.tables.table import Row, Table
+from reports.text import for_terminal, visible
 
 PAPER_TITLE = "paper, at"
 
@@ -35,9 +36,9 @@ class ConsoleView:
         """Text from top to bottom."""
         yield _grid(self.table, options.max_width)
         yield Text()
-        yield Text(self.table.caption, style="dim")
+        yield for_terminal(self.table.caption, "dim")
         for note in self.table.notes:
-            yield Text(f"{note.superscript} {note.text}")
+            yield for_terminal(f"{note.superscript} {note.text}")
 
 
 def console_view(table: Table) -> ConsoleView:
@@ -47,7 +48,7 @@ def console_view(table: Table) -> ConsoleView:
 
 def _grid(table: Table, width: int) -> RichTable:
     grid = RichTable(
-        title=Text(table.title),
+        title=for_terminal(table.title),
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
@@ -58,6 +59,7 @@ def _grid(table: Table, width: int) -> RichTable:
     rows = [_short_texts(table, row) for row in table.rows]
     columns = [column for column in table.columns if column.key != "paper_arm"]
     titles = [PAPER_TITLE if c.key == "paper" else c.title for c in columns]
+    titles = [visible(title) for title in titles]
     longest = [
         max(map(len, (*title.split(), *texts)))
         for title, texts in zip(titles, zip(*rows, strict=True), strict=True)
@@ -67,7 +69,7 @@ def _grid(table: Table, width: int) -> RichTable:
     fits, is_tight = sum(longest) + gaps <= width, sum(natural) + gaps > width
     for column, title, length in zip(columns, titles, longest, strict=True):
         grid.add_column(
-            Text(title),
+            for_terminal(title),
             justify="right" if column.is_number else "left",
             min_width=length if fits else None,
             max_width=length if fits and is_tight else None,  # titles wrap first
@@ -76,7 +78,7 @@ def _grid(table: Table, width: int) -> RichTable:
     for before, row, texts in zip([None, *table.rows], table.rows, rows, strict=False):
         if before is not None and row.is_reference and not before.is_reference:
             grid.add_section()
-        grid.add_row(*map(Text, texts))
+        grid.add_row(*map(for_terminal, texts))
     return grid
 
 
@@ -89,4 +91,4 @@ def _short_texts(table: Table, row: Row) -> list[str]:
     if paper is not None and paper.value is not None and arm is not None:
         number = paper.text.partition(" ± ")[0]
         texts["paper"] = f"{number} {paper.superscript} {arm.text}"
-    return list(texts.values())
+    return [visible(text) for text in texts.values()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -16,33 +15,26 @@ from reports.store.frames import METRIC_PREFIXES
 from reports.tables.paper import paper_numbers
 from reports.tables.table import Row, Table
 from reports.tables.wording import trouble
+from reports.text import for_csv, for_markdown
 
-MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 NAN = math.nan
 TRIAL_COLUMNS = ["arm", "seed", "key", "status", "reason", "notes"]
 
 
 def to_markdown(table: Table) -> str:
     """The table with its caption and notes, for GitHub and for papers' READMEs."""
-    titles = [escape_markdown(column.title) for column in table.columns]
+    titles = [for_markdown(column.title) for column in table.columns]
     rules = ["---:" if column.is_number else ":---" for column in table.columns]
     rows = [titles, rules, *(_markdown_cells(row) for row in table.rows)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    notes = [f"{n.superscript} {escape_markdown(n.text)}" for n in table.notes]
+    notes = [f"{n.superscript} {for_markdown(n.text)}" for n in table.notes]
     parts = [
-        f"### {escape_markdown(table.title)}",
+        f"### {for_markdown(table.title)}",
         "\n".join(lines),
-        escape_markdown(table.caption),
+        for_markdown(table.caption),
         "  \n".join(notes),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def escape_markdown(text: str) -> str:
-    """Text that stays text: no table breaks, no emphasis, no HTML."""
-    one_line = " ".join(text.split())
-    entities = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return MARKDOWN_SPECIAL.sub(r"\\\1", entities)
 
 
 def table_csv(result: StudyResult, manifest: Manifest) -> str:
@@ -121,8 +113,7 @@ def rows_csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> st
 
 def _markdown_cells(row: Row) -> list[str]:
     return [
-        f"{escape_markdown(cell.text)} {cell.superscript}".rstrip()
-        for cell in row.cells
+        f"{for_markdown(cell.text)} {cell.superscript}".rstrip() for cell in row.cells
     ]
 
 
@@ -144,6 +135,7 @@ def _bootstrap_columns(prefix: str, value: Interval | None) -> Mapping[str, obje
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A frame as CSV, the same on every system."""
-    text: str = frame.to_csv(index=False, lineterminator="\n")
+    """A frame as CSV, the same on every system; see :func:`reports.text.for_csv`."""
+    safe = frame.map(for_csv) if len(frame) else frame
+    text: str = safe.to_csv(index=False, lineterminator="\n")
     return text

@@ -22,9 +22,10 @@ from ablations.mlflow_names import (
     TRAINING_SECONDS_METRIC,
 )
 from ablations.record import DONE, FailedTry, Manifest, Status
-from reports.store.frames import read_record
-from reports.tables.formats import escape_markdown
+from reports.store.foreign import Location
+from reports.store.frames import place_of, read_record
 from reports.tables.wording import counted
+from reports.text import for_markdown
 
 Ledger = dict[str, Any]
 """Plain data, as in ``ledger.json``."""
@@ -41,14 +42,14 @@ def build_ledger(
     """The ledger of a study.
 
     Args:
-        client: Of the store.
+        client: A client of the store.
         frame: As from :func:`reports.store.frames.trial_frames`.
-        removed: Likewise.
+        removed: The frame of the cells that the table no longer has.
         manifest: The planned study.
     """
     counts = Counter(frame["status"])
     failed = [one for tries in frame["failed_tries"] for one in tries]
-    environments, num_read = _environments(client, frame)
+    environments, num_read = _environments(client, frame, place_of(manifest))
     return {
         "study": manifest.study["name"],
         "modality": manifest.modality,
@@ -93,24 +94,24 @@ def build_ledger(
 
 def ledger_json(ledger: Ledger) -> str:
     """With every trial."""
-    return json.dumps(ledger, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(ledger, indent=1) + "\n"
 
 
 def ledger_markdown(ledger: Ledger) -> str:
     """For people: everything but the list of trials."""
-    lines = [f"- **{name}**: {escape_markdown(text)}" for name, text in facts(ledger)]
+    lines = [f"- **{name}**: {for_markdown(text)}" for name, text in facts(ledger)]
     title = f"{ledger['study']}, {ledger['modality']}, scale {ledger['scale']}"
-    parts = [f"# Run ledger: {escape_markdown(title)}", "\n".join(lines)]
+    parts = [f"# Run ledger: {for_markdown(title)}", "\n".join(lines)]
     for environment in ledger["environments"]:
         own = dict(environment)
         count = own.pop("trials")
-        listed = "\n".join(f"- {k}: {escape_markdown(v)}" for k, v in own.items())
+        listed = "\n".join(f"- {k}: {for_markdown(v)}" for k, v in own.items())
         parts += [f"## Environment of {count} of the records read", listed]
     return "\n\n".join(parts) + "\n"
 
 
 def facts(ledger: Ledger) -> list[tuple[str, str]]:
-    """What a reviewer asks for, in words."""
+    """The answers to a reviewer's questions, in words."""
     cost, encoder, data = ledger["cost"], ledger["encoder"], ledger["data"]
     digests = [f"{name} ({n} trials)" for name, n in data["trials_by_digest"].items()]
     rows = [
@@ -149,7 +150,7 @@ def trials_text(ledger: Ledger) -> str:
 
 
 def removed_text(ledger: Ledger) -> str:
-    """What the table leaves out; empty where that is nothing."""
+    """The trials that the table leaves out; empty where there are none."""
     removed = ledger["removed"]
     if not removed:
         return ""
@@ -213,30 +214,30 @@ def code_text(versions: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _environments(
-    client: MlflowClient, frame: pd.DataFrame
+    client: MlflowClient, frame: pd.DataFrame, place: Location
 ) -> tuple[list[dict[str, Any]], int]:
     """Different environments with the number of trials, and the records read."""
     done = frame[frame["status"].isin(DONE)]
     ordered = done.assign(turn=done.groupby("arm").cumcount()).sort_values(
         "turn", kind="stable"
     )
-    found: dict[str, dict[str, Any]] = {}
+    environments: dict[str, dict[str, Any]] = {}
     num_read = 0
     for run_id in ordered["run_id"].head(MAX_RECORDS):
-        record = read_record(client, str(run_id))
+        record = read_record(client, str(run_id), place)
         if record is None:
             continue
         num_read += 1
         text = json.dumps(record.environment, sort_keys=True)
-        entry = found.setdefault(text, {"trials": 0, **record.environment})
+        entry = environments.setdefault(text, {**record.environment, "trials": 0})
         entry["trials"] += 1
-    return list(found.values()), num_read
+    return list(environments.values()), num_read
 
 
 def _training(
     frame: pd.DataFrame, failed: Sequence[FailedTry]
 ) -> dict[str, Any] | None:
-    """Of trials with a result, and what tries without one have lost."""
+    """Seconds of trials with a result, and those that tries without one have lost."""
     amount = _amount(frame[frame["status"].isin(DONE)], TRAINING_SECONDS_METRIC)
     timed = [one.seconds for one in failed if one.seconds is not None]
     if not failed or not (amount or timed):

@@ -18,7 +18,7 @@ MARKS = {"digitised": "d", "read": "r"}
 
 @dataclass(frozen=True)
 class PaperNumbers:
-    """What the paper reports for one modality of a study.
+    """The numbers that the paper reports for one modality of a study.
 
     Attributes:
         metric: The paper's metric, with its unit.
@@ -40,7 +40,7 @@ class PaperNumbers:
 
     @property
     def decimals(self) -> int:
-        """As many as the most precise of the numbers has, so 84.2 stays 84.2."""
+        """Digits of the most precise of the numbers, so that 84.2 stays 84.2."""
         return most_decimals([*self.values.values(), self.tolerance or 0.0])
 
     @property

@@ -52,7 +52,7 @@ class Cell:
     Attributes:
         text: As printed, without marks.
         value: The number in it, unrounded.
-        half_width: Of its 95 % interval, or the reading error of a paper's number.
+        half_width: Half the 95 % interval, or the reading error of a paper's number.
         marks: Keys into :attr:`Table.notes`.
     """
 

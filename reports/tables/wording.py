@@ -42,7 +42,7 @@ def p_text(p: float) -> str:
 
 
 def trouble(seeds: Iterable[SeedResult]) -> str:
-    """What is not simply finished, in words; empty when everything is.
+    """Name the seeds that are not simply finished; empty when all are.
 
     Seeds that ended alike are named together, at the place of the first of them:
     ``seeds 0, 1 not run yet; seed 2 failed: diverged at step 12``.

@@ -16,17 +16,16 @@ from reports.statistics.inference import (
     Floats,
     Interval,
     bootstrap_interval,
-    equivalence_interval,
     equivalence_p,
-    fewest_pairs,
+    equivalence_t_p,
     holm,
     paired_differences,
-    seeds_to_exclude,
     share_interval,
     share_p,
     sign_flip_p,
     t_interval,
 )
+from reports.statistics.planning import fewest_pairs, seeds_to_exclude
 
 
 def generator(seed: int = 0) -> np.random.Generator:
@@ -84,16 +83,40 @@ def test_holm_is_statsmodels_holm(count: int):
     assert holm(p_values) == pytest.approx(theirs.tolist())
 
 
-def test_equivalence_is_statsmodels_two_one_sided_tests():
+def test_equivalence_by_t_is_statsmodels_two_one_sided_tests():
     numbers = generator(5).normal(0.2, 1.0, 8)
     margin = 1.1
     theirs = DescrStatsW(numbers).ttost_mean(-margin, margin)[0]
-    assert equivalence_p(numbers, margin) == pytest.approx(theirs)
-    interval = equivalence_interval(numbers)
+    assert equivalence_t_p(numbers, margin) == pytest.approx(theirs)
+    interval = t_interval(numbers, 0.9)  # Schuirmann 1987
     inside = -margin < interval.low and interval.high < margin
     assert inside == (theirs < 0.05)
-    assert equivalence_p([0.5, 0.5], 1.0) == 0.0
     assert equivalence_p([0.5], 1.0) is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 6, 11])
+@pytest.mark.parametrize("step", [1e-9, 0.28, 1.0])
+def test_equivalence_needs_the_exact_tests_against_both_margins_too(n, step):
+    numbers = np.round(generator(n).normal(0.3, 0.5, n) / step) * step
+    exact = [
+        stats.permutation_test(
+            (side,),
+            np.mean,
+            permutation_type="samples",
+            alternative="greater",
+            n_resamples=np.inf,
+        ).pvalue
+        for side in (1.0 - numbers, 1.0 + numbers)
+    ]
+    wanted = max(equivalence_t_p(numbers, 1.0), *exact)
+    assert equivalence_p(numbers, 1.0) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", range(2, 9))
+def test_equal_differences_are_no_more_evidence_than_their_number(n: int):
+    assert equivalence_p([0.5] * n, 1.0) == 1 / 2**n
+    assert equivalence_p([1.0] * n, 1.0) == 1.0
+    assert equivalence_p([0.0] * n, 1e-9) == 1 / 2**n
 
 
 def test_share_interval_and_its_test_agree():
@@ -154,6 +177,7 @@ def test_planned_seeds_are_the_fewest_that_do():
         assert half(n) < distance
         assert n == 6 or half(n - 1) >= distance
     assert seeds_to_exclude(1.2, 1.0, tried=0) == 6  # by the interval alone
+    assert seeds_to_exclude(5.0, 0.0, tried=0.5) == 5 == fewest_pairs(sides=1)
     assert seeds_to_exclude(1.2, 1.0) == 7  # with 6, one sign differs: p = 4 / 64
     assert seeds_to_exclude(5.0, 0.0) == 6
     assert seeds_to_exclude(0.0, 1.0) is None

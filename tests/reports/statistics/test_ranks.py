@@ -12,8 +12,8 @@ from scipy import stats
 from reports.claims.evidence import NOT_REACHABLE
 from reports.claims.view import effect_text
 from reports.statistics import ranks
+from reports.statistics.best_arm import best_arm
 from reports.statistics.ranks import (
-    best_arm,
     kendall_tau_b,
     order_of,
     rank_correlation,

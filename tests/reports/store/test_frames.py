@@ -7,9 +7,10 @@ import pytest
 from ablations.mlflow_names import MANIFEST_ARTIFACT, REQUEST_TAG
 from d2v_core.errors import ConfigError
 from reports.statistics.summary import study_result
-from reports.store import frames as store_module
-from reports.store.frames import open_store, trial_frame
+from reports.store import runs as store_module
+from reports.store.frames import trial_frame
 from reports.store.manifests import find_manifest
+from reports.store.runs import open_store
 from reports.tables.formats import tidy_trials
 from tests.reports.stores import ACCURACY, Store, make_manifest
 
@@ -183,7 +184,8 @@ def test_a_lost_manifest_is_named(store: Store):
             "d2v.scale": "laptop",
         },
     )
-    with pytest.raises(ConfigError, match=f"has no {MANIFEST_ARTIFACT}; run the study"):
+    lacking = f"run .*, {MANIFEST_ARTIFACT}: the run has none; run the study again"
+    with pytest.raises(ConfigError, match=rf"study 'lost' \('vision'.*{lacking}"):
         find_manifest(store.client, "lost", "vision", "laptop")
 
 

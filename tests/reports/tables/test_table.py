@@ -13,11 +13,12 @@ from reports.statistics.summary import SeedResult, StudyResult, study_result
 from reports.store.frames import trial_frame
 from reports.tables.caption import summary
 from reports.tables.console import console_view
-from reports.tables.formats import escape_markdown, table_csv, to_markdown, trials_csv
+from reports.tables.formats import table_csv, to_markdown, trials_csv
 from reports.tables.latex import to_latex
 from reports.tables.paper import paper_numbers
 from reports.tables.table import Table, build_table
 from reports.tables.wording import trouble
+from reports.text import for_markdown
 from tests.reports.stores import Store, make_manifest, make_named_manifest
 
 NASTY = "<script>alert(1)</script> 50% a_b & #1 $x$ {y} ~ ^ \\ | [z]"
@@ -238,7 +239,7 @@ def test_the_agreement_with_the_paper_stands_under_the_table():
         "them."
     )
     table = build_table(result, manifest)
-    assert escape_markdown(sentences) in to_markdown(table)
+    assert for_markdown(sentences) in to_markdown(table)
     assert summary(result, manifest, paper_numbers(manifest)).endswith(sentences)
     [verdict] = study_verdicts(result, manifest)
     assert (verdict.effect, verdict.low) == pytest.approx((5 / 30**0.5, 5 / 30**0.5))
@@ -313,7 +314,7 @@ def test_markdown_has_one_line_per_arm_and_escapes_bars(table: Table):
     lines = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(table.rows)
     assert {line.count("|") for line in lines} == {len(table.columns) + 1}
-    assert escape_markdown("a|b\nc <i>") == "a\\|b c &lt;i&gt;"
+    assert for_markdown("a|b\nc <i>") == "a\\|b c &lt;i&gt;"
 
 
 def test_table_csv_holds_unrounded_numbers(troubled, result: StudyResult):

@@ -1,0 +1,103 @@
+"""Everything that is written of one study: its files, and its place in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ablations.mlflow_names import TAG_LENGTH
+from ablations.record import Manifest
+from ablations.study.description import NOTE_TAG, study_note
+from reports.claims.scorecard import (
+    claims_csv,
+)
+from reports.claims.verdicts import Verdict
+from reports.claims.view import (
+    JudgedClaim,
+    claims_markdown,
+    outcome_sentence,
+)
+from reports.figures.figure import draw_png, draw_svg
+from reports.files import Contents, ReportWriteError
+from reports.page.report_page import Content, render_page
+from reports.store.manifests import (
+    PlannedStudy,
+    place_name,
+)
+from reports.tables.caption import summary
+from reports.tables.checklist import checklist, checklist_markdown
+from reports.tables.formats import (
+    table_csv,
+    to_markdown,
+    trials_csv,
+    trials_parquet,
+)
+from reports.tables.latex import to_latex
+from reports.tables.ledger import ledger_json, ledger_markdown
+from reports.tables.paper import paper_numbers
+from reports.text import for_markdown, one_line
+
+ARTIFACT_FOLDER = "report"
+
+
+class ReportAttachError(ReportWriteError):
+    """A report was written, and the tracking store did not take its files."""
+
+
+def judged_claims(
+    manifest: Manifest, verdicts: tuple[Verdict, ...]
+) -> list[JudgedClaim]:
+    """The verdicts of a study with the place they belong to."""
+    name = manifest.study["name"]
+    return [JudgedClaim(name, manifest.modality, manifest.scale, v) for v in verdicts]
+
+
+def report_contents(content: Content) -> Contents:
+    """The files of a report, by name."""
+    manifest, result, ledger = content.manifest, content.result, content.ledger
+    verdicts = content.verdicts
+    items = checklist(ledger, result, manifest, verdicts)
+    claims = claims_markdown(verdicts)
+    return {
+        "table.md": to_markdown(content.table) + (f"\n{claims}" if claims else ""),
+        "table.tex": to_latex(content.table),
+        "table.csv": table_csv(result, manifest),
+        "trials.csv": trials_csv(content.frame),
+        "trials.parquet": trials_parquet(content.frame),
+        "claims.csv": claims_csv(judged_claims(manifest, verdicts)),
+        "curve.svg": draw_svg(content.figure),
+        "curve.png": draw_png(content.figure),
+        "ledger.json": ledger_json(ledger),
+        "ledger.md": ledger_markdown(ledger),
+        "checklist.md": checklist_markdown(items, place_name(manifest)),
+        "report.html": render_page(content),
+    }
+
+
+def attach_report(
+    client: MlflowClient,
+    planned: PlannedStudy,
+    files: Mapping[str, Path],
+    content: Content,
+) -> None:
+    """The files as artifacts, the outcome in the description, the page of the runs."""
+    manifest = content.manifest
+    sentences = summary(content.result, manifest, paper_numbers(manifest))
+    outcome = f"{for_markdown(sentences)} {outcome_sentence(content.verdicts)}".strip()
+    texts = {name: manifest.study.get(name) or "" for name in ("title", "hypothesis")}
+    safe = {name: for_markdown(text) for name, text in texts.items()}
+    note = study_note({**manifest.study, **safe}, outcome)[:TAG_LENGTH]
+    try:
+        content.view.publish(client)
+        for path in files.values():
+            client.log_artifact(planned.run_id, str(path), ARTIFACT_FOLDER)
+        client.set_tag(planned.run_id, NOTE_TAG, note)
+    except (MlflowException, OSError) as error:
+        folder = next(iter(files.values())).parent
+        why = one_line(str(error))[:300]
+        raise ReportAttachError(
+            f"the report lies in {folder}; the tracking store did not take it ({why})"
+        ) from error
