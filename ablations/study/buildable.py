@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ablations.layers import parse_assignments
 from ablations.study.arms import ExpandedStudy
 from d2v_core.config import modality_name
 from d2v_core.errors import ConfigError, Problem
@@ -21,7 +22,8 @@ def check_arms_buildable(expanded: ExpandedStudy) -> int:
     from d2v_core.build import build_on_meta, check_around  # torch: seconds
 
     encoders: dict[str, Encoder] = {}
-    problems = []
+    chosen = parse_assignments(expanded.request.assignments)
+    problems: dict[str, Problem] = {}
     for cell in expanded.cell_of_each_arm:
         # Arms mostly share an encoder, and building one takes a tenth of a second.
         sizes = getattr(cell.trial, modality_name(cell.trial)).model_dump_json()
@@ -32,8 +34,11 @@ def check_arms_buildable(expanded: ExpandedStudy) -> int:
         except ConfigError as error:
             for problem in error.problems:
                 place = expanded.locations.arm(cell.arm.label, (problem.path,))
-                problems.append(Problem(f"{place}: {problem.path}", problem.message))
+                if problem.path in chosen and problem.path not in cell.arm.settings:
+                    place = "--set"
+                placed = Problem(f"{place}: {problem.path}", problem.message)
+                problems[str(placed)] = placed
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems.values())
     first = next(iter(encoders.values()))
     return sum(parameter.numel() for parameter in first.parameters())

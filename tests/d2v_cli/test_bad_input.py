@@ -245,7 +245,7 @@ def test_a_verb_places_mistakes_as_the_check_does(
     file = write_study(tmp_path, BROKEN)
     mistakes = mistakes_found_by_check(file)
     places = [line.partition(": ")[0] for line in mistakes]
-    assert places == [f"{file}:3:7", f"{file}:5:20", f"{file}:6:22"]
+    assert places == [f"{file}:3:7", f"{file}:5:21", f"{file}:6:23"]
     refused(verb, file, says=mistakes)
 
 
@@ -258,7 +258,7 @@ def test_a_plan_places_an_encoder_that_cannot_be_built(
     text = text.replace("mask.ratio: 1.6", "vision.timm_model: vit_tony")
     file = write_study(tmp_path, text)
     [mistake] = mistakes_found_by_check(file)
-    assert mistake.startswith(f"{file}:6:22: ")
+    assert mistake.startswith(f"{file}:6:23: ")
     refused("plan", file, says=[mistake])
 
 
