@@ -78,11 +78,11 @@ def train(
     last_save = started = time.perf_counter()
     steps, drawn = range(state.step + 1, num_steps + 1), with_draws(batches, objective)
     with Feed(drawn, steps, device=state.device, ahead=prefetch) as feed:
-        for step, *batch in feed:
+        for step, inputs, labels, draw in feed:
             set_learning_rate(state.optimizer, learning_rate_at(step))
             with global_torch_seed(seed, workers.stream("dropout"), step):
                 with mixed_precision(state.device, precision):
-                    result = objective.loss(*batch, step)
+                    result = objective.loss(inputs, labels, draw, step)
                 torch.autograd.backward(result.loss)
             window.add(step, *pooled(parameters, result, max_grad_norm, workers))
             logged = is_due(step, log_every, num_steps)
