@@ -13,7 +13,7 @@ OnError = Literal["raise", "skip"]
 SHOWN = 10
 
 
-class Faults:
+class FileErrors:
     """What is wrong with some files.
 
     A line that cannot be used can be left out; a file that is missing, empty or has no
@@ -35,7 +35,7 @@ class Faults:
             self._lines.append(f"{path}:{number}: {reason}")
         self._counts[path] += 1
 
-    def join(self, other: Faults) -> None:
+    def join(self, other: FileErrors) -> None:
         """Take over what is wrong with other files."""
         self._files += other._files
         self._lines += other._lines
@@ -62,7 +62,7 @@ class Faults:
         )
 
 
-def decoded_lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
+def decoded_lines(path: Path, faults: FileErrors) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line that is UTF-8, without its line end."""
     try:
         file = path.open("rb")

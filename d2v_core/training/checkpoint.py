@@ -18,11 +18,14 @@ import torch
 from torch.utils._pytree import tree_map
 
 from d2v_core.errors import ConfigError, Problem
-from d2v_core.files import replacing
+from d2v_core.files import replacing, set_aside_torn_archive
 from d2v_core.objectives.learners import Learner
 from d2v_core.training.health import Collapse
 
 VERSION = 1
+ZIP_MAGIC = b"PK\x03\x04"
+"""What every file of ``torch.save`` begins with."""
+RESTART = "and the trial is trained from its start"
 
 
 @dataclass
@@ -86,6 +89,25 @@ def _content(state: TrainingState) -> dict[str, Any]:
         "optimizer": state.optimizer.state_dict(),
         "preprocessing": dict(state.preprocessing),
     }
+
+
+def resume(path: Path, state: TrainingState) -> None:
+    """Restore ``state`` from a checkpoint, if there is one that is whole.
+
+    One that is torn is set aside and said in a line; training starts from its start.
+
+    Raises:
+        ConfigError: As :func:`load_checkpoint`.
+    """
+    try:
+        with path.open("rb") as file:
+            ours = file.read(len(ZIP_MAGIC)) in (ZIP_MAGIC, b"")
+        # Another file may have been named by mistake: it is refused, and left alone.
+        if ours and set_aside_torn_archive(path, RESTART):
+            return
+        load_checkpoint(path, state)
+    except FileNotFoundError:  # or another worker has just set it aside
+        return
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:

@@ -131,6 +131,7 @@ class Attempt:
         """The record of the trial; None when it was stopped, after saving."""
         pending, checkpoint = self._pending, self._pending.spool.checkpoint
         trial = parse_trial(self._job["trial"])
+        pending.spool.set_aside_torn_checkpoint()
         for event in run_trial(
             trial,
             checkpoint=checkpoint,

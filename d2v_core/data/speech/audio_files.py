@@ -7,28 +7,27 @@ way every file is decoded once beforehand, so that broken ones are known.
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
+from typing import IO, Any
 
 import numpy as np
 import soundfile
 import torch
 from torchaudio.transforms import Resample
 
-from d2v_core.data.cache import cache_folder
+from d2v_core.data.cache import CacheEntry
 from d2v_core.data.speech.utterances import ArrayAudio, AudioFile, AudioReader, Waveform
-from d2v_core.files import write_atomically
 from d2v_core.frames import SAMPLE_RATE_HZ
 
 MAX_CACHED_BYTES = 4 * 2**30
 NUM_DECODING_THREADS = min(16, os.cpu_count() or 1)
 FILES_AT_A_TIME = 256
+DECODING_VERSION = 2
+"""Part of the names of cached files; raise it when files are decoded otherwise."""
 
 
 class BrokenAudioError(ValueError):
@@ -123,43 +122,43 @@ def open_audio(
         cache_key: Changes when a file changes.
         sample_rate_hz: Rate every file must have; None: any.
     """
-    folder = cache_folder() / "speech"
-    index, decoded = folder / f"{cache_key}.json", folder / f"{cache_key}.f32"
-    if not index.exists():
-        _decode_all(files, index, decoded, sample_rate_hz)
-    known = json.loads(index.read_text())
+    entry = CacheEntry("speech", cache_key)
+    known = entry.read()
+    if known is None:
+        known = {"lengths": [], "broken": {}, "decoded": True}
+        write = partial(_decode_into, known, files, sample_rate_hz)
+        entry.write(known, {"f32": write})
     lengths = np.array(known["lengths"], np.int64)
     reasons: dict[str, str] = known["broken"]
     kept = np.setdiff1d(np.arange(len(files)), [int(i) for i in reasons])
     whole = [files[i] for i in kept]
     audio: AudioReader = FileAudio(whole, lengths)
-    if decoded.exists() and len(lengths):
-        audio = ArrayAudio(np.memmap(decoded, np.float32, mode="r"), lengths)
+    if known["decoded"] and len(lengths):
+        decoded = np.memmap(entry.file("f32"), np.float32, mode="r")
+        audio = ArrayAudio(decoded, lengths)
     broken = tuple((str(files[int(i)].path), text) for i, text in reasons.items())
     return OpenedAudio(audio=audio, kept=kept, broken=broken)
 
 
-def _decode_all(
-    files: Sequence[AudioFile], index: Path, decoded: Path, sample_rate_hz: int | None
+def _decode_into(
+    about: dict[str, Any],
+    files: Sequence[AudioFile],
+    sample_rate_hz: int | None,
+    file: IO[bytes],
 ) -> None:
-    """Write lengths and broken files, and the waveforms unless they are too large."""
-    lengths: list[int] = []
-    broken: dict[str, str] = {}
-    index.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=index.parent, delete=False) as file:
-        for position, wave in enumerate(_decode_each(files, sample_rate_hz)):
-            if isinstance(wave, str):
-                broken[str(position)] = wave
-                continue
-            lengths.append(len(wave))
-            if file.tell() + wave.nbytes <= MAX_CACHED_BYTES:
-                file.write(wave.tobytes())
-    if 4 * sum(lengths) <= MAX_CACHED_BYTES:
-        os.replace(file.name, decoded)
-    else:
-        os.unlink(file.name)
-    # Last: its presence says that the waveforms are whole.
-    write_atomically(index, json.dumps({"lengths": lengths, "broken": broken}).encode())
+    """Write the waveforms, unless they are too large; fill in lengths and reasons."""
+    for position, wave in enumerate(_decode_each(files, sample_rate_hz)):
+        if isinstance(wave, str):
+            about["broken"][str(position)] = wave
+            continue
+        about["lengths"].append(len(wave))
+        fits = file.tell() + wave.nbytes <= MAX_CACHED_BYTES
+        about["decoded"] = about["decoded"] and fits
+        if about["decoded"]:
+            file.write(wave.tobytes())
+    if not about["decoded"]:
+        file.seek(0)
+        file.truncate()
 
 
 def _decode_each(

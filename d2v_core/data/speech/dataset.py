@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
-from d2v_core.data.cache import cache_folder
+from d2v_core.data.cache import CacheEntry
 from d2v_core.data.speech.files import list_splits, listings_digest, load_files
 from d2v_core.data.speech.synthesiser.spoken_digits import (
     Recordings,
@@ -27,7 +27,6 @@ from d2v_core.data.speech.utterances import (
 )
 from d2v_core.data.vision.batches import shuffled
 from d2v_core.encoders.inputs import Padded
-from d2v_core.files import save_array_atomically
 from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.randomness import numpy_generator
 from d2v_core.training.parallel import ALONE, Workers
@@ -80,12 +79,13 @@ def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
 
 
 def _spoken(data: SpokenDigitsData, split: str, size: int, key: str) -> Utterances:
-    file = cache_folder() / "speech" / f"{key}.npy"
-    recorded = record(data, split, size, sound=not file.exists())
+    entry = CacheEntry("speech", key)
+    recorded = record(data, split, size, sound=entry.read() is None)
     if len(recorded.samples):
-        save_array_atomically(file, recorded.samples)
+        lengths = {"lengths": recorded.lengths.tolist()}
+        entry.write(lengths, {"npy": lambda file: np.save(file, recorded.samples)})
     return Utterances(
-        audio=ArrayAudio(np.load(file, mmap_mode="r"), recorded.lengths),
+        audio=ArrayAudio(np.load(entry.file("npy"), mmap_mode="r"), recorded.lengths),
         texts=recorded.texts,
         labels=_spoken_labels(data, recorded),
     )

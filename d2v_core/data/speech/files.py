@@ -12,8 +12,8 @@ from d2v_core.config.speech_data import (
     OnError,
     SpeechCommandsData,
 )
-from d2v_core.data.cache import files_digest
-from d2v_core.data.speech.audio_files import open_audio
+from d2v_core.data.cache import content_key, files_digest
+from d2v_core.data.speech.audio_files import DECODING_VERSION, open_audio
 from d2v_core.data.speech.manifests import read_manifest
 from d2v_core.data.speech.torchaudio_sets import list_librispeech, list_speech_commands
 from d2v_core.data.speech.utterances import (
@@ -79,13 +79,21 @@ def _name(data: FileData) -> str:
     return f"Speech Commands {data.version}"
 
 
-def _split_digest(listing: Listing) -> str:
+def _files_below_root(listing: Listing) -> tuple[Path, list[Path]]:
+    """All files of a split that are there, and their common folder."""
     paths = [*listing.sources, *(file.path for file in listing.files)]
     there = sorted({path.resolve() for path in paths if path.is_file()})
-    if not there:
-        return "0" * 16
-    root = Path(os.path.commonpath([path.parent for path in there]))
-    return files_digest(root, there)
+    return Path(os.path.commonpath([path.parent for path in there] or ["/"])), there
+
+
+def _split_digest(listing: Listing) -> str:
+    root, there = _files_below_root(listing)
+    return files_digest(root, there) if there else "0" * 16
+
+
+def _cache_key(listing: Listing, rate: int | None) -> str:
+    content = content_key(*_files_below_root(listing), _split_digest(listing))
+    return f"{content}-{len(listing.files)}-{rate or 'any'}-v{DECODING_VERSION}"
 
 
 def listings_digest(listings: dict[str, Listing]) -> str:
@@ -103,7 +111,7 @@ def _open_splits(
     notes: dict[str, None] = {}
     splits = {}
     for split, listing in listings.items():
-        key = f"{_split_digest(listing)}-{len(listing.files)}-{rate or 'any'}"
+        key = _cache_key(listing, rate)
         opened = open_audio(listing.files, cache_key=key, sample_rate_hz=rate)
         broken.update(opened.broken)
         if opened.broken:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from d2v_core.config.text import EMBEDDED_TASKS, LinesData, PydocData, TextData
 from d2v_core.data.cache import files_digest
-from d2v_core.data.file_errors import Faults
+from d2v_core.data.file_errors import FileErrors
 from d2v_core.data.text.glue import load_task, task_files
 from d2v_core.data.text.line_files import lines_digest, load_lines
 from d2v_core.data.text.pydoc_text import load_pydoc, pydoc_digest
@@ -83,7 +83,7 @@ def load_text(
     Raises:
         DataError: Files are missing, or lines of them cannot be used: all of them.
     """
-    faults = Faults()
+    faults = FileErrors()
     loaded = [_load_task(data, task, faults) for task in tasks]
     found = tuple(task for task in loaded if task is not None)
     notes = tuple(note for task in found for note in task.notes())
@@ -118,7 +118,7 @@ def _few(tokenizer: TextTokenizer, vocab_size: int) -> tuple[str, ...]:
     return (f"{note} text.vocab_size {vocab_size:,}",)
 
 
-def _load_task(data: TextData, task: str, faults: Faults) -> Task | None:
+def _load_task(data: TextData, task: str, faults: FileErrors) -> Task | None:
     if task in EMBEDDED_TASKS:
         return load_pydoc().tasks[task]
     return load_task(_task_folder(data, task), faults)

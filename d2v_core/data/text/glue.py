@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from d2v_core.config.text import task_name
-from d2v_core.data.file_errors import Faults, decoded_lines
+from d2v_core.data.file_errors import FileErrors, decoded_lines
 from d2v_core.data.text.tasks import Samples, Score, Task, held_out
 
 BINARY = ("0", "1")
@@ -87,7 +87,7 @@ def task_files(folder: Path) -> list[Path]:
     return [folder / f"{name}.tsv" for name in names]
 
 
-def load_task(folder: Path, faults: Faults) -> Task | None:
+def load_task(folder: Path, faults: FileErrors) -> Task | None:
     """Read a task; None where a file is of no use, which ``faults`` then says."""
     layout = layout_of(folder)
     classes = layout.classes
@@ -119,7 +119,7 @@ def load_task(folder: Path, faults: Faults) -> Task | None:
 
 
 def _read(
-    file: Path, layout: Layout, classes: tuple[str, ...], faults: Faults
+    file: Path, layout: Layout, classes: tuple[str, ...], faults: FileErrors
 ) -> Samples | None:
     """One table; quotes have no meaning in it."""
     if not file.is_file():
@@ -157,7 +157,7 @@ def _read(
 
 
 def _places(
-    file: Path, lines: object, layout: Layout, faults: Faults
+    file: Path, lines: object, layout: Layout, faults: FileErrors
 ) -> tuple[int, ...] | None:
     """Columns of the texts and of the label; takes the header off the lines."""
     wanted = (*layout.texts, layout.label)
@@ -178,7 +178,7 @@ def _places(
 
 def _classes(file: Path, layout: Layout) -> tuple[str, ...]:
     """The labels of a table, sorted; broken lines are another's to name."""
-    ignored = Faults()
+    ignored = FileErrors()
     if not file.is_file():
         return ("?",)
     lines = decoded_lines(file, ignored)

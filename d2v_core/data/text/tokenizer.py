@@ -17,9 +17,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from tokenizers.trainers import BpeTrainer
 
-from d2v_core.data.cache import cache_folder
+from d2v_core.data.cache import CacheEntry
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, UNK
-from d2v_core.files import write_atomically
 
 VERSION = 1
 """Part of the names of cached files; raise it when training changes."""
@@ -90,11 +89,12 @@ def trained_tokenizer(
         digest: Of that text.
         vocab_size: Most tokens, special ones and the 256 bytes included.
     """
-    name = f"{digest}-{vocab_size}-v{VERSION}.json"
-    file = cache_folder() / "text" / "tokenizers" / name
-    if not file.exists():
-        write_atomically(file, train_bpe(texts(), vocab_size).encode())
-    return TextTokenizer(file.read_text(encoding="utf-8"))
+    entry = CacheEntry("text/tokenizers", f"{digest}-{vocab_size}-v{VERSION}")
+    known = entry.read()
+    if known is None:
+        known = train_bpe(texts(), vocab_size)
+        entry.write(known, {})
+    return TextTokenizer(known)
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 
 from d2v_core.config.vision import OnError
 from d2v_core.errors import DataError
-from d2v_core.files import write_atomically
 
 SHOWN = 10
 """Files that an error names."""
@@ -107,15 +105,3 @@ def _listed(broken: Sequence[Broken]) -> str:
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN:,} more")
     return "\n".join(lines)
-
-
-def save_broken(file: Path, broken: Sequence[Broken]) -> None:
-    """Write which files of a split are broken; an empty list says none is."""
-    rows = [[found.index, found.reason] for found in broken]
-    write_atomically(file, json.dumps(rows).encode())
-
-
-def load_broken(file: Path, paths: Sequence[Path]) -> list[Broken]:
-    """What :func:`save_broken` has written about the same files."""
-    rows = json.loads(file.read_text())
-    return [Broken(index, paths[index], reason) for index, reason in rows]

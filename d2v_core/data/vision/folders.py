@@ -1,8 +1,4 @@
-"""Image folders ``<root>/<split>/<class>/<image>``.
-
-Small sets are decoded once into a memory-mapped cache keyed by digest and size; sets
-whose decoded images would exceed :data:`MAX_CACHED_BYTES` are decoded when read.
-"""
+"""Image folders ``<root>/<split>/<class>/<image>``."""
 
 from __future__ import annotations
 
@@ -14,29 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from d2v_core.config.vision import OnError
-from d2v_core.data.cache import cache_folder, files_digest
+from d2v_core.data.cache import content_key, files_digest
 from d2v_core.data.splits import hold_out
-from d2v_core.data.vision.broken_images import (
-    Broken,
-    CheckedSplit,
-    load_broken,
-    save_broken,
-    settle_broken,
-)
-from d2v_core.data.vision.images import (
-    ArrayImages,
-    FileImages,
-    ImageDataset,
-    ImageReader,
-    Split,
-    decode_each,
-)
+from d2v_core.data.vision.broken_images import CheckedSplit, settle_broken
+from d2v_core.data.vision.decoded_images import open_images
+from d2v_core.data.vision.images import ImageDataset, ImageReader, Split
 from d2v_core.errors import DataError
-from d2v_core.files import save_array_atomically
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-MAX_CACHED_BYTES = 4 * 2**30
-NUM_DECODING_THREADS = min(16, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -60,11 +41,15 @@ class ImageFolders:
     classes: tuple[str, ...]
     splits: dict[str, FolderListing]
 
-    def digest(self) -> str:
-        """Digest over all files of all splits."""
+    @property
+    def files(self) -> list[Path]:
+        """All files of all splits."""
         listings = [self.splits[name] for name in sorted(self.splits)]
-        files = [path for listing in listings for path in listing.paths]
-        return files_digest(self.root, files)
+        return [path for listing in listings for path in listing.paths]
+
+    def digest(self) -> str:
+        """Digest all files of all splits."""
+        return files_digest(self.root, self.files)
 
 
 def data_root(root: str | None) -> Path:
@@ -159,8 +144,8 @@ def load_image_folders(
     readers: dict[str, ImageReader] = {}
     checked: dict[str, CheckedSplit] = {}
     for name, listing in folders.splits.items():
-        key = f"{digest}-{name}-{size}x{size}x{channels}"
-        readers[name], broken = _open(
+        key = f"{content_key(folders.root, folders.files, digest)}-{name}"
+        readers[name], broken = open_images(
             listing.paths, size=size, channels=channels, key=key, on_error=on_error
         )
         checked[name] = CheckedSplit(listing.labels, broken)
@@ -189,41 +174,6 @@ def load_image_folders(
         std=std,
         notes=notes,
     )
-
-
-def _open(
-    paths: list[Path], *, size: int, channels: int, key: str, on_error: OnError
-) -> tuple[ImageReader, list[Broken]]:
-    """The images that decode, and the files that do not.
-
-    What was found is kept beside the cache. Broken files are looked at again unless
-    they are skipped: they may have been unreadable for the moment.
-    """
-    folder = cache_folder() / "images"
-    decoded, known = folder / f"{key}.npy", folder / f"{key}.checked.json"
-    small = len(paths) * channels * size * size <= MAX_CACHED_BYTES
-    broken: list[Broken] | None = None
-    if known.exists() and (decoded.exists() or not small):
-        broken = load_broken(known, paths)
-    if broken is None or (broken and on_error == "raise"):
-        images, failures = decode_each(
-            paths,
-            size=size,
-            channels=channels,
-            num_threads=NUM_DECODING_THREADS,
-            keep=small,
-        )
-        broken = [Broken(i, paths[i], reason) for i, reason in failures]
-        if on_error == "skip" or not broken:
-            if small and images:
-                save_array_atomically(decoded, np.stack(images))
-            save_broken(known, broken)
-    lost = {file.index for file in broken}
-    if small and decoded.exists():
-        return ArrayImages(np.load(decoded, mmap_mode="r")), broken
-    left = [path for i, path in enumerate(paths) if i not in lost]
-    threads = NUM_DECODING_THREADS
-    return FileImages(left, size=size, channels=channels, num_threads=threads), broken
 
 
 def pixel_statistics(

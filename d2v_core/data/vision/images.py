@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ DECODING_ERRORS = (
     Image.DecompressionBombError,
 )
 """What Pillow raises for files that are no image, cut short or too large."""
+
+FILES_AT_A_TIME = 1_024
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the width and height of a square image."""
@@ -160,34 +162,26 @@ def _place(start: float, share: float, length: float, size: int) -> tuple[float,
 
 
 def decode_each(
-    paths: Sequence[Path], *, size: int, channels: int, num_threads: int, keep: bool
-) -> tuple[list[np.ndarray], list[tuple[int, str]]]:
-    """Decode every file once.
+    paths: Sequence[Path], *, size: int, channels: int, num_threads: int
+) -> Iterator[np.ndarray | str]:
+    """Decode every file in order: the image, or the reason why there is none.
 
     Args:
         paths: The files.
         size: Side in pixels of the decoded images.
         channels: 1 for grey, 3 for RGB.
         num_threads: Decoding threads.
-        keep: Whether the images are wanted, or only which files are broken.
-
-    Returns:
-        The images that decode, and the indices of the other files with the reason.
     """
 
-    def decode(path: Path) -> np.ndarray | str | None:
+    def decode(path: Path) -> np.ndarray | str:
         try:
-            image = decode_image(path, size=size, channels=channels)
+            return decode_image(path, size=size, channels=channels)
         except DECODING_ERRORS as error:
             return str(error).replace(str(path), path.name)
-        return image if keep else None
 
     with ThreadPoolExecutor(num_threads) as pool:
-        results = list(pool.map(decode, paths, chunksize=64))
-    images = [result for result in results if isinstance(result, np.ndarray)]
-    return images, [
-        (i, text) for i, text in enumerate(results) if isinstance(text, str)
-    ]
+        for start in range(0, len(paths), FILES_AT_A_TIME):  # bounds what waits
+            yield from pool.map(decode, paths[start : start + FILES_AT_A_TIME])
 
 
 @dataclass(frozen=True)

@@ -113,4 +113,4 @@ def test_a_second_look_decodes_nothing(tmp_path, monkeypatch):
 def test_no_temporary_file_is_left(tmp_path, own_cache):
     open_audio(whole_and_broken(tmp_path), cache_key="k", sample_rate_hz=None)
     left = sorted(path.name for path in (own_cache / "speech").iterdir())
-    assert left == ["k.f32", "k.json"]
+    assert left == ["k.f32", "k.index.json"]

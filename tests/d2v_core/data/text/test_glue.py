@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from d2v_core.data.file_errors import Faults
+from d2v_core.data.file_errors import FileErrors
 from d2v_core.data.text.glue import load_task
 from d2v_core.data.text.tasks import Samples, held_out
 from d2v_core.errors import DataError
@@ -61,7 +61,7 @@ def write_glue(folder, name, count=12):
 
 
 def loaded(folder):
-    faults = Faults()
+    faults = FileErrors()
     task = load_task(folder, faults)
     faults.notes("raise")
     return task
@@ -110,7 +110,7 @@ def test_every_mistake_is_named_with_file_and_line(tmp_path):
     with (folder / "dev.tsv").open("ab") as file:
         file.write(b"a \xff b\tyes\nonly a text\nfine\tmaybe\n\tno\n")
     write_table(folder / "test.tsv", "text|label", "a|yes")
-    faults = Faults()
+    faults = FileErrors()
     assert load_task(folder, faults) is None
     with pytest.raises(DataError) as caught:
         faults.notes("raise")
@@ -130,7 +130,7 @@ def test_broken_lines_can_be_left_out_and_are_counted(tmp_path):
     folder = write_generic(tmp_path / "cls", splits=("train", "dev", "test"))
     with (folder / "dev.tsv").open("ab") as file:
         file.write(b"a \xff b\tyes\nfine\tmaybe\n")
-    faults = Faults()
+    faults = FileErrors()
     task = load_task(folder, faults)
     assert len(task.valid) == 8
     note = f"{folder}/dev.tsv: 2 unreadable lines left out"
@@ -156,7 +156,7 @@ def test_a_file_of_no_use_is_refused_even_when_lines_may_be_skipped(
         file = folder / "dev.tsv"
     else:
         file.write_text(content)
-    faults = Faults()
+    faults = FileErrors()
     assert load_task(folder, faults) is None
     with pytest.raises(DataError, match=f"{file}: {says}"):
         faults.notes("skip")
@@ -165,7 +165,7 @@ def test_a_file_of_no_use_is_refused_even_when_lines_may_be_skipped(
 def test_only_the_first_of_many_mistakes_are_shown(tmp_path):
     folder = write_generic(tmp_path / "cls", splits=("train", "dev", "test"))
     write_table(folder / "dev.tsv", "sentence|label", "a|yes", *["b|maybe"] * 50)
-    faults = Faults()
+    faults = FileErrors()
     load_task(folder, faults)
     with pytest.raises(DataError) as caught:
         faults.notes("raise")

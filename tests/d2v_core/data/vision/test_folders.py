@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from d2v_core.data.vision import folders as folders_module
+from d2v_core.data.vision import decoded_images
 from d2v_core.data.vision import images as images_module
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import decode_image
@@ -86,7 +86,7 @@ def test_a_second_load_decodes_nothing(tmp_path, monkeypatch):
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(images_module, "decode_image", refuse)
-    monkeypatch.setattr(folders_module, "decode_each", refuse)
+    monkeypatch.setattr(decoded_images, "decode_each", refuse)
     second = load(root)
     for name in ("train", "valid", "test"):
         ours, theirs = getattr(second, name), getattr(first, name)
@@ -106,12 +106,12 @@ def test_sets_too_large_for_the_cache_are_decoded_when_read(
 ):
     root = write_tree(tmp_path, STANDARD)
     small = load(root)
-    monkeypatch.setattr(folders_module, "MAX_CACHED_BYTES", 0)
+    monkeypatch.setattr(decoded_images, "MAX_CACHED_BYTES", 0)
     large = load(root)
     assert torch.equal(all_images(large.train), all_images(small.train))
     boxes = [(0.0, 0.0, 0.5, 0.5)] * 2
     assert large.train.images.read(np.array([0, 1]), boxes).shape == (2, 3, 6, 6)
-    assert list(own_cache.rglob("*.checked.json"))
+    assert list((own_cache / "images").glob("*.index.json"))
 
 
 def test_the_digest_changes_with_content_and_not_with_time_or_place(tmp_path):
