@@ -50,6 +50,7 @@ def train_recipe(
     for event in run_trial(trial, checkpoint=file):
         match event:
             case Started():
+                console.print(event.data, markup=False, soft_wrap=True)
                 resumed = f", resumed at {event.step}" if event.step else ""
                 console.print(
                     f"{event.num_parameters:,} parameters, "

@@ -82,6 +82,8 @@ def run_trial(
         num_steps=num_steps,
         num_parameters=sum(p.numel() for p in encoder.parameters()),
         seconds=state.seconds,
+        data=f"{dataset.name}: {dataset.inventory.line()}",
+        inventory=dataset.inventory.content(),
     )
     if state.collapse is None or trial.health.on_collapse == "continue":
         for event in _training(trial, state, dataset, stop_wanted, workers):

@@ -22,6 +22,8 @@ FULL_HASH_BYTES = 2 * 2**30
 """Up to this size in total, a digest covers the content of every file; above it, names
 and sizes (hashing ImageNet would take longer than training on it here)."""
 
+Mark = Callable[[Path], bool]
+
 _log = logging.getLogger(__name__)
 
 
@@ -142,14 +144,21 @@ def _digest_of_file(path: Path, state: tuple[int, int, int]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def files_digest(root: Path, files: Sequence[Path]) -> str:
+def files_digest(root: Path, files: Sequence[Path], mark: Mark | None = None) -> str:
     """Digest names and content (or sizes) of files below ``root``: 16 hex digits.
 
     The content is read again only when a name, size or modification time changed. Files
     that cannot be read count by name; who opens them says what is wrong with them.
+
+    Args:
+        root: Folder of all of them.
+        files: The files, in their order.
+        mark: Whether a file was read otherwise by earlier versions: then the digest is
+            another one, so that what they made of it is not taken for ours.
     """
     sizes, fingerprint = _fingerprint(root, files)
-    entry = CacheEntry("digests", fingerprint)
+    suffix = f"-{mark.__name__}" if mark else ""
+    entry = CacheEntry("digests", fingerprint + suffix)
     if known := entry.read():
         return str(known["digest"])
     whole, all_readable = _is_hashed(sizes), min(sizes, default=0) >= 0
@@ -161,6 +170,8 @@ def files_digest(root: Path, files: Sequence[Path]) -> str:
             continue
         try:
             content.update(hashlib.sha256(path.read_bytes()).digest())
+            if mark is not None and mark(path):
+                content.update(b"read otherwise")
         except OSError:
             all_readable = False
     digest = content.hexdigest()[:16]

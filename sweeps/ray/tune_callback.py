@@ -60,6 +60,8 @@ class ListenerCallback(TrialProgressCallback):
         self._frozen.heard(trial, result.get("alive"))
         if started := result.get("started"):
             self._listener.trial_started(key, started["step"], started["num_steps"])
+            if line := started.get("data"):
+                self._listener.data_read(line)
         if progress := result.get("progress"):
             self._listener.trial_progressed(key, progress)
         if result.get("stopped"):

@@ -215,6 +215,7 @@ class Attempt:
             "seed": job["trial"]["seed"],
             "data_name": job["data_name"],
             "data_digest": job["data_digest"],
+            "data_inventory": dict(self._started.inventory) if self._started else {},
             "environment": environment,
         }
 

@@ -7,6 +7,7 @@ way every file is decoded once beforehand, so that broken ones are known.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +18,30 @@ from typing import IO, Any
 import numpy as np
 import soundfile
 import torch
+from scipy.signal import resample_poly
 from torchaudio.transforms import Resample
 
 from d2v_core.data.cache import CacheEntry
-from d2v_core.data.speech.utterances import ArrayAudio, AudioFile, AudioReader, Waveform
+from d2v_core.data.speech.utterances import (
+    ArrayAudio,
+    AudioFile,
+    AudioReader,
+    SubsetAudio,
+    Waveform,
+)
 from d2v_core.frames import SAMPLE_RATE_HZ
 
 MAX_CACHED_BYTES = 4 * 2**30
 NUM_DECODING_THREADS = min(16, os.cpu_count() or 1)
 FILES_AT_A_TIME = 256
+MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
+MAX_CHANNELS = 64
+MAX_SECONDS = 3_600
+"""Of one utterance."""
+LEAST_SHARE = 1e-3
+"""Of the loudest channel's power that the average of all must have."""
+MAX_KERNEL = 2**22
+"""Entries of torchaudio's kernel, about; of usual rates 11,025 Hz has most, 282,240."""
 DECODING_VERSION = 2
 """Part of the names of cached files; raise it when files are decoded otherwise."""
 
@@ -81,29 +97,67 @@ def decode_audio(file: AudioFile, *, sample_rate_hz: int | None = None) -> Wavef
     if not file.path.is_file():
         raise BrokenAudioError("there is no such file")
     try:
-        samples, rate = soundfile.read(file.path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(file.path) as opened:
+            _check_header(opened, sample_rate_hz)
+            samples = opened.read(dtype="float32", always_2d=True)
+            rate, claimed = opened.samplerate, opened.frames
     except (soundfile.SoundFileError, OSError) as error:
         reason = str(error).replace(str(file.path), file.path.name)
         raise BrokenAudioError(f"cannot be read ({reason})") from None
-    if sample_rate_hz is not None and rate != sample_rate_hz:
-        raise BrokenAudioError(f"must be sampled at {sample_rate_hz} Hz, is at {rate}")
     if file.num_samples is not None and len(samples) != file.num_samples:
         raise BrokenAudioError(
             f"must have the manifest's {file.num_samples} samples, has {len(samples)}"
         )
     if not len(samples):
         raise BrokenAudioError("has no samples")
+    if len(samples) < claimed:
+        raise BrokenAudioError(f"is cut short: {len(samples)} of {claimed} samples")
     if not np.isfinite(samples).all():
         raise BrokenAudioError("has samples that are not finite")
-    return resample(samples.mean(axis=1), rate)
+    wave = samples.mean(axis=1)
+    loudest = np.square(samples).mean(axis=0).max()
+    if np.square(wave).mean() < LEAST_SHARE * loudest:
+        raise BrokenAudioError("has channels that cancel each other out when averaged")
+    return resample(wave, rate)
+
+
+def _check_header(file: soundfile.SoundFile, sample_rate_hz: int | None) -> None:
+    """Refuse what a header claims before memory is asked for.
+
+    Raises:
+        BrokenAudioError: Rate, length or number of channels is out of bounds.
+    """
+    rate = file.samplerate
+    if sample_rate_hz is not None and rate != sample_rate_hz:
+        raise BrokenAudioError(f"must be sampled at {sample_rate_hz} Hz, is at {rate}")
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+        bounds = f"{MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz"
+        raise BrokenAudioError(f"must be sampled at {bounds}, is at {rate:,}")
+    if file.channels > MAX_CHANNELS:
+        rule = f"must have at most {MAX_CHANNELS} channels"
+        raise BrokenAudioError(f"{rule}, has {file.channels:,}")
+    if file.frames > MAX_SECONDS * rate:
+        rule = f"must last at most {MAX_SECONDS:,} seconds"
+        raise BrokenAudioError(f"{rule}, claims {file.frames / rate:,.0f}")
 
 
 def resample(wave: Waveform, rate_hz: int) -> Waveform:
-    """To 16 kHz by windowed sinc (torchaudio): ``ceil(samples * 16000 / rate)``."""
+    """Resample to 16 kHz by windowed sinc: ``ceil(samples * 16000 / rate)`` samples.
+
+    torchaudio's kernel has as many entries as the product of both rates over their
+    greatest common divisor squared: gigabytes for 16,001 Hz. Such rates go through
+    SciPy's, whose filter is as long as their sum.
+    """
     if rate_hz == SAMPLE_RATE_HZ:
         return wave
+    divisor = math.gcd(rate_hz, SAMPLE_RATE_HZ)
+    up, down = SAMPLE_RATE_HZ // divisor, rate_hz // divisor
+    resampled: np.ndarray
+    if up * down > MAX_KERNEL:
+        resampled = resample_poly(wave, up, down).astype(np.float32)
+        return resampled
     with torch.inference_mode():
-        resampled: np.ndarray = _resampler(rate_hz)(torch.from_numpy(wave)).numpy()
+        resampled = _resampler(rate_hz)(torch.from_numpy(wave)).numpy()
     return resampled
 
 
@@ -138,6 +192,33 @@ def open_audio(
         audio = ArrayAudio(decoded, lengths)
     broken = tuple((str(files[int(i)].path), text) for i, text in reasons.items())
     return OpenedAudio(audio=audio, kept=kept, broken=broken)
+
+
+def without_short(
+    opened: OpenedAudio, files: Sequence[AudioFile], least_samples: int
+) -> OpenedAudio:
+    """Count utterances of too few samples among the broken ones.
+
+    Args:
+        opened: The audio of a split.
+        files: All files of the split.
+        least_samples: Fewest samples at 16 kHz that an encoder makes a frame of.
+    """
+    long = opened.audio.lengths >= least_samples
+    if long.all():
+        return opened
+    rule = f"must have {least_samples} samples at 16 kHz to make a frame, has"
+    short = tuple(
+        (str(files[index].path), f"{rule} {length}")
+        for index, length in zip(
+            opened.kept[~long], opened.audio.lengths[~long], strict=True
+        )
+    )
+    return OpenedAudio(
+        audio=SubsetAudio(opened.audio, np.flatnonzero(long)),
+        kept=opened.kept[long],
+        broken=(*opened.broken, *short),
+    )
 
 
 def _decode_into(

@@ -10,6 +10,7 @@ import torch
 
 from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
 from d2v_core.data.cache import CacheEntry
+from d2v_core.data.inventory import Inventory
 from d2v_core.data.speech.files import list_splits, listings_digest, load_files
 from d2v_core.data.speech.synthesiser.spoken_digits import (
     Recordings,
@@ -27,6 +28,7 @@ from d2v_core.data.speech.utterances import (
 )
 from d2v_core.data.vision.batches import shuffled
 from d2v_core.encoders.inputs import Padded
+from d2v_core.errors import DataError
 from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.randomness import numpy_generator
 from d2v_core.training.parallel import ALONE, Workers
@@ -48,15 +50,19 @@ def speech_digest(data: SpeechData) -> str:
     return listings_digest(list_splits(data))
 
 
-def load_speech(data: SpeechData) -> SpeechDataset:
-    """All splits.
+def load_speech(data: SpeechData, *, least_samples: int = 1) -> SpeechDataset:
+    """Read all splits.
+
+    Args:
+        data: Where the speech comes from.
+        least_samples: At 16 kHz; shorter utterances count as broken.
 
     Raises:
         DataError: The data is not there, or broken; names every broken file at once.
     """
     if isinstance(data, SpokenDigitsData):
         return load_spoken_digits(data)
-    return load_files(data)
+    return load_files(data, least_samples=least_samples)
 
 
 def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
@@ -75,6 +81,7 @@ def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
         train=splits["train"],
         valid=splits["valid"],
         test=splits["test"],
+        inventory=Inventory("utterances", sizes),
     )
 
 
@@ -184,6 +191,26 @@ def long_enough(
     lengths = split.audio.lengths
     usable = np.flatnonzero(lengths >= waveform.min_seconds * SAMPLE_RATE_HZ)
     return (usable if len(usable) else np.arange(len(lengths))), lengths
+
+
+def check_shortest(
+    dataset: SpeechDataset, waveform: WaveformConfig, least_samples: int
+) -> None:
+    """Refuse pre-training on utterances that are too short, before the first update.
+
+    Raises:
+        DataError: One that would be read has fewer than ``least_samples``.
+    """
+    usable, lengths = long_enough(dataset.pretrain, waveform)
+    short = lengths[usable] < least_samples
+    if short.any():
+        seconds = least_samples / SAMPLE_RATE_HZ
+        raise DataError(
+            f"waveform.min_seconds: utterances must have {least_samples} samples "
+            f"({seconds:g} s) to be masked, {short.sum()} of {len(usable)} that "
+            f"pre-training reads are shorter; set it to {seconds:g} or more, or leave "
+            "them out of the data"
+        )
 
 
 def prepared(wave: Waveform, waveform: WaveformConfig) -> Waveform:

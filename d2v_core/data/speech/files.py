@@ -13,8 +13,18 @@ from d2v_core.config.speech_data import (
     SpeechCommandsData,
 )
 from d2v_core.data.cache import content_key, files_digest
-from d2v_core.data.speech.audio_files import DECODING_VERSION, open_audio
-from d2v_core.data.speech.manifests import read_manifest
+from d2v_core.data.inventory import (
+    Inventory,
+    listed,
+    suspicious_letters,
+    unknown_letters,
+)
+from d2v_core.data.speech.audio_files import (
+    DECODING_VERSION,
+    open_audio,
+    without_short,
+)
+from d2v_core.data.speech.manifests import has_mark, read_manifest
 from d2v_core.data.speech.torchaudio_sets import list_librispeech, list_speech_commands
 from d2v_core.data.speech.utterances import (
     Listing,
@@ -31,26 +41,64 @@ SHOWN_SKIPPED = 3
 FileData = ManifestData | LibriSpeechData | SpeechCommandsData
 
 
-def load_files(data: FileData) -> SpeechDataset:
-    """All splits.
+def load_files(data: FileData, *, least_samples: int = 1) -> SpeechDataset:
+    """Read all splits.
+
+    Args:
+        data: Where the files are.
+        least_samples: At 16 kHz; shorter utterances count as broken.
 
     Raises:
         DataError: The data is not there, or broken; names every broken file at once.
     """
     listings = list_splits(data)
     rate = data.sample_rate_hz if isinstance(data, ManifestData) else None
-    splits, notes = _open_splits(listings, rate, data.on_error)
+    splits, notes = _open_splits(listings, rate, data.on_error, least_samples)
     train = splits["train"]
+    pretrain = splits.get("pretrain", train)
     return SpeechDataset(
         name=_name(data),
         digest=listings_digest(listings),
         classes=ctc_classes(train.texts),
-        pretrain=splits.get("pretrain", train),
+        pretrain=pretrain,
         train=train,
         valid=splits["valid"],
         test=splits["test"],
         notes=notes,
+        inventory=_inventory(listings, splits),
     )
+
+
+def _inventory(
+    listings: dict[str, Listing], splits: dict[str, Utterances]
+) -> Inventory:
+    lost = sum(len(one.files) - len(splits[name]) for name, one in listings.items())
+    train = splits["train"].texts
+    test = {file.path for file in listings["test"].files}
+    twice = len(test.intersection(file.path for file in listings["train"].files))
+    return Inventory(
+        unit="utterances",
+        used={name: len(split) for name, split in splits.items()},
+        left_out={"broken or too short": lost} if lost else {},
+        suspicious=(
+            *suspicious_letters(train or ()),
+            *(suspicious_splits(train, splits) if train else ()),
+            *([f"{twice} files of test also stand in train"] if twice else []),
+        ),
+    )
+
+
+def suspicious_splits(
+    train: tuple[str, ...], splits: dict[str, Utterances]
+) -> tuple[str, ...]:
+    """Sentences on letters of other splits that training transcripts lack."""
+    found = []
+    for name in ("valid", "test"):
+        unknown, share = unknown_letters(train, splits[name].texts or ())
+        if unknown:
+            of = f"{share:.0%} of the letters of {name}"
+            found.append(f"{of} do not stand in train: {listed(unknown)}")
+    return tuple(found)
 
 
 def list_splits(data: FileData) -> dict[str, Listing]:
@@ -88,7 +136,7 @@ def _files_below_root(listing: Listing) -> tuple[Path, list[Path]]:
 
 def _split_digest(listing: Listing) -> str:
     root, there = _files_below_root(listing)
-    return files_digest(root, there) if there else "0" * 16
+    return files_digest(root, there, has_mark) if there else "0" * 16
 
 
 def _cache_key(listing: Listing, rate: int | None) -> str:
@@ -103,7 +151,10 @@ def listings_digest(listings: dict[str, Listing]) -> str:
 
 
 def _open_splits(
-    listings: dict[str, Listing], rate: int | None, on_error: OnError
+    listings: dict[str, Listing],
+    rate: int | None,
+    on_error: OnError,
+    least_samples: int,
 ) -> tuple[dict[str, Utterances], tuple[str, ...]]:
     """Whole utterances of every split, and notes on what was left out."""
     faults = dict.fromkeys(text for one in listings.values() for text in one.faults)
@@ -113,6 +164,7 @@ def _open_splits(
     for split, listing in listings.items():
         key = _cache_key(listing, rate)
         opened = open_audio(listing.files, cache_key=key, sample_rate_hz=rate)
+        opened = without_short(opened, listing.files, least_samples)
         broken.update(opened.broken)
         if opened.broken:
             notes[_skipped_note(listing, opened.broken)] = None

@@ -6,9 +6,17 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from d2v_core.data.speech.utterances import WORD_BOUNDARY, AudioFile, Listing
+
+MAX_LINE = 65_536
+"""Characters of a line."""
+MAX_DIGITS = 12
+"""Of a number of samples."""
+SHOWN = 200
+"""Characters of a wrong line that an error shows."""
 
 
 def read_manifest(folder: Path, split: str) -> Listing:
@@ -41,11 +49,30 @@ def read_manifest(folder: Path, split: str) -> Listing:
 
 
 def _lines(path: Path, faults: list[str]) -> list[str]:
+    """Lines of a text without byte order marks: files put together may hold several."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         faults.append(f"{path}: must be UTF-8, byte {error.start} is not")
         return []
+    except OSError as error:
+        faults.append(f"{path}: cannot be read: {error.strerror}")
+        return []
+    lines = [line.removeprefix("\ufeff") for line in text.split("\n")]
+    for number, line in enumerate(lines, start=1):
+        if len(line) > MAX_LINE or "\0" in line:
+            rule = f"must be text of at most {MAX_LINE:,} characters"
+            faults.append(f"{path}:{number}: {rule}")
+            return []
+    return lines if lines[-1] else lines[:-1]
+
+
+def has_mark(path: Path) -> bool:
+    """Whether a manifest or its transcripts begin with a byte order mark."""
+    if path.suffix not in (".tsv", ".wrd", ".ltr"):
+        return False
+    with path.open("rb") as file:
+        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def _read_files(manifest: Path, faults: list[str]) -> list[AudioFile]:
@@ -59,9 +86,9 @@ def _read_files(manifest: Path, faults: list[str]) -> list[AudioFile]:
     files = []
     for number, row in enumerate(rows, start=2):
         path, _, count = row.partition("\t")
-        if not path or not count.isdecimal():
+        if not path or not count.isdecimal() or len(count) > MAX_DIGITS:
             rule = "must be path<TAB>num_samples"
-            faults.append(f"{manifest}:{number}: {rule}, got {row!r}")
+            faults.append(f"{manifest}:{number}: {rule}, got {row[:SHOWN]!r}")
             continue
         files.append(AudioFile(manifest.parent / first / path, int(count)))
     if not rows:

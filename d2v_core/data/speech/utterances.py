@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
+from d2v_core.data.inventory import Inventory
+
 BLANK = "<blank>"
 WORD_BOUNDARY = "|"
 """Between two words, as in fairseq's letter files."""
@@ -123,6 +125,7 @@ class SpeechDataset:
         valid: Selects.
         test: Is reported.
         notes: What a reader of results needs to know, like files left out.
+        inventory: What was found and what is used of it.
     """
 
     name: str
@@ -133,6 +136,7 @@ class SpeechDataset:
     valid: Utterances
     test: Utterances
     notes: tuple[str, ...] = ()
+    inventory: Inventory = Inventory("utterances", {})
 
 
 def ctc_classes(texts: Sequence[str] | None) -> tuple[str, ...]:

@@ -16,8 +16,12 @@ import numpy as np
 
 from d2v_core.config.text import task_name
 from d2v_core.data.file_errors import FileErrors, decoded_lines
+from d2v_core.data.inventory import listed
 from d2v_core.data.text.tasks import Samples, Score, Task, held_out
 
+MAX_CLASSES = 10_000
+SHOWN = 100
+"""Characters of a wrong label that an error shows."""
 BINARY = ("0", "1")
 ENTAILMENT = ("entailment", "not_entailment")
 
@@ -87,25 +91,34 @@ def task_files(folder: Path) -> list[Path]:
     return [folder / f"{name}.tsv" for name in names]
 
 
-def load_task(folder: Path, faults: FileErrors) -> Task | None:
-    """Read a task; None where a file is of no use, which ``faults`` then says."""
+def load_task(folder: Path, errors: FileErrors) -> Task | None:
+    """Read a task; None where a file is of no use, which ``errors`` then says."""
     layout = layout_of(folder)
     classes = layout.classes
     if classes is None:
         classes = _classes(folder / "train.tsv", layout)
 
-    read = partial(_read, layout=layout, classes=classes, faults=faults)
+    if len(classes) > MAX_CLASSES:
+        rule = f"must hold at most {MAX_CLASSES:,} different labels"
+        errors.file(folder / "train.tsv", f"{rule}, holds {len(classes):,}")
+        return None
+    read = partial(_read, layout=layout, classes=classes, errors=errors)
     train = read(folder / "train.tsv")
     tests = {name: read(folder / f"{file}.tsv") for name, file in layout.tests.items()}
     valid = read(folder / f"{layout.valid}.tsv") if layout.valid else None
     found = {name: test for name, test in tests.items() if test is not None}
     if train is None or len(found) < len(tests) or (layout.valid and valid is None):
         return None
+    if len(np.unique(train.labels)) < 2:
+        only = classes[int(train.labels[0])] if classes else f"{train.labels[0]:g}"
+        rule = f"must hold at least 2 different labels, holds only {only!r}"
+        errors.file(folder / "train.tsv", rule)
+        return None
     if valid is None:
         rare = [c for i, c in enumerate(classes) if (train.labels == i).sum() < 2]
         if (classes and rare) or len(train) < 2:
             rule = "must hold at least 2 samples of each class, to set some aside"
-            faults.file(folder / "train.tsv", f"{rule}; fewer: {', '.join(rare)}")
+            errors.file(folder / "train.tsv", f"{rule}; fewer: {listed(rare)}")
             return None
         train, valid = held_out(train, classes=bool(classes))
     return Task(
@@ -119,14 +132,14 @@ def load_task(folder: Path, faults: FileErrors) -> Task | None:
 
 
 def _read(
-    file: Path, layout: Layout, classes: tuple[str, ...], faults: FileErrors
+    file: Path, layout: Layout, classes: tuple[str, ...], errors: FileErrors
 ) -> Samples | None:
     """One table; quotes have no meaning in it."""
     if not file.is_file():
-        faults.file(file, "is missing")
+        errors.file(file, "is missing")
         return None
-    lines = decoded_lines(file, faults)
-    places = _places(file, lines, layout, faults)
+    lines = decoded_lines(file, errors)
+    places = _places(file, lines, layout, errors)
     if places is None:
         return None
     value = _label_reader(classes)
@@ -136,20 +149,22 @@ def _read(
         cells = line.split("\t")
         if len(cells) <= max(places):
             rule = f"must have at least {max(places) + 1} columns, has {len(cells)}"
-            faults.line(file, number, rule)
+            errors.line(file, number, rule)
             continue
-        *found, label = (cells[place].strip() for place in places)
+        *words, label = (cells[place].strip() for place in places)
         known = value(label)
-        if known is None:
-            rule = f"one of {', '.join(classes)}" if classes else "a number"
-            faults.line(file, number, f"label must be {rule}, got {label!r}")
-        elif not all(found):
-            faults.line(file, number, "must hold a text, it is empty")
+        if (*words, label) == (*layout.texts, layout.label):
+            errors.line(file, number, "must be a sample, is the header again")
+        elif known is None:
+            rule = f"one of {listed(classes)}" if classes else "a number"
+            errors.line(file, number, f"label must be {rule}, got {label[:SHOWN]!r}")
+        elif not all(words):
+            errors.line(file, number, "must hold a text, it is empty")
         else:
-            texts.append(tuple(found))
+            texts.append(tuple(words))
             labels.append(known)
     if not texts:
-        faults.file(file, "must hold samples, has none that can be used")
+        errors.file(file, "must hold samples, has none that can be used")
         return None
     first, *second = zip(*texts, strict=True)
     array = np.array(labels, dtype=np.int64 if classes else np.float64)
@@ -157,7 +172,7 @@ def _read(
 
 
 def _places(
-    file: Path, lines: object, layout: Layout, faults: FileErrors
+    file: Path, lines: object, layout: Layout, errors: FileErrors
 ) -> tuple[int, ...] | None:
     """Columns of the texts and of the label; takes the header off the lines."""
     wanted = (*layout.texts, layout.label)
@@ -165,13 +180,13 @@ def _places(
         return tuple(int(column) for column in wanted)
     _, line = next(iter(lines), (0, None))  # type: ignore[call-overload]
     if line is None:
-        faults.file(file, "must have a header and samples, is empty")
+        errors.file(file, "must have a header and samples, is empty")
         return None
     header = [cell.strip() for cell in line.split("\t")]
     if missing := [str(column) for column in wanted if column not in header]:
         rule = f"must have the columns {', '.join(map(str, wanted))}"
         given = f"missing in line 1: {', '.join(missing)}"
-        faults.file(file, f"{rule}; {given}")
+        errors.file(file, f"{rule}; {given}")
         return None
     return tuple(header.index(str(column)) for column in wanted)
 
@@ -185,10 +200,23 @@ def _classes(file: Path, layout: Layout) -> tuple[str, ...]:
     places = _places(file, lines, layout, ignored)
     if places is None:
         return ("?",)
-    rows = [line.split("\t") for _, line in lines]
-    label = places[-1]
-    found = {row[label].strip() for row in rows if len(row) > label}
-    return tuple(sorted(found - {""})) or ("?",)
+    found: set[str] = set()
+    for _, line in lines:
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) <= max(places):
+            continue
+        *words, label = (cells[place] for place in places)
+        if label and all(words) and (*words, label) != (*layout.texts, layout.label):
+            found.add(label)
+    return tuple(sorted(found)) or ("?",)
+
+
+def has_second_header(file: Path) -> bool:
+    """Whether the header of a table stands in it again."""
+    if all(isinstance(text, int) for text in layout_of(file.parent).texts):
+        return False
+    lines = (line for _, line in decoded_lines(file, FileErrors()))
+    return next(lines, None) in lines
 
 
 def _label_reader(classes: tuple[str, ...]) -> Callable[[str], float | None]:

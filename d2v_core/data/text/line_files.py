@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +24,7 @@ from d2v_core.errors import DataError
 
 CHUNK = 8_192
 """Lines tokenised at a time."""
+CHUNK_CHARACTERS = 2**24
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,16 @@ class LineCorpus:
         tokenizer: Trained on it.
         rows: What a batch is made of.
         notes: How many lines were left out.
+        num_lines: Lines with text.
+        num_left_out: Lines that cannot be read.
     """
 
     name: str
     tokenizer: TextTokenizer
     rows: RowStore
     notes: tuple[str, ...]
+    num_lines: int
+    num_left_out: int
 
 
 def training_file(data: LinesData) -> Path:
@@ -67,13 +71,13 @@ def lines_digest(data: LinesData) -> str:
 
 
 def load_lines(
-    data: LinesData, faults: FileErrors, *, vocab_size: int, max_tokens: int
+    data: LinesData, errors: FileErrors, *, vocab_size: int, max_tokens: int
 ) -> LineCorpus:
     """Train or open the tokenizer, tokenise the text or open what was.
 
     Args:
         data: Where the corpus is.
-        faults: Those of other files; the corpus' own are added, then all are raised.
+        errors: Those of other files; the corpus' own are added, then all are raised.
         vocab_size: Most tokens of the tokenizer.
         max_tokens: Longest row.
 
@@ -88,20 +92,33 @@ def load_lines(
     known = entry.read()
     if known is None:
         # The whole file is looked at before any work is done on it.
-        if not sum(bool(text.strip()) for _, text in decoded_lines(file, own)):
+        num_lines = sum(bool(text.strip()) for _, text in decoded_lines(file, own))
+        if not num_lines:
             own.file(file, "must hold lines of text, holds none")
-        faults.join(own)
-        notes = faults.notes(data.on_error)
+        errors.join(own)
+        notes = errors.notes(data.on_error)
     else:
-        notes = (*faults.notes(data.on_error), *known["notes"])
+        notes = (*errors.notes(data.on_error), *known["notes"])
     tokenizer = trained_tokenizer(
         lambda: _texts(file), digest=content, vocab_size=vocab_size
     )
     if known is None:
         rows = _rows(_texts(file), tokenizer, max_tokens, joined=data.rows == "blocks")
-        known = _write(entry, rows, tokenizer.num_tokens, own.notes(data.on_error))
+        known = {
+            "notes": list(own.notes(data.on_error)),
+            "num_lines": num_lines,
+            "num_left_out": own.num_lines,
+        }
+        _write(entry, rows, tokenizer.num_tokens, known)
     name = f"lines {data.folder or file.parent.name}"
-    return LineCorpus(name, tokenizer, _open(entry, known["dtype"]), notes)
+    return LineCorpus(
+        name=name,
+        tokenizer=tokenizer,
+        rows=_open(entry, known["dtype"]),
+        notes=notes,
+        num_lines=known["num_lines"],
+        num_left_out=known["num_left_out"],
+    )
 
 
 def _texts(file: Path) -> Iterator[str]:
@@ -113,7 +130,7 @@ def _rows(
 ) -> Iterator[list[int]]:
     """Rows of a stream of lines; blank lines end a document."""
     block = [BOS]
-    while chunk := list(islice(texts, CHUNK)):
+    for chunk in _chunks(texts):
         for ids in tokenizer.bare(chunk):
             if not joined:
                 if ids:
@@ -132,13 +149,26 @@ def _rows(
         yield block
 
 
+def _chunks(texts: Iterator[str]) -> Iterator[list[str]]:
+    """Lines to tokenise at a time: neither too many nor too long together."""
+    chunk, size = list[str](), 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if len(chunk) == CHUNK or size > CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
 def _write(
     entry: CacheEntry,
     rows: Iterable[list[int]],
     num_tokens: int,
-    notes: tuple[str, ...],
-) -> dict[str, Any]:
-    """Write rows as they come, then where they start."""
+    about: dict[str, Any],
+) -> None:
+    """Write rows as they come, then where they start; fill in their type."""
     dtype, lengths = np.dtype("<u2" if num_tokens <= 2**16 else "<u4"), [0]
 
     def write_ids(file: IO[bytes]) -> None:
@@ -149,9 +179,8 @@ def _write(
     def write_starts(file: IO[bytes]) -> None:
         np.save(file, np.cumsum(np.array(lengths, dtype=np.int64)))
 
-    about = {"dtype": dtype.str, "notes": list(notes)}
+    about["dtype"] = dtype.str
     entry.write(about, {"ids": write_ids, "starts.npy": write_starts})
-    return about
 
 
 def _open(entry: CacheEntry, dtype: str) -> RowStore:

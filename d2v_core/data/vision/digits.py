@@ -10,6 +10,7 @@ import hashlib
 import numpy as np
 from sklearn.datasets import load_digits
 
+from d2v_core.data.inventory import Inventory
 from d2v_core.data.splits import hold_out
 from d2v_core.data.vision.images import ArrayImages, ImageDataset, Split
 from d2v_core.data.vision.resize import resize_array
@@ -44,4 +45,7 @@ def load_digit_images(*, size: int, channels: int) -> ImageDataset:
         test=Split(ArrayImages(images[test]), labels[test]),
         mean=pixels.mean(axis=(0, 2, 3)),
         std=pixels.std(axis=(0, 2, 3)),
+        inventory=Inventory(
+            "images", {"train": len(train), "valid": len(valid), "test": len(test)}
+        ),
     )

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from d2v_core.config.vision import OnError
 from d2v_core.data.cache import content_key, files_digest
+from d2v_core.data.inventory import (
+    Inventory,
+    is_leftover,
+    listed,
+    missing_classes,
+    suspicious_classes,
+)
 from d2v_core.data.splits import hold_out
 from d2v_core.data.vision.broken_images import CheckedSplit, settle_broken
 from d2v_core.data.vision.decoded_images import open_images
-from d2v_core.data.vision.images import ImageDataset, ImageReader, Split
+from d2v_core.data.vision.images import (
+    ImageDataset,
+    ImageReader,
+    Split,
+    is_read_otherwise,
+)
 from d2v_core.errors import DataError
 
+MAX_CLASSES = 100_000
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -27,10 +41,12 @@ class FolderListing:
     Attributes:
         paths: Files, sorted by class and name.
         labels: Class index of each file.
+        left_out: How many other files lie there, by reason.
     """
 
     paths: list[Path]
     labels: np.ndarray
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ class ImageFolders:
 
     def digest(self) -> str:
         """Digest all files of all splits."""
-        return files_digest(self.root, self.files)
+        return files_digest(self.root, self.files, is_read_otherwise)
 
 
 def data_root(root: str | None) -> Path:
@@ -81,7 +97,8 @@ def find_image_folders(root: str | None, folder: str) -> ImageFolders:
             itself is taken.
 
     Raises:
-        DataError: A split is missing, empty, or has classes that train has not.
+        DataError: A split is missing, empty, or has classes that train has not; a class
+            has no images, or there is only one.
     """
     base = data_root(root)
     if folder and (base / folder).is_dir():
@@ -92,38 +109,94 @@ def find_image_folders(root: str | None, folder: str) -> ImageFolders:
             f"data.root: {base} must hold the folders train/<class> and test/<class>, "
             f"missing: {', '.join(missing)}"
         )
-    classes = tuple(sorted(p.name for p in (base / "train").iterdir() if p.is_dir()))
+    classes = tuple(sorted(_class_folders(base / "train")))
+    if len(classes) > MAX_CLASSES:
+        rule = f"must hold at most {MAX_CLASSES:,} class folders"
+        raise DataError(f"{base / 'train'}: {rule}, holds {len(classes):,}")
     names = {"train": "train", "test": "test"}
     given = [name for name in ("valid", "val") if (base / name).is_dir()]
     if given:
         names["valid"] = given[0]
     splits = {split: _list_split(base / name, classes) for split, name in names.items()}
+    if len(classes) < 2:
+        rule = "must hold at least 2 class folders, holds only"
+        raise DataError(f"{base / 'train'}: {rule} {classes[0]!r}")
     return ImageFolders(root=base, classes=classes, splits=splits)
 
 
+def _class_folders(folder: Path) -> set[str]:
+    return {
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and not is_leftover(entry.name)
+    }
+
+
 def _list_split(folder: Path, classes: Sequence[str]) -> FolderListing:
-    found = {entry.name for entry in folder.iterdir() if entry.is_dir()}
-    if unknown := sorted(found - set(classes)):
+    if unknown := sorted(_class_folders(folder) - set(classes)):
         raise DataError(
             f"{folder}: every class must also stand in train, unknown: "
-            f"{', '.join(unknown)}"
+            f"{listed(unknown)}"
         )
+    left_out = _beside_classes(folder)
     paths: list[Path] = []
     labels: list[int] = []
+    empty: list[str] = []
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():
             continue
-        with os.scandir(folder / name) as entries:
-            files = sorted(
-                entry.name
-                for entry in entries
-                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
-            )
+        files, others = _list_class(folder / name)
         paths += [folder / name / file for file in files]
         labels += [label] * len(files)
+        left_out += others
+        if not files:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in others.items())
+            empty.append(f"{name!r} ({why or 'empty'})")
     if not paths:
-        raise DataError(f"{folder}: must hold images in class folders, found none")
-    return FolderListing(paths=paths, labels=np.array(labels, dtype=np.int64))
+        why = f"; left out: {dict(left_out)}" if left_out else ""
+        raise DataError(f"{folder}: must hold images in class folders, found none{why}")
+    if empty:
+        raise DataError(
+            f"{folder}: every class folder must hold images "
+            f"({' '.join(sorted(IMAGE_SUFFIXES))}), without any: {listed(empty)}; "
+            "convert or rename the files, or remove the folder"
+        )
+    labelled = np.array(labels, dtype=np.int64)
+    return FolderListing(paths=paths, labels=labelled, left_out=left_out)
+
+
+def _list_class(folder: Path) -> tuple[list[str], Counter[str]]:
+    """Names of the images, sorted, and how many other files there are, by reason."""
+    files: list[str] = []
+    others: Counter[str] = Counter()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if is_leftover(entry.name):
+                others["hidden or left by tools"] += 1
+            elif suffix in IMAGE_SUFFIXES:
+                files.append(entry.name)
+            elif entry.is_dir():
+                others["in folders below classes"] += _count_files(entry.path)
+            else:
+                kind = f"unknown suffix {suffix}" if suffix else "no suffix"
+                others[f"with {kind}"] += 1
+    return sorted(files), others
+
+
+def _beside_classes(folder: Path) -> Counter[str]:
+    """How many files of a split lie in no class folder, by reason."""
+    others: Counter[str] = Counter()
+    for entry in folder.iterdir():
+        if not entry.is_dir():
+            others["outside of class folders"] += 1
+        elif is_leftover(entry.name):
+            others[f"in {entry.name}"] += _count_files(entry)
+    return others
+
+
+def _count_files(folder: Path | str) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def load_image_folders(
@@ -173,6 +246,26 @@ def load_image_folders(
         mean=mean,
         std=std,
         notes=notes,
+        inventory=_inventory(folders, checked),
+    )
+
+
+def _inventory(folders: ImageFolders, checked: Mapping[str, CheckedSplit]) -> Inventory:
+    left_out: Counter[str] = Counter()
+    for name, split in checked.items():
+        left_out += Counter(folders.splits[name].left_out)
+        left_out += Counter({"that do not decode": len(split.broken)})
+    labels = {
+        name: split.labels[split.kept].tolist() for name, split in checked.items()
+    }
+    return Inventory(
+        unit="image files",
+        used={name: len(found) for name, found in labels.items()},
+        left_out=left_out,
+        suspicious=(
+            *suspicious_classes(folders.classes),
+            *missing_classes(folders.classes, labels),
+        ),
     )
 
 

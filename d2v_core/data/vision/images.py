@@ -13,17 +13,20 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from d2v_core.data.inventory import Inventory
 from d2v_core.errors import DataError
 
 DECODING_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error),
-    Image.DecompressionBombError,
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 """What Pillow raises for files that are no image, cut short or too large."""
 
+MAX_PIXELS = 89_478_485
+"""Of one file: above it Pillow suspects a decompression bomb; 256 MiB decoded."""
 FILES_AT_A_TIME = 1_024
 
 Box = tuple[float, float, float, float]
@@ -121,13 +124,14 @@ class FileImages:
 def decode_image(
     path: Path, *, size: int, channels: int, box: Box | None = None
 ) -> np.ndarray:
-    """One image file as uint8 of shape (channels, size, size).
+    """Decode one image file to uint8 of shape (channels, size, size).
 
     Raises:
         OSError: The file is not an image or is cut short.
+        ValueError: It is too large, or its pixels have no known range.
     """
     with Image.open(path) as file:
-        image = file.convert("L" if channels == 1 else "RGB")
+        image = as_shown(file).convert("L" if channels == 1 else "RGB")
     if box is None:
         side = min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
@@ -137,6 +141,54 @@ def decode_image(
     image = image.resize((size, size), Image.Resampling.BICUBIC, box=pixels)
     array = np.asarray(image, dtype=np.uint8)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def as_shown(file: Image.Image) -> Image.Image:
+    """Load a picture as viewers show it: upright, with 8 bits, over white.
+
+    Pillow alone ignores the camera's orientation, cuts 16 bits off at 255, and uncovers
+    whatever colour lies under transparent pixels.
+
+    Raises:
+        ValueError: It is too large, or its pixels have no known range.
+    """
+    if file.width * file.height > MAX_PIXELS:
+        size = f"{file.width:,} x {file.height:,}"
+        raise ValueError(f"must have at most {MAX_PIXELS:,} pixels, has {size}")
+    file.load()
+    image = file if _orientation(file) == 1 else ImageOps.exif_transpose(file)
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("must have 8 or 16 bits per channel, has 32 of unknown range")
+    if not image.has_transparency_data:
+        return image
+    picture = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+
+
+def is_read_otherwise(path: Path) -> bool:
+    """Whether Pillow alone, as earlier versions, would not see what a viewer shows."""
+    try:
+        with Image.open(path) as file:
+            if file.mode.startswith("I;16"):
+                return True
+            if file.format != "TIFF" and _orientation(file) != 1:  # Pillow turns those
+                return True
+            if not file.has_transparency_data:
+                return False
+            least, _ = file.convert("RGBA").getchannel("A").getextrema()
+            return bool(least != 255)
+    except DECODING_ERRORS:
+        return False
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*DECODING_ERRORS, TypeError):  # viewers ignore tags that are broken
+        return 1
 
 
 def pixel_box(box: Box, width: int, height: int) -> Box:
@@ -231,6 +283,7 @@ class ImageDataset:
         mean: Per channel, of pixel values in [0, 1], over training images.
         std: Likewise.
         notes: What a reader of results needs to know, like files left out.
+        inventory: What was found and what is used of it.
     """
 
     name: str
@@ -242,6 +295,7 @@ class ImageDataset:
     mean: np.ndarray
     std: np.ndarray
     notes: tuple[str, ...] = ()
+    inventory: Inventory = Inventory("images", {})
 
     def normalise(self, images: UInt8[Tensor, "batch channels height width"]) -> Tensor:
         """float32 with zero mean and unit variance per channel on training images."""

@@ -13,6 +13,7 @@ from torchvision import datasets
 
 from d2v_core.config.vision import TorchvisionData
 from d2v_core.data.cache import files_digest
+from d2v_core.data.inventory import Inventory, is_leftover, listed
 from d2v_core.data.splits import hold_out
 from d2v_core.data.vision.folders import (
     FolderListing,
@@ -65,6 +66,7 @@ def load_torchvision(
     kept, held = hold_out(parts["train"].labels, config.validation_fraction)
     train_split = parts["train"].subset(kept)
     mean, std = pixel_statistics(train_split.images)
+    sizes = {"train": len(kept), "valid": len(held), "test": len(parts["test"])}
     return ImageDataset(
         name=config.source,
         digest=torchvision_digest(config),
@@ -74,6 +76,7 @@ def load_torchvision(
         test=parts["test"],
         mean=mean,
         std=std,
+        inventory=Inventory("images", sizes),
     )
 
 
@@ -105,6 +108,9 @@ def _imagenet_folders(root: Path) -> ImageFolders:
     splits = {}
     try:
         classes, index = datasets.folder.find_classes(root / "train")
+        if leftovers := [name for name in classes if is_leftover(name)]:
+            rule = "must hold class folders only; remove"
+            raise DataError(f"{root / 'train'}: {rule} {listed(leftovers)}")
         samples_of = {
             split: datasets.folder.make_dataset(
                 str(root / folder), index, extensions=datasets.folder.IMG_EXTENSIONS

@@ -207,3 +207,18 @@ def test_a_digest_from_elsewhere_is_not_believed(tmp_path, own_cache):
     known["about"]["digest"] = "../../escape"
     index.write_text(json.dumps(known))
     assert files_digest(tmp_path, [file]) == digest
+
+
+def test_a_mark_changes_the_digest_of_what_was_read_otherwise(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("a")
+
+    def never(path):
+        return False
+
+    def always(path):
+        return True
+
+    plain = files_digest(tmp_path, [file])
+    assert files_digest(tmp_path, [file], never) == plain
+    assert files_digest(tmp_path, [file], always) != plain

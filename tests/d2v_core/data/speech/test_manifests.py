@@ -42,6 +42,10 @@ def test_a_manifest_without_transcripts_has_none(tmp_path):
         (".tsv", "a.wav\t12\nb.wav\t13\n", "train.tsv:1: must be the folder of the"),
         (".tsv", "wav\na.wav 12\n", "train.tsv:2: must be path<TAB>num_samples, got"),
         (".tsv", "wav\na.wav\t-4\n", "train.tsv:2: must be path<TAB>num_samples, got"),
+        (".tsv", f"wav\na.wav\t{'9' * 5_000}\n", "train.tsv:2: must be path<TAB>num"),
+        (".tsv", "wav\na.wav\t²\n", "train.tsv:2: must be path<TAB>num_samples, got"),
+        (".tsv", "wav\na\0b.wav\t5\n", "train.tsv:2: must be text of at most 65,536"),
+        (".wrd", "A" * 70_000, "train.wrd:1: must be text of at most 65,536 char"),
         (".tsv", "wav\n", "train.tsv: must list at least one file, lists none"),
         (".wrd", "ONE\n", "train.wrd: must have one line for each of 3 files"),
         (".wrd", "ONE\nTWO\nFOUR\n", "train.ltr:2: must spell the words of train.wrd"),
@@ -71,3 +75,21 @@ def test_a_missing_manifest_and_one_in_another_encoding_are_faults(tmp_path):
     manifest.with_suffix(".wrd").write_bytes(b"ONE\nTW\xd6\nFOUR\n")
     faults = read_manifest(tmp_path, "train").faults
     assert any("train.wrd: must be UTF-8, byte 6 is not" in text for text in faults)
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".wrd", ".ltr", ".labels.tsv"])
+def test_byte_order_marks_are_no_letters(tmp_path, suffix):
+    manifest = write_manifest(tmp_path, "train")
+    expected = read_manifest(tmp_path, "train")
+    file = manifest.with_suffix(suffix)
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(b"\xef\xbb\xbf" + line for line in lines))
+    assert read_manifest(tmp_path, "train") == expected
+
+
+def test_a_line_ends_where_the_file_says_so(tmp_path):
+    manifest = write_manifest(tmp_path, "train", words=False)
+    text = "ONE\x85\u2028\x0bTWO\r\nTWO\r\nFOUR"
+    manifest.with_suffix(".wrd").write_bytes(text.encode())
+    listing = read_manifest(tmp_path, "train")
+    assert (listing.faults, listing.texts) == ((), ("ONE TWO", "TWO", "FOUR"))

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from d2v_core.data import file_errors
 from d2v_core.data.file_errors import FileErrors
+from d2v_core.data.text import glue
 from d2v_core.data.text.glue import load_task
 from d2v_core.data.text.tasks import Samples, held_out
 from d2v_core.errors import DataError
@@ -235,3 +237,61 @@ def test_real_tasks_are_whole(name, counts, notes):
         )
     shares = Counter(task.train.labels.tolist())
     assert set(shares) == set(range(len(task.classes)))
+
+
+def refused(folder):
+    errors = FileErrors()
+    load_task(folder, errors)
+    with pytest.raises(DataError) as caught:
+        errors.notes("raise")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_second_header_is_no_class(tmp_path, mark):
+    folder = write_generic(tmp_path / "cls")
+    file = folder / "train.tsv"
+    whole = file.read_text()
+    file.write_text(whole + mark + whole.replace("text", "word"))
+    assert f"{file}:10: must be a sample, is the header again" in refused(folder)
+    errors = FileErrors()
+    task = load_task(folder, errors)
+    assert task.classes == ("no", "yes")
+    assert len(task.train) + len(task.valid) == 16
+    assert errors.notes("skip") == (f"{file}: 1 unreadable lines left out",)
+
+
+@pytest.mark.parametrize("name", ["own", "SST-2"])
+def test_one_class_is_nothing_to_tell_apart(tmp_path, name):
+    folder = tmp_path / name
+    for split in ("train", "dev"):
+        rows = [f"text {i}|1" for i in range(6)]
+        write_table(folder / f"{split}.tsv", "sentence|label", *rows)
+    rule = "must hold at least 2 different labels, holds only '1'"
+    assert f"{folder}/train.tsv: {rule}" in refused(folder)
+
+
+def test_numbers_that_are_all_the_same_cannot_be_predicted(tmp_path):
+    folder = write_glue(tmp_path / "STS-B", "STS-B")
+    file = folder / "train.tsv"
+    file.write_text(file.read_text().replace("4.25", "0.5"))
+    assert "2 different labels, holds only '0.5'" in refused(folder)
+
+
+def test_a_table_of_too_many_classes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(glue, "MAX_CLASSES", 5)
+    rows = [f"text {i}|label {i}" for i in range(6)]
+    for split in ("train", "dev"):
+        write_table(tmp_path / "cls" / f"{split}.tsv", "sentence|label", *rows)
+    assert "at most 5 different labels, holds 6" in refused(tmp_path / "cls")
+
+
+def test_lines_too_long_to_be_text_are_named_and_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_errors, "MAX_LINE_BYTES", 50)
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"one\n" + b"x" * 500 + b"\n" + b"y" * 49 + b"\nlast")
+    errors = FileErrors()
+    lines = list(file_errors.decoded_lines(file, errors))
+    assert lines == [(1, "one"), (3, "y" * 49), (4, "last")]
+    with pytest.raises(DataError, match="a.txt:2: must have at most 50 bytes"):
+        errors.notes("raise")
