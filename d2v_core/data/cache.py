@@ -1,4 +1,4 @@
-"""The cache: what is computed once per machine, like digests and decoded images.
+"""The cache of results that are computed once per machine, like decoded images.
 
 It lies in ``$D2V_CACHE``, else ``$XDG_CACHE_HOME/d2v``, else ``~/.cache/d2v``; deleting
 the folder costs time only. :class:`CacheEntry` is the one way in and out.
@@ -60,7 +60,7 @@ class CacheEntry:
         return self.file("index.json")
 
     def read(self) -> Any:
-        """What was written about the data, once all of it has been found whole.
+        """Check all files, and return what was written about them.
 
         None where there is no entry, or one that is not whole; that is said in a line,
         and the caller makes it anew.
@@ -139,7 +139,7 @@ def _digest_of_json(*values: Any) -> str:
 
 @lru_cache(maxsize=256)
 def _digest_of_file(path: Path, state: tuple[int, int, int]) -> str:
-    """SHA-256 of a file, read once per process while ``state`` stays the same."""
+    """Compute SHA-256 of a file, once per process while ``state`` stays the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -181,7 +181,7 @@ def files_digest(root: Path, files: Sequence[Path], mark: Mark | None = None) ->
 
 
 def content_key(root: Path, files: Sequence[Path], digest: str) -> str:
-    """Name what is made of files: their digest, and times where that holds only sizes.
+    """Name the content of files: their digest, and times where that holds only sizes.
 
     Otherwise a large set that changed without changing its size would be read from what
     was made of the old one.
@@ -196,7 +196,7 @@ def _is_hashed(sizes: Sequence[int]) -> bool:
 
 
 def _fingerprint(root: Path, files: Sequence[Path]) -> tuple[list[int], str]:
-    """Sizes in bytes, and 32 hex digits over place, names, sizes and times."""
+    """Return sizes in bytes, and 32 hex digits over place, names, sizes and times."""
     sizes, fingerprint = [], hashlib.sha256(str(root.resolve()).encode())
     for path in files:
         size, modified = _size_and_time(path)
@@ -207,7 +207,7 @@ def _fingerprint(root: Path, files: Sequence[Path]) -> tuple[list[int], str]:
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
-    """Bytes, and nanoseconds of the last change; a size of -1 says out of reach."""
+    """Return bytes and nanoseconds of the last change; a size of -1: out of reach."""
     try:
         stat = path.stat()
     except OSError:

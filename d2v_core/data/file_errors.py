@@ -12,7 +12,7 @@ from d2v_core.errors import DataError
 OnError = Literal["raise", "skip"]
 SHOWN = 10
 MAX_LINE_BYTES = 2**24
-"""Of one line: a longer one is no text, and must not be read into memory."""
+"""Longest line: a longer one is no text, and must not be read into memory."""
 
 
 class FileErrors:
@@ -29,7 +29,7 @@ class FileErrors:
 
     @property
     def num_lines(self) -> int:
-        """Lines that are of no use."""
+        """Number of lines that are of no use."""
         return self._counts.total()
 
     def file(self, path: Path, reason: str) -> None:
@@ -95,7 +95,7 @@ def decoded_lines(path: Path, errors: FileErrors) -> Iterator[tuple[int, str]]:
 
 
 def _raw_lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines of a file; of one that is too long, no more than tells that it is."""
+    """Read lines; of one that is too long, no more than tells that it is."""
     while raw := file.readline(MAX_LINE_BYTES + 1):
         yield raw
         while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):

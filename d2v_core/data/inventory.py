@@ -1,4 +1,4 @@
-"""What was found of a data set, what is used of it, and what a person should look at.
+"""Inventory of a data set: what lies there, what is used, and what may be a mistake.
 
 Every source of data makes one while it loads. It is said in a line before the first
 update and kept in the record, so that a number that rests on half of the data, or on a
@@ -30,7 +30,7 @@ class Inventory:
     """The contents of a data set; what was found is what is used and what is left out.
 
     Attributes:
-        unit: Of the counts: ``images``, ``utterances`` ...
+        unit: Things counted: ``images``, ``utterances`` ...
         used: How many are used, by split.
         left_out: How many are not, by reason.
         suspicious: Sentences on classes and letters that may be mistakes.
@@ -42,7 +42,7 @@ class Inventory:
     suspicious: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """All of it for people."""
+        """Write all of it in a line for people."""
         used = sum(self.used.values())
         found = used + sum(self.left_out.values())
         splits = ", ".join(f"{name} {count:,}" for name, count in self.used.items())
@@ -55,7 +55,7 @@ class Inventory:
         return "; ".join(parts)
 
     def content(self) -> dict[str, Any]:
-        """All of it for a record, as JSON takes it."""
+        """Give all of it to a record, as JSON takes it."""
         return {
             "unit": self.unit,
             "used": dict(self.used),
@@ -70,57 +70,61 @@ def is_leftover(name: str) -> bool:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message, the first of many."""
+    """Join names for a message, the first ones of many."""
     names = list(names)
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 def suspicious_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    """Sentences on classes that may be one class, or none at all."""
+    """Name classes that may be one class, or none at all, in sentences."""
     alike = defaultdict(list)
     for name in classes:
         plain = unicodedata.normalize("NFKC", name).casefold()
         alike["".join(c for c in plain if c.isalnum()) or name].append(repr(name))
     twins = [" and ".join(names) for names in alike.values() if len(names) > 1]
     splits = [repr(name) for name in classes if name.casefold() in SPLIT_NAMES]
-    found = [f"classes {listed(twins)} differ only in case or signs"] if twins else []
+    sentences = (
+        [f"classes {listed(twins)} differ only in case or signs"] if twins else []
+    )
     if splits and len(splits) < len(classes):
-        found.append(f"class {listed(splits)} has the name of a split")
-    return tuple(found)
+        sentences.append(f"class {listed(splits)} has the name of a split")
+    return tuple(sentences)
 
 
 def missing_classes(
     classes: Sequence[str], present: Mapping[str, Iterable[int]]
 ) -> tuple[str, ...]:
-    """Sentences on splits, given by their labels, in which classes do not occur."""
-    found = []
+    """Name the splits, given by their labels, in which classes do not occur."""
+    sentences = []
     for split, labels in present.items():
         seen = set(labels)
         absent = [repr(name) for i, name in enumerate(classes) if i not in seen]
         if absent:
-            found.append(f"{split} holds none of class {listed(absent)}")
-    return tuple(found)
+            sentences.append(f"{split} holds none of class {listed(absent)}")
+    return tuple(sentences)
 
 
 def suspicious_letters(texts: Sequence[str]) -> tuple[str, ...]:
-    """Sentences on characters of transcripts that nobody has spoken."""
+    """Name characters of transcripts that nobody has spoken, in sentences."""
     letters = _letters(texts)
     odd = sorted(c for c in letters if not c.isprintable() or c == "\ufffd")
     both = sorted(c for c in letters if c.islower() and c.upper() in letters)
-    found = []
+    sentences = []
     if odd:
         names = (f"U+{ord(c):04X}" for c in odd)
-        found.append(f"the transcripts hold the invisible characters {listed(names)}")
+        sentences.append(
+            f"the transcripts hold the invisible characters {listed(names)}"
+        )
     if both:
-        found.append(f"letters stand in both cases: {listed(both)}")
-    return tuple(found)
+        sentences.append(f"letters stand in both cases: {listed(both)}")
+    return tuple(sentences)
 
 
 def unknown_letters(
     training: Sequence[str], texts: Sequence[str]
 ) -> tuple[list[str], float]:
-    """Characters that training transcripts lack, sorted, and their share of a split."""
+    """Find characters that training transcripts lack, and their share of a split."""
     known, letters = _letters(training), _letters(texts)
     unknown = sorted(set(letters) - set(known))
     share = sum(letters[c] for c in unknown) / max(1, letters.total())

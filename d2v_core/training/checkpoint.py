@@ -1,4 +1,4 @@
-"""Everything a run needs to continue as if it had never stopped.
+"""Checkpoints: all a run needs to continue as if it had never stopped.
 
 Model, teacher, optimiser, update count, elapsed seconds and a collapse already seen.
 There is no generator and no data position to save: both are functions of seed and
@@ -52,7 +52,7 @@ class TrainingState:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         return next(self.learner.module.parameters()).device
 
 
@@ -62,7 +62,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def snapshot(state: TrainingState) -> dict[str, Any]:
-    """A copy in host memory for :func:`write_checkpoint`, while training goes on."""
+    """Copy the state to host memory for :func:`write_checkpoint`; training goes on."""
 
     def copied(value: Any) -> Any:
         return value.detach().to("cpu", copy=True) if torch.is_tensor(value) else value
@@ -126,7 +126,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """The content as written, its tensors on ``device``; nothing in it can run.
+    """Read the content as written, its tensors on ``device``; nothing in it can run.
 
     Raises:
         ConfigError: The file is no checkpoint, or one of another version.
@@ -157,9 +157,9 @@ def restore_networks(path: Path, content: Mapping[str, Any], learner: Learner) -
         learner.load_extra_state(content["extra"])
     except RuntimeError as error:
         difference = textwrap.shorten(str(error).splitlines()[-1], 160)
-        rule = "must have been written with the same recipe and --set options; "
-        raise _problem(path, rule + difference) from None
+        message = "must have been written with the same recipe and --set options; "
+        raise _problem(path, message + difference) from None
 
 
-def _problem(path: Path, rule: str) -> ConfigError:
-    return ConfigError([Problem("checkpoint", f"{path}: {rule}")])
+def _problem(path: Path, message: str) -> ConfigError:
+    return ConfigError([Problem("checkpoint", f"{path}: {message}")])

@@ -1,4 +1,4 @@
-"""What a trial leaves beside its checkpoint until the tracking store has it.
+"""Files a trial leaves beside its checkpoint until the tracking store has them.
 
 The worker writes history and record to the storage folder before it tells the driver.
 So a result outlives the worker, the driver and a tracking server that is away; the next
@@ -39,7 +39,7 @@ class Spool:
 
     @property
     def checkpoint(self) -> Path:
-        """The unfinished state."""
+        """File of the unfinished state."""
         return self.folder / "checkpoint.pt"
 
     @property
@@ -55,7 +55,7 @@ class Spool:
         write_atomically(self._history, json.dumps(entries).encode())
 
     def read_history(self) -> list[Entry]:
-        """All progress that was written down, empty without any."""
+        """Read all progress that was written down, empty without any."""
         read = self._read(self._history, "progress so far is lost", _parse_history)
         return read or []
 
@@ -65,7 +65,7 @@ class Spool:
         write_atomically(self._record, json.dumps(content).encode())
 
     def read_record(self) -> tuple[Record, int] | None:
-        """The result and its time, if the trial has ended."""
+        """Read the result and its time, if the trial has ended."""
         return self._read(self._record, "and the trial is trained again", _parse_record)
 
     def set_aside_torn_checkpoint(self) -> None:
@@ -77,7 +77,7 @@ class Spool:
     def _read(
         self, file: Path, remedy: str, parse: Callable[[Any], Content]
     ) -> Content | None:
-        """What a file says; None without it, or if it is torn, which is said."""
+        """Read a file; None without it, or if it is torn, which is said."""
         try:
             return parse(json.loads(file.read_bytes()))
         except FileNotFoundError:
@@ -87,7 +87,7 @@ class Spool:
             return None
 
     def handed_in(self, *, keep_checkpoint: bool) -> None:
-        """The store has everything: forget it, or all but where to train on."""
+        """Forget what the store has: everything, or all but where to train on."""
         if keep_checkpoint:
             self._record.unlink(missing_ok=True)
         else:
@@ -105,5 +105,5 @@ def _parse_record(content: Any) -> tuple[Record, int]:
 
 
 def spool_of(stores: Stores, key: str) -> Spool:
-    """What a trial has left in the storage folder."""
+    """Locate what a trial has left in the storage folder."""
     return Spool(stores.checkpoints / key)

@@ -29,6 +29,7 @@ from d2v_core.data.speech.utterances import (
     SubsetAudio,
     Waveform,
 )
+from d2v_core.errors import DataError
 from d2v_core.frames import SAMPLE_RATE_HZ
 
 MAX_CACHED_BYTES = 4 * 2**30
@@ -37,17 +38,17 @@ FILES_AT_A_TIME = 256
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 MAX_CHANNELS = 64
 MAX_SECONDS = 3_600
-"""Of one utterance."""
+"""Longest utterance; an hour of it takes 230 MB."""
 LEAST_SHARE = 1e-3
-"""Of the loudest channel's power that the average of all must have."""
+"""Least power of the channels' average, as a share of the loudest channel's."""
 MAX_KERNEL = 2**22
 """Entries of torchaudio's kernel, about; of usual rates 11,025 Hz has most, 282,240."""
 DECODING_VERSION = 2
 """Part of the names of cached files; raise it when files are decoded otherwise."""
 
 
-class BrokenAudioError(ValueError):
-    """A file is not what it should be; the message is the reason."""
+class BrokenAudioError(DataError):
+    """Raised for a file that is not what it should be; the message is the reason."""
 
 
 class FileAudio:
@@ -66,7 +67,11 @@ class FileAudio:
 
     def read(self, index: int) -> Waveform:
         """Decode one file."""
-        return decode_audio(self.files[index])
+        file = self.files[index]
+        try:
+            return decode_audio(file)
+        except BrokenAudioError as error:  # it was whole when the data was checked
+            raise DataError(f"data: {file.path} is no longer whole: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class OpenedAudio:
 
 
 def decode_audio(file: AudioFile, *, sample_rate_hz: int | None = None) -> Waveform:
-    """One file at 16 kHz; several channels are averaged.
+    """Decode one file at 16 kHz; several channels are averaged.
 
     Args:
         file: The file.
@@ -134,11 +139,11 @@ def _check_header(file: soundfile.SoundFile, sample_rate_hz: int | None) -> None
         bounds = f"{MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz"
         raise BrokenAudioError(f"must be sampled at {bounds}, is at {rate:,}")
     if file.channels > MAX_CHANNELS:
-        rule = f"must have at most {MAX_CHANNELS} channels"
-        raise BrokenAudioError(f"{rule}, has {file.channels:,}")
+        message = f"must have at most {MAX_CHANNELS} channels"
+        raise BrokenAudioError(f"{message}, has {file.channels:,}")
     if file.frames > MAX_SECONDS * rate:
-        rule = f"must last at most {MAX_SECONDS:,} seconds"
-        raise BrokenAudioError(f"{rule}, claims {file.frames / rate:,.0f}")
+        message = f"must last at most {MAX_SECONDS:,} seconds"
+        raise BrokenAudioError(f"{message}, claims {file.frames / rate:,.0f}")
 
 
 def resample(wave: Waveform, rate_hz: int) -> Waveform:
@@ -207,9 +212,9 @@ def without_short(
     long = opened.audio.lengths >= least_samples
     if long.all():
         return opened
-    rule = f"must have {least_samples} samples at 16 kHz to make a frame, has"
+    message = f"must have {least_samples} samples at 16 kHz to make a frame, has"
     short = tuple(
-        (str(files[index].path), f"{rule} {length}")
+        (str(files[index].path), f"{message} {length}")
         for index, length in zip(
             opened.kept[~long], opened.audio.lengths[~long], strict=True
         )
@@ -245,7 +250,7 @@ def _decode_into(
 def _decode_each(
     files: Sequence[AudioFile], sample_rate_hz: int | None
 ) -> Iterator[Waveform | str]:
-    """Waveform of each file, or what is wrong with it."""
+    """Decode each file, or say what is wrong with it."""
 
     def decode(file: AudioFile) -> Waveform | str:
         try:

@@ -40,7 +40,7 @@ NORM_EPSILON = 1e-5
 
 
 def speech_digest(data: SpeechData) -> str:
-    """Digest of everything a trial reads, 16 hex digits; fast once computed.
+    """Digest everything a trial reads: 16 hex digits; fast once computed.
 
     Raises:
         DataError: The data is not there.
@@ -66,7 +66,7 @@ def load_speech(data: SpeechData, *, least_samples: int = 1) -> SpeechDataset:
 
 
 def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
-    """The synthetic digits, made once per machine."""
+    """Read the synthetic digits, made once per machine."""
     digest = spoken_digits_digest(data)
     sizes = {"train": data.num_train, "valid": data.num_valid, "test": data.num_test}
     splits = {
@@ -118,7 +118,7 @@ class SpeechBatches:
     Attributes:
         dataset: What is read.
         batch_size: Utterances per update.
-        seed: Of order and crops.
+        seed: Seed of order and crops.
         waveform: Limits of pre-training, and normalisation.
         cropped: Pre-training: utterances of ``dataset.pretrain`` cropped at random to
             the shortest of the batch, as fairseq does, without labels. Otherwise whole
@@ -134,7 +134,7 @@ class SpeechBatches:
     workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[Padded, Padded]:
-        """Waveforms and the characters of their transcripts of update ``step``."""
+        """Read waveforms and their transcripts' characters for update ``step``."""
         split = self.dataset.pretrain if self.cropped else self.dataset.train
         indices = self.indices(step)
         mine = indices[self.workers.rows(len(indices))]
@@ -184,7 +184,7 @@ class SpeechBatches:
 def long_enough(
     split: Utterances, waveform: WaveformConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the utterances pre-training reads, and lengths of all.
+    """Find the utterances pre-training reads, and the lengths of all.
 
     Those shorter than ``min_seconds`` are left out unless that leaves none.
     """
@@ -214,7 +214,7 @@ def check_shortest(
 
 
 def prepared(wave: Waveform, waveform: WaveformConfig) -> Waveform:
-    """A whole utterance as the encoder reads it."""
+    """Normalise a whole utterance as the encoder reads it."""
     if not waveform.normalise:
         return wave
     centred = wave - wave.mean()
@@ -225,12 +225,12 @@ def prepared(wave: Waveform, waveform: WaveformConfig) -> Waveform:
 def crop_starts(
     lengths: np.ndarray, size: int, generator: np.random.Generator
 ) -> list[int]:
-    """Where ``size`` samples of each utterance begin: anywhere they fit."""
+    """Draw where ``size`` samples of each utterance begin: anywhere they fit."""
     return [int(generator.integers(length - size + 1)) for length in lengths]
 
 
 def pad_waves(waves: list[Waveform]) -> Padded:
-    """Waveforms with zeros up to the longest."""
+    """Pad waveforms with zeros up to the longest."""
     lengths = tuple(len(wave) for wave in waves)
     values = torch.zeros(len(waves), max(lengths))
     for row, wave in zip(values, waves, strict=True):
@@ -239,7 +239,7 @@ def pad_waves(waves: list[Waveform]) -> Padded:
 
 
 def encode(texts: tuple[str, ...], dataset: SpeechDataset) -> Padded:
-    """Class indices of the characters, padded with the blank; unknown ones left out."""
+    """Map characters to class indices, padded with the blank; unknown ones left out."""
     index = class_index(dataset.classes)
     rows = [
         [index[c] for c in text.replace(" ", WORD_BOUNDARY) if c in index]
@@ -253,5 +253,5 @@ def encode(texts: tuple[str, ...], dataset: SpeechDataset) -> Padded:
 
 @lru_cache(maxsize=8)
 def class_index(classes: tuple[str, ...]) -> dict[str, int]:
-    """Position of each class."""
+    """Map each class to its position."""
     return {name: i for i, name in enumerate(classes)}

@@ -91,18 +91,18 @@ def _inventory(
 def suspicious_splits(
     train: tuple[str, ...], splits: dict[str, Utterances]
 ) -> tuple[str, ...]:
-    """Sentences on letters of other splits that training transcripts lack."""
-    found = []
+    """Name letters of other splits that training transcripts lack, in sentences."""
+    sentences = []
     for name in ("valid", "test"):
         unknown, share = unknown_letters(train, splits[name].texts or ())
         if unknown:
             of = f"{share:.0%} of the letters of {name}"
-            found.append(f"{of} do not stand in train: {listed(unknown)}")
-    return tuple(found)
+            sentences.append(f"{of} do not stand in train: {listed(unknown)}")
+    return tuple(sentences)
 
 
 def list_splits(data: FileData) -> dict[str, Listing]:
-    """``train``, ``valid``, ``test`` and, where it is another one, ``pretrain``.
+    """List ``train``, ``valid``, ``test`` and, where it is another one, ``pretrain``.
 
     Raises:
         DataError: The data is not there.
@@ -128,7 +128,7 @@ def _name(data: FileData) -> str:
 
 
 def _files_below_root(listing: Listing) -> tuple[Path, list[Path]]:
-    """All files of a split that are there, and their common folder."""
+    """Find all files of a split that are there, and their common folder."""
     paths = [*listing.sources, *(file.path for file in listing.files)]
     there = sorted({path.resolve() for path in paths if path.is_file()})
     return Path(os.path.commonpath([path.parent for path in there] or ["/"])), there
@@ -145,7 +145,7 @@ def _cache_key(listing: Listing, rate: int | None) -> str:
 
 
 def listings_digest(listings: dict[str, Listing]) -> str:
-    """Digest over all files of all splits."""
+    """Digest all files of all splits."""
     parts = [f"{split} {_split_digest(listings[split])}" for split in sorted(listings)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -156,8 +156,8 @@ def _open_splits(
     on_error: OnError,
     least_samples: int,
 ) -> tuple[dict[str, Utterances], tuple[str, ...]]:
-    """Whole utterances of every split, and notes on what was left out."""
-    faults = dict.fromkeys(text for one in listings.values() for text in one.faults)
+    """Open whole utterances of every split; note what was left out."""
+    errors = dict.fromkeys(text for one in listings.values() for text in one.errors)
     broken: dict[str, str] = {}
     notes: dict[str, None] = {}
     splits = {}
@@ -169,15 +169,15 @@ def _open_splits(
         if opened.broken:
             notes[_skipped_note(listing, opened.broken)] = None
         if listing.files and not len(opened.kept):
-            faults[f"{listing.name}: no file of this split can be used"] = None
-        if not listing.faults:
+            errors[f"{listing.name}: no file of this split can be used"] = None
+        if not listing.errors:
             texts, labels = listing.texts, listing.labels
             splits[split] = Utterances(
                 audio=opened.audio,
                 texts=None if texts is None else pick(texts, opened.kept),
                 labels={name: pick(col, opened.kept) for name, col in labels.items()},
             )
-    _refuse(list(faults), broken if on_error == "raise" else {})
+    _refuse(list(errors), broken if on_error == "raise" else {})
     return splits, tuple(notes)
 
 
@@ -191,8 +191,8 @@ def _skipped_note(listing: Listing, broken: tuple[tuple[str, str], ...]) -> str:
     return f"{count} audio files of {listing.name} left out: {shown}{rest}"
 
 
-def _refuse(faults: list[str], broken: dict[str, str]) -> None:
-    lines = [*faults, *(f"{path}: {reason}" for path, reason in broken.items())]
+def _refuse(errors: list[str], broken: dict[str, str]) -> None:
+    lines = [*errors, *(f"{path}: {reason}" for path, reason in broken.items())]
     if not lines:
         return
     hidden = len(lines) - SHOWN_FAULTS

@@ -33,7 +33,7 @@ from d2v_core.training.parallel import ALONE, Workers
 
 @dataclass(frozen=True)
 class TextDataset:
-    """What a text trial reads.
+    """Data set of a text trial: rows to train on, and tasks.
 
     Attributes:
         name: For people.
@@ -57,7 +57,7 @@ class TextDataset:
 
 
 def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
-    """Digest of the corpus and of the tasks, 16 hex digits.
+    """Digest the corpus and the tasks: 16 hex digits.
 
     Raises:
         DataError: Files are missing; all of them at once.
@@ -85,7 +85,7 @@ def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
 def load_text(
     data: TextData, tasks: tuple[str, ...], *, vocab_size: int, max_tokens: int
 ) -> TextDataset:
-    """The corpus, tokenised, and the tasks.
+    """Read the corpus, tokenised, and the tasks.
 
     Raises:
         DataError: Files are missing, or lines of them cannot be used: all of them.
@@ -166,7 +166,7 @@ class TextBatches:
     Attributes:
         dataset: Its rows are read.
         batch_size: Rows per update.
-        seed: Of the order.
+        seed: Seed of the order.
         labelled: Read only rows with a class, and give their classes.
         workers: Those that have the other rows of a batch.
     """
@@ -178,7 +178,7 @@ class TextBatches:
     workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[TokenRows, Tensor]:
-        """Rows and classes (zeros, unless ``labelled``) of an update (from 1)."""
+        """Read rows and classes (zeros, unless ``labelled``) of an update (from 1)."""
         indices = self.indices(step)
         labels = np.zeros(len(indices), dtype=np.int64)
         if self.labelled:
@@ -188,7 +188,7 @@ class TextBatches:
         return rows, torch.from_numpy(labels[mine])
 
     def indices(self, step: int) -> np.ndarray:
-        """Rows of an update (from 1)."""
+        """Choose the rows of an update (from 1)."""
         size = len(self.dataset.labels if self.labelled else self.dataset.rows)
         first = (step - 1) * self.batch_size
         wanted = range(first, first + self.batch_size)

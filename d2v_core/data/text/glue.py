@@ -68,7 +68,7 @@ GLUE = {
 
 
 def layout_of(folder: Path) -> Layout:
-    """GLUE's by the folder's name; else ``dev`` selects if there is also a ``test``."""
+    """Choose GLUE's by the folder's name; else ``dev`` selects beside a ``test``."""
     if folder.name in GLUE:
         return GLUE[folder.name]
     generic = Layout(("sentence",), "label", None)
@@ -85,7 +85,7 @@ def layout_of(folder: Path) -> Layout:
 
 
 def task_files(folder: Path) -> list[Path]:
-    """The files a task is read from."""
+    """List the files a task is read from."""
     layout = layout_of(folder)
     names = ["train", *filter(None, [layout.valid]), *layout.tests.values()]
     return [folder / f"{name}.tsv" for name in names]
@@ -99,26 +99,26 @@ def load_task(folder: Path, errors: FileErrors) -> Task | None:
         classes = _classes(folder / "train.tsv", layout)
 
     if len(classes) > MAX_CLASSES:
-        rule = f"must hold at most {MAX_CLASSES:,} different labels"
-        errors.file(folder / "train.tsv", f"{rule}, holds {len(classes):,}")
+        message = f"must hold at most {MAX_CLASSES:,} different labels"
+        errors.file(folder / "train.tsv", f"{message}, holds {len(classes):,}")
         return None
     read = partial(_read, layout=layout, classes=classes, errors=errors)
     train = read(folder / "train.tsv")
     tests = {name: read(folder / f"{file}.tsv") for name, file in layout.tests.items()}
     valid = read(folder / f"{layout.valid}.tsv") if layout.valid else None
-    found = {name: test for name, test in tests.items() if test is not None}
-    if train is None or len(found) < len(tests) or (layout.valid and valid is None):
+    readable = {name: test for name, test in tests.items() if test is not None}
+    if train is None or len(readable) < len(tests) or (layout.valid and valid is None):
         return None
     if len(np.unique(train.labels)) < 2:
         only = classes[int(train.labels[0])] if classes else f"{train.labels[0]:g}"
-        rule = f"must hold at least 2 different labels, holds only {only!r}"
-        errors.file(folder / "train.tsv", rule)
+        message = f"must hold at least 2 different labels, holds only {only!r}"
+        errors.file(folder / "train.tsv", message)
         return None
     if valid is None:
         rare = [c for i, c in enumerate(classes) if (train.labels == i).sum() < 2]
         if (classes and rare) or len(train) < 2:
-            rule = "must hold at least 2 samples of each class, to set some aside"
-            errors.file(folder / "train.tsv", f"{rule}; fewer: {listed(rare)}")
+            message = "must hold at least 2 samples of each class, to set some aside"
+            errors.file(folder / "train.tsv", f"{message}; fewer: {listed(rare)}")
             return None
         train, valid = held_out(train, classes=bool(classes))
     return Task(
@@ -127,14 +127,14 @@ def load_task(folder: Path, errors: FileErrors) -> Task | None:
         score=layout.score,
         train=train,
         valid=valid,
-        tests=found,
+        tests=readable,
     )
 
 
 def _read(
     file: Path, layout: Layout, classes: tuple[str, ...], errors: FileErrors
 ) -> Samples | None:
-    """One table; quotes have no meaning in it."""
+    """Read one table; quotes have no meaning in it."""
     if not file.is_file():
         errors.file(file, "is missing")
         return None
@@ -148,16 +148,16 @@ def _read(
     for number, line in lines:
         cells = line.split("\t")
         if len(cells) <= max(places):
-            rule = f"must have at least {max(places) + 1} columns, has {len(cells)}"
-            errors.line(file, number, rule)
+            message = f"must have at least {max(places) + 1} columns, has {len(cells)}"
+            errors.line(file, number, message)
             continue
         *words, label = (cells[place].strip() for place in places)
         known = value(label)
         if (*words, label) == (*layout.texts, layout.label):
             errors.line(file, number, "must be a sample, is the header again")
         elif known is None:
-            rule = f"one of {listed(classes)}" if classes else "a number"
-            errors.line(file, number, f"label must be {rule}, got {label[:SHOWN]!r}")
+            allowed = f"one of {listed(classes)}" if classes else "a number"
+            errors.line(file, number, f"label must be {allowed}, got {label[:SHOWN]!r}")
         elif not all(words):
             errors.line(file, number, "must hold a text, it is empty")
         else:
@@ -174,7 +174,7 @@ def _read(
 def _places(
     file: Path, lines: object, layout: Layout, errors: FileErrors
 ) -> tuple[int, ...] | None:
-    """Columns of the texts and of the label; takes the header off the lines."""
+    """Find the columns of texts and label; takes the header off the lines."""
     wanted = (*layout.texts, layout.label)
     if all(isinstance(column, int) for column in wanted):
         return tuple(int(column) for column in wanted)
@@ -184,15 +184,15 @@ def _places(
         return None
     header = [cell.strip() for cell in line.split("\t")]
     if missing := [str(column) for column in wanted if column not in header]:
-        rule = f"must have the columns {', '.join(map(str, wanted))}"
+        message = f"must have the columns {', '.join(map(str, wanted))}"
         given = f"missing in line 1: {', '.join(missing)}"
-        errors.file(file, f"{rule}; {given}")
+        errors.file(file, f"{message}; {given}")
         return None
     return tuple(header.index(str(column)) for column in wanted)
 
 
 def _classes(file: Path, layout: Layout) -> tuple[str, ...]:
-    """The labels of a table, sorted; broken lines are another's to name."""
+    """List the labels of a table, sorted; ``_read`` names broken lines."""
     ignored = FileErrors()
     if not file.is_file():
         return ("?",)
@@ -200,15 +200,15 @@ def _classes(file: Path, layout: Layout) -> tuple[str, ...]:
     places = _places(file, lines, layout, ignored)
     if places is None:
         return ("?",)
-    found: set[str] = set()
+    labels: set[str] = set()
     for _, line in lines:
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) <= max(places):
             continue
         *words, label = (cells[place] for place in places)
         if label and all(words) and (*words, label) != (*layout.texts, layout.label):
-            found.add(label)
-    return tuple(sorted(found)) or ("?",)
+            labels.add(label)
+    return tuple(sorted(labels)) or ("?",)
 
 
 def has_second_header(file: Path) -> bool:

@@ -49,7 +49,7 @@ class LineCorpus:
 
 
 def training_file(data: LinesData) -> Path:
-    """``train.txt`` of a corpus.
+    """Locate ``train.txt`` of a corpus.
 
     Raises:
         DataError: It is not there.
@@ -65,7 +65,7 @@ def training_file(data: LinesData) -> Path:
 
 
 def lines_digest(data: LinesData) -> str:
-    """Digest of the training file."""
+    """Digest the training file."""
     file = training_file(data)
     return files_digest(file.parent, [file])
 
@@ -128,7 +128,7 @@ def _texts(file: Path) -> Iterator[str]:
 def _rows(
     texts: Iterator[str], tokenizer: TextTokenizer, max_tokens: int, *, joined: bool
 ) -> Iterator[list[int]]:
-    """Rows of a stream of lines; blank lines end a document."""
+    """Make rows of a stream of lines; blank lines end a document."""
     block = [BOS]
     for chunk in _chunks(texts):
         for ids in tokenizer.bare(chunk):
@@ -150,7 +150,7 @@ def _rows(
 
 
 def _chunks(texts: Iterator[str]) -> Iterator[list[str]]:
-    """Lines to tokenise at a time: neither too many nor too long together."""
+    """Gather lines to tokenise at a time: neither too many nor too long together."""
     chunk, size = list[str](), 0
     for text in texts:
         chunk.append(text)

@@ -19,7 +19,7 @@ NOTED = 3
 
 @dataclass(frozen=True)
 class Broken:
-    """One file.
+    """File that does not decode.
 
     Attributes:
         index: Its place among the files of its split.
@@ -34,7 +34,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class CheckedSplit:
-    """What is known of a split once every file has been decoded.
+    """Split of which every file has been decoded once.
 
     Attributes:
         labels: Class index of each file, int64.
@@ -51,7 +51,7 @@ class CheckedSplit:
         return np.setdiff1d(np.arange(len(self.labels)), lost)
 
     def lost_classes(self) -> list[int]:
-        """Class indices of which no file is left."""
+        """List classes of which no file is left."""
         left = set(self.labels[self.kept].tolist())
         return sorted(set(self.labels.tolist()) - left)
 
@@ -63,7 +63,7 @@ def settle_broken(
     classes: Sequence[str],
     on_error: OnError,
 ) -> tuple[str, ...]:
-    """What a reader of results is told about the files that are left out.
+    """Refuse broken files, or tell a reader of results which are left out.
 
     Args:
         splits: All splits of a data set.

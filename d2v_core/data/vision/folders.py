@@ -22,12 +22,8 @@ from d2v_core.data.inventory import (
 from d2v_core.data.splits import hold_out
 from d2v_core.data.vision.broken_images import CheckedSplit, settle_broken
 from d2v_core.data.vision.decoded_images import open_images
-from d2v_core.data.vision.images import (
-    ImageDataset,
-    ImageReader,
-    Split,
-    is_read_otherwise,
-)
+from d2v_core.data.vision.images import ImageDataset, ImageReader, Split
+from d2v_core.data.vision.pictures import is_read_otherwise
 from d2v_core.errors import DataError
 
 MAX_CLASSES = 100_000
@@ -69,7 +65,7 @@ class ImageFolders:
 
 
 def data_root(root: str | None) -> Path:
-    """The data root as an existing folder.
+    """Locate the data root, an existing folder.
 
     Raises:
         DataError: No root was given, or it does not exist.
@@ -111,16 +107,16 @@ def find_image_folders(root: str | None, folder: str) -> ImageFolders:
         )
     classes = tuple(sorted(_class_folders(base / "train")))
     if len(classes) > MAX_CLASSES:
-        rule = f"must hold at most {MAX_CLASSES:,} class folders"
-        raise DataError(f"{base / 'train'}: {rule}, holds {len(classes):,}")
+        message = f"must hold at most {MAX_CLASSES:,} class folders"
+        raise DataError(f"{base / 'train'}: {message}, holds {len(classes):,}")
     names = {"train": "train", "test": "test"}
     given = [name for name in ("valid", "val") if (base / name).is_dir()]
     if given:
         names["valid"] = given[0]
     splits = {split: _list_split(base / name, classes) for split, name in names.items()}
     if len(classes) < 2:
-        rule = "must hold at least 2 class folders, holds only"
-        raise DataError(f"{base / 'train'}: {rule} {classes[0]!r}")
+        message = "must hold at least 2 class folders, holds only"
+        raise DataError(f"{base / 'train'}: {message} {classes[0]!r}")
     return ImageFolders(root=base, classes=classes, splits=splits)
 
 
@@ -166,7 +162,7 @@ def _list_split(folder: Path, classes: Sequence[str]) -> FolderListing:
 
 
 def _list_class(folder: Path) -> tuple[list[str], Counter[str]]:
-    """Names of the images, sorted, and how many other files there are, by reason."""
+    """List the images, sorted, and count the other files by reason."""
     files: list[str] = []
     others: Counter[str] = Counter()
     with os.scandir(folder) as entries:
@@ -185,7 +181,7 @@ def _list_class(folder: Path) -> tuple[list[str], Counter[str]]:
 
 
 def _beside_classes(folder: Path) -> Counter[str]:
-    """How many files of a split lie in no class folder, by reason."""
+    """Count files of a split that lie in no class folder, by reason."""
     others: Counter[str] = Counter()
     for entry in folder.iterdir():
         if not entry.is_dir():
@@ -260,7 +256,7 @@ def _inventory(folders: ImageFolders, checked: Mapping[str, CheckedSplit]) -> In
     }
     return Inventory(
         unit="image files",
-        used={name: len(found) for name, found in labels.items()},
+        used={name: len(split) for name, split in labels.items()},
         left_out=left_out,
         suspicious=(
             *suspicious_classes(folders.classes),
@@ -272,7 +268,7 @@ def _inventory(folders: ImageFolders, checked: Mapping[str, CheckedSplit]) -> In
 def pixel_statistics(
     images: ImageReader, num_images: int = 10_000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel of the first images, in [0, 1] units."""
+    """Measure mean and deviation per channel of the first images, in [0, 1] units."""
     step = max(1, len(images) // num_images)
     pixels = images.read(np.arange(0, len(images), step)[:num_images]).double() / 255.0
     std = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,20 +12,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from d2v_core.data.inventory import Inventory
+from d2v_core.data.vision.pictures import DECODING_ERRORS, as_shown
 from d2v_core.errors import DataError
 
-DECODING_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
-    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
-)
-"""What Pillow raises for files that are no image, cut short or too large."""
-
-MAX_PIXELS = 89_478_485
-"""Of one file: above it Pillow suspects a decompression bomb; 256 MiB decoded."""
 FILES_AT_A_TIME = 1_024
 
 Box = tuple[float, float, float, float]
@@ -44,7 +36,7 @@ class ImageReader(Protocol):
     def read(
         self, indices: np.ndarray, boxes: Sequence[Box] | None = None
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Decoded images; with ``boxes``, each cropped to its box first."""
+        """Read images; with ``boxes``, each cropped to its box first."""
         ...
 
 
@@ -64,7 +56,7 @@ class ArrayImages:
     def read(
         self, indices: np.ndarray, boxes: Sequence[Box] | None = None
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Images at ``indices``; boxes are resized back bilinearly with antialias."""
+        """Read images at ``indices``; boxes are resized bilinearly with antialias."""
         images = torch.from_numpy(np.ascontiguousarray(self.array[indices]))
         if boxes is None:
             return images
@@ -143,56 +135,8 @@ def decode_image(
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
-def as_shown(file: Image.Image) -> Image.Image:
-    """Load a picture as viewers show it: upright, with 8 bits, over white.
-
-    Pillow alone ignores the camera's orientation, cuts 16 bits off at 255, and uncovers
-    whatever colour lies under transparent pixels.
-
-    Raises:
-        ValueError: It is too large, or its pixels have no known range.
-    """
-    if file.width * file.height > MAX_PIXELS:
-        size = f"{file.width:,} x {file.height:,}"
-        raise ValueError(f"must have at most {MAX_PIXELS:,} pixels, has {size}")
-    file.load()
-    image = file if _orientation(file) == 1 else ImageOps.exif_transpose(file)
-    if image.mode.startswith("I;16"):
-        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
-        return Image.fromarray(grey.astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("must have 8 or 16 bits per channel, has 32 of unknown range")
-    if not image.has_transparency_data:
-        return image
-    picture = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-
-
-def is_read_otherwise(path: Path) -> bool:
-    """Whether Pillow alone, as earlier versions, would not see what a viewer shows."""
-    try:
-        with Image.open(path) as file:
-            if file.mode.startswith("I;16"):
-                return True
-            if file.format != "TIFF" and _orientation(file) != 1:  # Pillow turns those
-                return True
-            if not file.has_transparency_data:
-                return False
-            least, _ = file.convert("RGBA").getchannel("A").getextrema()
-            return bool(least != 255)
-    except DECODING_ERRORS:
-        return False
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except (*DECODING_ERRORS, TypeError):  # viewers ignore tags that are broken
-        return 1
-
-
 def pixel_box(box: Box, width: int, height: int) -> Box:
-    """A box drawn on a square, in pixels of an image of another shape.
+    """Fit a box drawn on a square into an image of another shape, in pixels.
 
     It keeps its share of the area and its aspect in pixels, and its place as a share of
     the free space; where it is longer than the image it shrinks (torchvision's random
@@ -207,7 +151,7 @@ def pixel_box(box: Box, width: int, height: int) -> Box:
 
 
 def _place(start: float, share: float, length: float, size: int) -> tuple[float, float]:
-    """First and last pixel along one axis, never outside the image."""
+    """Place a box along one axis, never outside the image."""
     free = max(0.0, size - length)
     begin = min(free, free * start / (1.0 - share)) if share < 1.0 else free / 2
     return begin, min(float(size), begin + length)
@@ -252,12 +196,12 @@ class Split:
         return len(self.labels)
 
     def subset(self, indices: np.ndarray) -> Split:
-        """A view of some images."""
+        """View some of the images."""
         return Split(Subset(self.images, indices), self.labels[indices])
 
 
 class Subset:
-    """Some of the images of a reader."""
+    """View of some of the images of a reader."""
 
     def __init__(self, images: ImageReader, indices: np.ndarray) -> None:
         self.images, self.indices = images, indices
@@ -268,7 +212,7 @@ class Subset:
     def read(
         self, indices: np.ndarray, boxes: Sequence[Box] | None = None
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Images at positions of the subset."""
+        """Read images at positions of the subset."""
         return self.images.read(self.indices[indices], boxes)
 
 
@@ -278,7 +222,7 @@ class ImageDataset:
 
     Attributes:
         name: For people.
-        digest: Of the underlying files or arrays, 16 hex digits.
+        digest: Digest of the underlying files or arrays, 16 hex digits.
         classes: Class names; labels index them.
         mean: Per channel, of pixel values in [0, 1], over training images.
         std: Likewise.
@@ -298,7 +242,7 @@ class ImageDataset:
     inventory: Inventory = Inventory("images", {})
 
     def normalise(self, images: UInt8[Tensor, "batch channels height width"]) -> Tensor:
-        """float32 with zero mean and unit variance per channel on training images."""
+        """Scale to float32; training images get mean 0 and variance 1 per channel."""
         scale = torch.from_numpy(1.0 / (255.0 * self.std)).float().view(-1, 1, 1)
         shift = torch.from_numpy(self.mean / self.std).float().view(-1, 1, 1)
         return images.float() * scale - shift

@@ -30,7 +30,7 @@ CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
 
 
 def torchvision_digest(config: TorchvisionData) -> str:
-    """Digest of the files torchvision reads."""
+    """Digest the files torchvision reads."""
     root = data_root(config.root)
     if config.source == "imagenet":
         return _imagenet_folders(root).digest()
@@ -43,7 +43,7 @@ def torchvision_digest(config: TorchvisionData) -> str:
 def load_torchvision(
     config: TorchvisionData, *, size: int, channels: int
 ) -> ImageDataset:
-    """The set at ``size`` x ``size`` pixels.
+    """Load the set at ``size`` x ``size`` pixels.
 
     Raises:
         DataError: The files are not below the root, or are broken.
@@ -81,7 +81,7 @@ def load_torchvision(
 
 
 def open_cifar(config: TorchvisionData, *, train: bool) -> datasets.CIFAR10:
-    """The CIFAR object of torchvision.
+    """Open the CIFAR object of torchvision.
 
     Raises:
         DataError: torchvision does not find the files or their checksums differ.
@@ -98,7 +98,7 @@ def open_cifar(config: TorchvisionData, *, train: bool) -> datasets.CIFAR10:
 
 
 def _imagenet_folders(root: Path) -> ImageFolders:
-    """ImageNet's extracted ``train`` and ``val`` folders, as torchvision sorts them."""
+    """List ImageNet's extracted folders ``train`` and ``val``, as torchvision sorts."""
     missing = [name for name in ("train", "val") if not (root / name).is_dir()]
     if missing:
         raise DataError(
@@ -109,8 +109,11 @@ def _imagenet_folders(root: Path) -> ImageFolders:
     try:
         classes, index = datasets.folder.find_classes(root / "train")
         if leftovers := [name for name in classes if is_leftover(name)]:
-            rule = "must hold class folders only; remove"
-            raise DataError(f"{root / 'train'}: {rule} {listed(leftovers)}")
+            message = "must hold class folders only; remove"
+            raise DataError(f"{root / 'train'}: {message} {listed(leftovers)}")
+        if len(classes) < 2:
+            message = "must hold at least 2 class folders, holds only"
+            raise DataError(f"{root / 'train'}: {message} {listed(classes)}")
         samples_of = {
             split: datasets.folder.make_dataset(
                 str(root / folder), index, extensions=datasets.folder.IMG_EXTENSIONS

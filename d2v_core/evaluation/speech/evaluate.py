@@ -101,6 +101,11 @@ def check_labels(dataset: SpeechDataset, config: SpeechEvaluation) -> None:
     if config.method != "none":
         _check_letters(splits)
     if label is not None:
+        if len(kinds_in_train := set(dataset.train.labels[label])) < 2:
+            raise DataError(
+                f"data: train must have at least 2 different labels of kind {label}, "
+                f"has only {listed(kinds_in_train)}"
+            )
         for name in ("valid", "test"):
             unknown = set(splits[name].labels[label]) - set(dataset.train.labels[label])
             if unknown:
@@ -113,6 +118,10 @@ def check_labels(dataset: SpeechDataset, config: SpeechEvaluation) -> None:
 def _check_letters(splits: dict[str, Utterances]) -> None:
     """Refuse transcripts most of which nothing trained on the others can write."""
     train = splits["train"].texts or ()
+    if not any(train):
+        raise DataError(
+            "data: the transcripts of train must hold letters, all are empty"
+        )
     for name in ("valid", "test"):
         texts = splits[name].texts or ()
         unknown, share = unknown_letters(train, texts)

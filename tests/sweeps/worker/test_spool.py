@@ -70,7 +70,10 @@ def test_a_trial_with_torn_files_is_trained_from_its_start(tmp_path, caplog):
     messages = []
     with caplog.at_level(logging.WARNING):
         run_job(job(tmp_path), messages.append)
-    assert record_in(messages).status == "finished"
+    record = record_in(messages)
+    assert record.status == "finished"
+    assert record.data_inventory["unit"] == "images"
+    assert sum(record.data_inventory["used"].values()) == 1_797
     (started,) = [m["started"] for m in messages if "started" in m]
     assert started["step"] == 0
     said = [record.getMessage() for record in caplog.records]

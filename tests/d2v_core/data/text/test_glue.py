@@ -63,9 +63,9 @@ def write_glue(folder, name, count=12):
 
 
 def loaded(folder):
-    faults = FileErrors()
-    task = load_task(folder, faults)
-    faults.notes("raise")
+    errors = FileErrors()
+    task = load_task(folder, errors)
+    errors.notes("raise")
     return task
 
 
@@ -112,10 +112,10 @@ def test_every_mistake_is_named_with_file_and_line(tmp_path):
     with (folder / "dev.tsv").open("ab") as file:
         file.write(b"a \xff b\tyes\nonly a text\nfine\tmaybe\n\tno\n")
     write_table(folder / "test.tsv", "text|label", "a|yes")
-    faults = FileErrors()
-    assert load_task(folder, faults) is None
+    errors = FileErrors()
+    assert load_task(folder, errors) is None
     with pytest.raises(DataError) as caught:
-        faults.notes("raise")
+        errors.notes("raise")
     assert str(caught.value).splitlines() == [
         "data: every line of the corpus and of the tasks must be readable; correct "
         "these, or set data.on_error to skip:",
@@ -132,11 +132,11 @@ def test_broken_lines_can_be_left_out_and_are_counted(tmp_path):
     folder = write_generic(tmp_path / "cls", splits=("train", "dev", "test"))
     with (folder / "dev.tsv").open("ab") as file:
         file.write(b"a \xff b\tyes\nfine\tmaybe\n")
-    faults = FileErrors()
-    task = load_task(folder, faults)
+    errors = FileErrors()
+    task = load_task(folder, errors)
     assert len(task.valid) == 8
     note = f"{folder}/dev.tsv: 2 unreadable lines left out"
-    assert faults.notes("skip") == (note,)
+    assert errors.notes("skip") == (note,)
 
 
 @pytest.mark.parametrize(
@@ -158,19 +158,19 @@ def test_a_file_of_no_use_is_refused_even_when_lines_may_be_skipped(
         file = folder / "dev.tsv"
     else:
         file.write_text(content)
-    faults = FileErrors()
-    assert load_task(folder, faults) is None
+    errors = FileErrors()
+    assert load_task(folder, errors) is None
     with pytest.raises(DataError, match=f"{file}: {says}"):
-        faults.notes("skip")
+        errors.notes("skip")
 
 
 def test_only_the_first_of_many_mistakes_are_shown(tmp_path):
     folder = write_generic(tmp_path / "cls", splits=("train", "dev", "test"))
     write_table(folder / "dev.tsv", "sentence|label", "a|yes", *["b|maybe"] * 50)
-    faults = FileErrors()
-    load_task(folder, faults)
+    errors = FileErrors()
+    load_task(folder, errors)
     with pytest.raises(DataError) as caught:
-        faults.notes("raise")
+        errors.notes("raise")
     lines = str(caught.value).splitlines()
     assert len(lines) == 12
     assert lines[-1] == "  and 40 more lines"

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from d2v_core.data.vision import images as images_module
-from d2v_core.data.vision.images import (
-    decode_each,
-    decode_image,
-    is_read_otherwise,
-)
+from d2v_core.data.vision import pictures
+from d2v_core.data.vision.images import decode_each, decode_image
+from d2v_core.data.vision.pictures import is_read_otherwise
 
 GENERATOR = np.random.default_rng(0)
 GREY = GENERATOR.integers(0, 256, (8, 8), dtype=np.uint8)
@@ -124,7 +121,7 @@ def test_inks_are_the_colours_they_print(tmp_path):
 
 def test_pictures_too_large_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     Image.fromarray(GREY).save(tmp_path / "a.png")
-    monkeypatch.setattr(images_module, "MAX_PIXELS", 63)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 63)
     assert reason(tmp_path / "a.png") == "must have at most 63 pixels, has 8 x 8"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with warnings.catch_warnings():
