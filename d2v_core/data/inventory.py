@@ -22,7 +22,9 @@ LEFTOVERS = frozenset(
 """Names of what systems and tools leave beside data, in small letters."""
 SPLIT_NAMES = frozenset({"train", "valid", "val", "test", "dev"})
 SHOWN = 10
-"""Names and letters that one line shows."""
+"""Names, letters and reasons that one line shows."""
+SHOWN_CHARACTERS = 80
+"""Characters of a name that one line shows."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,28 @@ class Inventory:
         found = used + sum(self.left_out.values())
         splits = ", ".join(f"{name} {count:,}" for name, count in self.used.items())
         parts = [f"{found:,} {self.unit} found, {used:,} used ({splits})"]
-        if self.left_out:
-            reasons = (f"{count:,} {why}" for why, count in self.left_out.items())
-            parts.append("left out: " + ", ".join(reasons))
+        if reasons := self._reasons():
+            counted = (f"{count:,} {why}" for why, count in reasons.items())
+            parts.append("left out: " + ", ".join(counted))
         if self.suspicious:
             parts.append("look at this: " + "; ".join(self.suspicious))
-        return "; ".join(parts)
+        return visible("; ".join(parts))
+
+    def _reasons(self) -> dict[str, int]:
+        """The most frequent reasons, and the others in one."""
+        counts = Counter(self.left_out)
+        reasons = dict(counts.most_common(SHOWN))
+        if others := counts.total() - sum(reasons.values()):
+            reasons["for other reasons"] = others
+        return {visible(why): count for why, count in reasons.items()}
 
     def content(self) -> dict[str, Any]:
         """Give all of it to a record, as JSON takes it."""
         return {
             "unit": self.unit,
             "used": dict(self.used),
-            "left_out": dict(self.left_out),
-            "suspicious": list(self.suspicious),
+            "left_out": self._reasons(),
+            "suspicious": [visible(sentence) for sentence in self.suspicious],
         }
 
 
@@ -69,9 +79,14 @@ def is_leftover(name: str) -> bool:
     return name.startswith((".", "~$")) or name.casefold() in LEFTOVERS
 
 
+def visible(text: str) -> str:
+    """Escape what a terminal or a record would not take, as names of files may hold."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 def listed(names: Iterable[str]) -> str:
-    """Join names for a message, the first ones of many."""
-    names = list(names)
+    """Join names for a message: the first ones of many, each cut to what one reads."""
+    names = [visible(name[:SHOWN_CHARACTERS]) for name in names]
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 

@@ -18,6 +18,7 @@ from d2v_core.data.inventory import (
     listed,
     suspicious_letters,
     unknown_letters,
+    visible,
 )
 from d2v_core.data.speech.audio_files import (
     DECODING_VERSION,
@@ -183,7 +184,8 @@ def _open_splits(
 
 def _skipped_note(listing: Listing, broken: tuple[tuple[str, str], ...]) -> str:
     shown = "; ".join(
-        f"{Path(path).name} {reason}" for path, reason in broken[:SHOWN_SKIPPED]
+        visible(f"{Path(path).name} {reason}")
+        for path, reason in broken[:SHOWN_SKIPPED]
     )
     more = len(broken) - SHOWN_SKIPPED
     rest = f"; and {more} more" if more > 0 else ""

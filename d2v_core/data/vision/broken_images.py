@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from d2v_core.config.vision import OnError
+from d2v_core.data.inventory import visible
 from d2v_core.errors import DataError
 
 SHOWN = 10
@@ -92,7 +93,9 @@ def settle_broken(
                 f"data: every class must keep images, in {name} no file of {names} "
                 f"decodes; replace them:\n{_listed(inside)}"
             )
-    shown = [f"{f.path.relative_to(root)} ({f.reason})" for f in broken[:NOTED]]
+    shown = [
+        visible(f"{f.path.relative_to(root)} ({f.reason})") for f in broken[:NOTED]
+    ]
     more = [f"and {len(broken) - NOTED:,} more"] if len(broken) > NOTED else []
     return (
         f"{len(broken):,} of {num_files:,} files left out, they do not decode: "

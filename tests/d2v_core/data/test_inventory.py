@@ -21,8 +21,8 @@ def test_a_line_tells_what_was_found_used_and_left_out_and_why():
         suspicious=("classes 'Cat' and 'cat' differ only in case or signs",),
     )
     assert inventory.line() == (
-        "1,015 image files found, 12 used (train 8, test 4); left out: 3 with no "
-        "suffix, 1,000 in .ipynb_checkpoints; look at this: classes 'Cat' and 'cat' "
+        "1,015 image files found, 12 used (train 8, test 4); left out: 1,000 in "
+        ".ipynb_checkpoints, 3 with no suffix; look at this: classes 'Cat' and 'cat' "
         "differ only in case or signs"
     )
     content = json.loads(json.dumps(inventory.content()))
@@ -80,3 +80,18 @@ def test_letters_that_training_lacks_are_counted():
 def test_many_names_are_the_first_and_a_count():
     assert listed("abc") == "a, b, c"
     assert listed(str(i) for i in range(1_234)).endswith("8, 9 and 1,224 more")
+
+
+def test_names_that_would_steer_a_terminal_or_break_a_record_are_escaped():
+    reason = "with unknown suffix .\x1b[31m\udcff"
+    inventory = Inventory("image files", {}, {reason: 1})
+    assert "unknown suffix .\\x1b[31m\\xdcff" in inventory.line()
+    json.dumps(inventory.content(), ensure_ascii=False).encode()
+    assert listed(["a\n", "b" * 200]) == "a\\x0a, " + "b" * 80
+
+
+def test_a_thousand_reasons_are_ten_and_a_count():
+    inventory = Inventory("files", {}, {f"with suffix .{i}": i for i in range(1_000)})
+    assert inventory.line().count("with suffix") == 10
+    assert "for other reasons" in inventory.line()
+    assert sum(inventory.content()["left_out"].values()) == 499_500
