@@ -113,7 +113,7 @@ class CacheEntry:
                     write(file)
                     size = file.seek(0, os.SEEK_END)
                     file.seek(0)
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                    digest = _digest_of_rest(file)
                 files[suffix] = {"bytes": size, "sha256": digest}
             digest = _digest_of_json(files, about)
             checked = {"files": files, "about": about, "sha256": digest}
@@ -141,7 +141,14 @@ def _digest_of_json(*values: Any) -> str:
 def _digest_of_file(path: Path, state: tuple[int, int, int]) -> str:
     """Compute SHA-256 of a file, once per process while ``state`` stays the same."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return _digest_of_rest(file)
+
+
+def _digest_of_rest(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(2**20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def files_digest(root: Path, files: Sequence[Path], mark: Mark | None = None) -> str:

@@ -23,7 +23,7 @@ from sweeps.tracking.stores import Stores
 
 Entry = tuple[int, int, Mapping[str, float]]
 """Step, unix milliseconds, metrics."""
-HISTORY = TypeAdapter(list[tuple[int, int, dict[str, float]]])
+HISTORY = TypeAdapter(list[Entry])
 Content = TypeVar("Content")
 
 

@@ -132,7 +132,9 @@ def _files_below_root(listing: Listing) -> tuple[Path, list[Path]]:
     """Find all files of a split that are there, and their common folder."""
     paths = [*listing.sources, *(file.path for file in listing.files)]
     there = sorted({path.resolve() for path in paths if path.is_file()})
-    return Path(os.path.commonpath([path.parent for path in there] or ["/"])), there
+    return Path(
+        os.path.commonpath([path.parent for path in there] or [Path("/")])
+    ), there
 
 
 def _split_digest(listing: Listing) -> str:

@@ -216,7 +216,8 @@ def has_second_header(file: Path) -> bool:
     if all(isinstance(text, int) for text in layout_of(file.parent).texts):
         return False
     lines = (line for _, line in decoded_lines(file, FileErrors()))
-    return next(lines, None) in lines
+    header = next(lines, None)
+    return header is not None and header in lines
 
 
 def _label_reader(classes: tuple[str, ...]) -> Callable[[str], float | None]:
