@@ -296,10 +296,10 @@ def test_a_resumed_trial_without_a_norm_remembers_the_first_update(tmp_path):
 def test_what_was_found_of_the_data_is_said_before_the_first_update():
     started = next(run_trial(small_trial()))
     assert started.data == (
-        "digits (scikit-learn): 1,797 images found, 1,797 used (train 998, valid 200, "
+        "digits (scikit-learn): 1,797 images found, 1,797 used (train 999, valid 199, "
         "test 599)"
     )
-    assert started.inventory["used"] == {"train": 998, "valid": 200, "test": 599}
+    assert started.inventory["used"] == {"train": 999, "valid": 199, "test": 599}
 
 
 def test_a_torn_checkpoint_is_trained_over(tmp_path):
