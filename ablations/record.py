@@ -63,6 +63,9 @@ class Record(Section):
     """Name of the data, for people."""
     data_digest: str
     """Digest of the data it was trained and evaluated on."""
+    data_inventory: dict[str, Any] = {}
+    """What was found of that data, what was used, left out and why, and what should be
+    looked at; empty in records of failures before training, and in older ones."""
     environment: dict[str, str]
     """Versions, processor, device, code version."""
 

@@ -67,6 +67,7 @@ def _show(event: Event, file: Path | None, console: Console) -> None:
                 f"{event.num_parameters:,} parameters, "
                 f"{event.num_steps:,} updates{resumed}"
             )
+            console.print(event.data, markup=False, soft_wrap=True)
         case Progress():
             shown = "  ".join(f"{k} {v:.4g}" for k, v in event.metrics.items())
             line = f"{event.step:>7}  {duration(event.seconds)}  {shown}"

@@ -15,7 +15,7 @@ from d2v_core.encoders.encoder import Encoder
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.modalities import modality_of
 from d2v_core.modalities.modality import Dataset
-from d2v_core.training.checkpoint import TrainingState, load_checkpoint
+from d2v_core.training.checkpoint import TrainingState, resume
 from d2v_core.training.compilation import compile_blocks
 from d2v_core.training.events import (
     CheckpointDue,
@@ -46,7 +46,7 @@ def run_trial(
 
     Args:
         trial: The configuration.
-        checkpoint: A checkpoint to resume from, when the file exists.
+        checkpoint: A checkpoint to resume from, when the file exists and is whole.
         dataset: The trial's data when it is already loaded.
         stop_wanted: Asked after progress events; the last event is then a checkpoint.
         workers: Those that train it together: each runs this, the first evaluates. The
@@ -74,8 +74,8 @@ def run_trial(
         optimizer=optimizer,
         preprocessing=modality.preprocessing(trial, dataset),
     )
-    if checkpoint is not None and checkpoint.exists():
-        load_checkpoint(checkpoint, state)
+    if checkpoint is not None:
+        resume(checkpoint, state)
     workers.check_step(state.step)
     num_steps = num_updates(trial)
     yield Started(
@@ -83,6 +83,8 @@ def run_trial(
         num_steps=num_steps,
         num_parameters=sum(p.numel() for p in encoder.parameters()),
         seconds=state.seconds,
+        data=f"{dataset.name}: {dataset.inventory.line()}",
+        inventory=dataset.inventory.content(),
     )
     if state.collapse is None or trial.health.on_collapse == "continue":
         for event in _training(trial, state, dataset, stop_wanted, workers):

@@ -19,6 +19,9 @@ class Listener:
     def trial_started(self, key: str, step: int, num_steps: int) -> None:
         """Networks are built; ``step`` updates are already done."""
 
+    def data_read(self, line: str) -> None:
+        """What a trial has found of its data, in a line."""
+
     def trial_progressed(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
     ) -> None:
@@ -54,6 +57,11 @@ class Listeners(Listener):
         """Forwarded."""
         for listener in self._listeners:
             listener.trial_started(key, step, num_steps)
+
+    def data_read(self, line: str) -> None:
+        """Forwarded."""
+        for listener in self._listeners:
+            listener.data_read(line)
 
     def trial_progressed(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]

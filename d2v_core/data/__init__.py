@@ -1,4 +1,7 @@
-"""Data of each modality; here what they share: cache, splits, refusals of files.
+"""Data of the three modalities: found, checked, cached, split and batched.
 
-A new source of data belongs in its modality's folder.
+Each folder below is one modality; what all of them share lies here: the cache, digests,
+splits, the inventory and the errors of files. A new source of data goes into its
+modality's folder. What the cache holds may change with a raised version in its name;
+digests may not change for data that was read rightly, since results are kept by them.
 """

@@ -11,7 +11,7 @@ SPLIT_SEED = 2022
 
 
 def hold_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices kept and indices held out, class by class, each sorted.
+    """Choose indices kept and indices held out, class by class, each sorted.
 
     At least one sample of each class is held out and one is kept.
 
@@ -36,7 +36,7 @@ def hold_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarra
 def balanced_subset(
     labels: np.ndarray, size: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Sorted indices of ``size`` samples with class counts that differ by at most one.
+    """Draw sorted indices of ``size`` samples, class counts differing by at most one.
 
     A class with too few samples gives all it has.
     """

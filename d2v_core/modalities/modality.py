@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from d2v_core.config.trial import TrialConfig
+from d2v_core.data.inventory import Inventory
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import Problem
@@ -25,6 +26,7 @@ class Dataset(Protocol):
         name: For people.
         classes: Names of the labels a supervised arm learns; empty: it has none.
         notes: What a reader of the result needs to know, like files left out.
+        inventory: What was found and what is used of it.
     """
 
     @property
@@ -38,6 +40,10 @@ class Dataset(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks."""
+
+    @property
+    def inventory(self) -> Inventory:
+        """What was found."""
 
 
 Trial = TypeVar("Trial", bound=TrialConfig)

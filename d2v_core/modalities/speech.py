@@ -15,7 +15,12 @@ from d2v_core.config.speech import (
     SpeechTrial,
     Wav2Vec2FrontEnd,
 )
-from d2v_core.data.speech.dataset import SpeechBatches, load_speech, speech_digest
+from d2v_core.data.speech.dataset import (
+    SpeechBatches,
+    check_shortest,
+    load_speech,
+    speech_digest,
+)
 from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders import log_mel, wav2vec_front_end
 from d2v_core.encoders.front_end import FrontEnd
@@ -28,7 +33,7 @@ from d2v_core.evaluation.speech.evaluate import (
     ctc_criterion,
     evaluate_speech,
 )
-from d2v_core.frames import SAMPLE_RATE_HZ
+from d2v_core.frames import SAMPLE_RATE_HZ, samples_for
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.spans import span_masks
 from d2v_core.modalities.modality import Modality
@@ -49,7 +54,8 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
 
     def load_data(self, trial: SpeechTrial) -> SpeechDataset:
         """All splits, at 16 kHz; refuses an evaluation that they cannot serve."""
-        dataset = load_speech(trial.data)
+        least = samples_for(1, trial.speech.front_end.windows)
+        dataset = load_speech(trial.data, least_samples=least)
         check_labels(dataset, trial.evaluation)
         return dataset
 
@@ -57,7 +63,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
         """Whether the data serves the evaluation is found when it is loaded."""
         evaluation = trial.evaluation
         asked = f"{evaluation.method} {evaluation.utterance_label}"
-        return f"{super().same_data(trial)} {asked}"
+        return f"{super().same_data(trial)} {asked} {trial.speech.front_end.windows}"
 
     def build_encoder(self, trial: SpeechTrial) -> SpeechEncoder:
         """Front end, convolutional positions and Transformer."""
@@ -94,7 +100,14 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
     def batches(
         self, trial: SpeechTrial, dataset: SpeechDataset, workers: Workers = ALONE
     ) -> Batches:
-        """Crops of utterances; a supervised arm reads whole ones with transcripts."""
+        """Crops of utterances; a supervised arm reads whole ones with transcripts.
+
+        Raises:
+            DataError: Pre-training would read an utterance too short to be masked.
+        """
+        if isinstance(trial.objective, Data2VecObjective):
+            least = samples_for(LEAST_FRAMES, trial.speech.front_end.windows)
+            check_shortest(dataset, trial.waveform, least)
         return SpeechBatches(
             dataset=dataset,
             batch_size=trial.training.batch_size,

@@ -1,4 +1,4 @@
-"""Everything a run needs to continue as if it had never stopped.
+"""Checkpoints: all a run needs to continue as if it had never stopped.
 
 Model, teacher, optimiser, update count, elapsed seconds and a collapse already seen.
 There is no generator and no data position to save: both are functions of seed and
@@ -18,11 +18,14 @@ import torch
 from torch.utils._pytree import tree_map
 
 from d2v_core.errors import ConfigError, Problem
-from d2v_core.files import replacing
+from d2v_core.files import replacing, set_aside_torn_archive
 from d2v_core.objectives.protocol import Objective
 from d2v_core.training.health import Collapse
 
 VERSION = 1
+ZIP_MAGIC = b"PK\x03\x04"
+"""What every file of ``torch.save`` begins with."""
+RESTART = "and the trial is trained from its start"
 
 
 @dataclass
@@ -49,7 +52,7 @@ class TrainingState:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         return next(self.objective.module.parameters()).device
 
 
@@ -59,7 +62,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def snapshot(state: TrainingState) -> dict[str, Any]:
-    """A copy in host memory for :func:`write_checkpoint`, while training goes on."""
+    """Copy the state to host memory for :func:`write_checkpoint`; training goes on."""
 
     def copied(value: Any) -> Any:
         return value.detach().to("cpu", copy=True) if torch.is_tensor(value) else value
@@ -88,6 +91,25 @@ def _content(state: TrainingState) -> dict[str, Any]:
     }
 
 
+def resume(path: Path, state: TrainingState) -> None:
+    """Restore ``state`` from a checkpoint, if there is one that is whole.
+
+    One that is torn is set aside and said in a line; training starts from its start.
+
+    Raises:
+        ConfigError: As :func:`load_checkpoint`.
+    """
+    try:
+        with path.open("rb") as file:
+            ours = file.read(len(ZIP_MAGIC)) in (ZIP_MAGIC, b"")
+        # Another file may have been named by mistake: it is refused, and left alone.
+        if ours and set_aside_torn_archive(path, RESTART):
+            return
+        load_checkpoint(path, state)
+    except FileNotFoundError:  # or another worker has just set it aside
+        return
+
+
 def load_checkpoint(path: Path, state: TrainingState) -> None:
     """Restore ``state`` in place.
 
@@ -104,7 +126,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """The content as written, its tensors on ``device``; nothing in it can run.
+    """Read the content as written, its tensors on ``device``; nothing in it can run.
 
     Raises:
         ConfigError: The file is no checkpoint, or one of another version.
@@ -137,9 +159,9 @@ def restore_networks(
         objective.load_extra_state(content["extra"])
     except RuntimeError as error:
         difference = textwrap.shorten(str(error).splitlines()[-1], 160)
-        rule = "must have been written with the same recipe and --set options; "
-        raise _problem(path, rule + difference) from None
+        message = "must have been written with the same recipe and --set options; "
+        raise _problem(path, message + difference) from None
 
 
-def _problem(path: Path, rule: str) -> ConfigError:
-    return ConfigError([Problem("checkpoint", f"{path}: {rule}")])
+def _problem(path: Path, message: str) -> ConfigError:
+    return ConfigError([Problem("checkpoint", f"{path}: {message}")])

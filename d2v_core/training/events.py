@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from d2v_core.training.checkpoint import TrainingState, save_checkpoint
 from d2v_core.training.health import Collapse
@@ -22,12 +22,16 @@ class Started:
         num_steps: Updates of the whole run; 0 for an untrained encoder.
         num_parameters: Of the evaluated encoder.
         seconds: Training time so far.
+        data: What was found of the data set and what is used, in a line.
+        inventory: The same in numbers, as JSON takes it.
     """
 
     step: int
     num_steps: int
     num_parameters: int
     seconds: float = 0.0
+    data: str = ""
+    inventory: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Bookkeeper(Listener):
             for cell in plan.cells:
                 self._by_key[cell.key].append((plan, cell))
         self._to_open: str | None = None
+        self._data_lines: set[str] = set()
         self._parents: dict[str, str] = {}
         self._runs: dict[str, str] = {}
         self._logged_until: dict[str, int] = {}
@@ -193,6 +194,12 @@ class Bookkeeper(Listener):
         view.step = view.first_step = step
         view.num_steps = num_steps
         self._submit(self._begin, key)
+
+    def data_read(self, line: str) -> None:
+        """Say what was found of the data, once for all trials that read it."""
+        if line not in self._data_lines:
+            self._data_lines.add(line)
+            self.view.say(line)
 
     def _begin(self, key: str) -> None:
         if key not in self._runs:  # else its process died and it was started again

@@ -62,6 +62,8 @@ class ListenerCallback(Callback):
             self._say(loss)
         if started := result.get("started"):
             self._listener.trial_started(key, started["step"], started["num_steps"])
+            if line := started.get("data"):
+                self._listener.data_read(line)
         if progress := result.get("progress"):
             self._listener.trial_progressed(key, progress)
         if result.get("stopped"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from ablations.search.bound_space import BoundSpace
 from ablations.search.path import path_study, yaml_text
 from ablations.search.record import SearchOutcome
+from d2v_core.files import write_atomically
 from sweeps.search.analysis import analyse
 from sweeps.search.run import Searched
 from sweeps.search.study import search_id
@@ -36,20 +37,21 @@ def write_results(bound: BoundSpace, searched: Searched, stores: Stores) -> Resu
     """Write ``best.yaml`` and ``path.yaml``, those that there are."""
     outcome, steps = analyse(bound, searched.study, searched.paper_key)
     folder = stores.storage / "search" / search_id(bound)
-    folder.mkdir(parents=True, exist_ok=True)
     best, path = folder / "best.yaml", folder / "path.yaml"
-    for file in (best, path):
-        file.unlink(missing_ok=True)
-    if outcome.best is not None:
+    if outcome.best is None:
+        best.unlink(missing_ok=True)
+    else:
         trial = bound.trial(outcome.trial(outcome.best).point)
         recipe = trial.model_dump(
             mode="json", exclude={"seed": True, "execution": {"probe_at"}}
         )
-        best.write_text(yaml_text(recipe, f"d2v train {best}"))
-    if steps:
+        write_atomically(best, yaml_text(recipe, f"d2v train {best}").encode())
+    if not steps:
+        path.unlink(missing_ok=True)
+    else:
         study = path_study(bound, steps)
         written = study.model_dump(mode="json", exclude_unset=True)
-        path.write_text(yaml_text(written, f"d2v run {path}"))
+        write_atomically(path, yaml_text(written, f"d2v run {path}").encode())
     return Results(
         outcome,
         folder,

@@ -1,4 +1,4 @@
-"""What a trial leaves beside its checkpoint until the tracking store has it.
+"""Files a trial leaves beside its checkpoint until the tracking store has them.
 
 The worker writes history and record to the storage folder before it tells the driver.
 So a result outlives the worker, the driver and a tracking server that is away; the next
@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from ablations.record import Record
-from d2v_core.files import write_atomically
+from d2v_core.files import set_aside, set_aside_torn_archive, write_atomically
 
 Entry = tuple[int, int, Mapping[str, float]]
 """Step, unix milliseconds, metrics."""
+HISTORY = TypeAdapter(list[Entry])
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Spool:
 
     @property
     def checkpoint(self) -> Path:
-        """The unfinished state."""
+        """File of the unfinished state."""
         return self.folder / "checkpoint.pt"
 
     @property
@@ -48,16 +54,9 @@ class Spool:
         write_atomically(self._history, json.dumps(entries).encode())
 
     def read_history(self) -> list[Entry]:
-        """All progress that was written down, empty without any."""
-        if not self._history.exists():
-            return []
-        return [(step, time, metrics) for step, time, metrics in self._read_list()]
-
-    def _read_list(self) -> list[tuple[int, int, dict[str, float]]]:
-        loaded: list[tuple[int, int, dict[str, float]]] = json.loads(
-            self._history.read_text()
-        )
-        return loaded
+        """Read all progress that was written down, empty without any."""
+        read = self._read(self._history, "progress so far is lost", _parse_history)
+        return read or []
 
     def write_record(self, record: Record, timestamp: int) -> None:
         """Write the result; ``timestamp`` in unix milliseconds."""
@@ -65,17 +64,40 @@ class Spool:
         write_atomically(self._record, json.dumps(content).encode())
 
     def read_record(self) -> tuple[Record, int] | None:
-        """The result and its time, if the trial has ended."""
-        if not self._record.exists():
+        """Read the result and its time, if the trial has ended."""
+        return self._read(self._record, "and the trial is trained again", _parse_record)
+
+    def set_aside_torn_checkpoint(self) -> None:
+        """Rename a checkpoint that is not whole: whatever lies there is ours."""
+        with suppress(FileNotFoundError):
+            remedy = "and the trial is trained from its start"
+            set_aside_torn_archive(self.checkpoint, remedy)
+
+    def _read(
+        self, file: Path, remedy: str, parse: Callable[[Any], Content]
+    ) -> Content | None:
+        """Read a file; None without it, or if it is torn, which is said."""
+        try:
+            return parse(json.loads(file.read_bytes()))
+        except FileNotFoundError:
             return None
-        content = json.loads(self._record.read_text())
-        return Record.model_validate_json(json.dumps(content["record"])), content[
-            "time"
-        ]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            set_aside(file, "is torn, or of another version", remedy)
+            return None
 
     def handed_in(self, *, keep_checkpoint: bool) -> None:
-        """The store has everything: forget it, or all but where to train on."""
+        """Forget what the store has: everything, or all but where to train on."""
         if keep_checkpoint:
             self._record.unlink(missing_ok=True)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _parse_history(content: Any) -> list[Entry]:
+    entries: list[Entry] = HISTORY.validate_python(content)
+    return entries
+
+
+def _parse_record(content: Any) -> tuple[Record, int]:
+    record = Record.model_validate_json(json.dumps(content["record"]))
+    return record, int(content["time"])

@@ -132,6 +132,7 @@ class Attempt:
         """The record of the trial; None when it was stopped, after saving."""
         pending, checkpoint = self._pending, self._pending.spool.checkpoint
         trial = parse_trial(self._job["trial"])
+        pending.spool.set_aside_torn_checkpoint()
         for event in run_trial(
             trial,
             checkpoint=checkpoint,
@@ -215,6 +216,7 @@ class Attempt:
             "seed": job["trial"]["seed"],
             "data_name": job["data_name"],
             "data_digest": job["data_digest"],
+            "data_inventory": dict(self._started.inventory) if self._started else {},
             "environment": environment,
         }
 

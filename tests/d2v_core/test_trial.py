@@ -292,3 +292,20 @@ def test_a_resumed_trial_without_a_norm_remembers_the_first_update(tmp_path):
     ]
     again = [e.metrics["target/std_ratio"] for e in resumed if isinstance(e, Progress)]
     assert again == ratios[3:]
+
+
+def test_what_was_found_of_the_data_is_said_before_the_first_update():
+    started = next(run_trial(small_trial()))
+    assert started.data == (
+        "digits (scikit-learn): 1,797 images found, 1,797 used (train 999, valid 199, "
+        "test 599)"
+    )
+    assert started.inventory["used"] == {"train": 999, "valid": 199, "test": 599}
+
+
+def test_a_torn_checkpoint_is_trained_over(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(b"PK\x03\x04 cut short")
+    started = next(run_trial(small_trial(), checkpoint=file))
+    assert started.step == 0
+    assert (tmp_path / "checkpoint.pt.torn").exists()

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
-from d2v_core.data.cache import cache_folder
+from d2v_core.data.cache import CacheEntry
+from d2v_core.data.inventory import Inventory
 from d2v_core.data.speech.files import list_splits, listings_digest, load_files
 from d2v_core.data.speech.synthesiser.spoken_digits import (
     Recordings,
@@ -27,7 +28,7 @@ from d2v_core.data.speech.utterances import (
 )
 from d2v_core.data.vision.batches import shuffled
 from d2v_core.encoders.inputs import Padded
-from d2v_core.files import save_array_atomically
+from d2v_core.errors import DataError
 from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.randomness import numpy_generator
 from d2v_core.training.parallel import ALONE, Workers
@@ -39,7 +40,7 @@ NORM_EPSILON = 1e-5
 
 
 def speech_digest(data: SpeechData) -> str:
-    """Digest of everything a trial reads, 16 hex digits; fast once computed.
+    """Digest everything a trial reads: 16 hex digits; fast once computed.
 
     Raises:
         DataError: The data is not there.
@@ -49,19 +50,23 @@ def speech_digest(data: SpeechData) -> str:
     return listings_digest(list_splits(data))
 
 
-def load_speech(data: SpeechData) -> SpeechDataset:
-    """All splits.
+def load_speech(data: SpeechData, *, least_samples: int = 1) -> SpeechDataset:
+    """Read all splits.
+
+    Args:
+        data: Where the speech comes from.
+        least_samples: At 16 kHz; shorter utterances count as broken.
 
     Raises:
         DataError: The data is not there, or broken; names every broken file at once.
     """
     if isinstance(data, SpokenDigitsData):
         return load_spoken_digits(data)
-    return load_files(data)
+    return load_files(data, least_samples=least_samples)
 
 
 def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
-    """The synthetic digits, made once per machine."""
+    """Read the synthetic digits, made once per machine."""
     digest = spoken_digits_digest(data)
     sizes = {"train": data.num_train, "valid": data.num_valid, "test": data.num_test}
     splits = {
@@ -76,16 +81,18 @@ def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
         train=splits["train"],
         valid=splits["valid"],
         test=splits["test"],
+        inventory=Inventory("utterances", sizes),
     )
 
 
 def _spoken(data: SpokenDigitsData, split: str, size: int, key: str) -> Utterances:
-    file = cache_folder() / "speech" / f"{key}.npy"
-    recorded = record(data, split, size, sound=not file.exists())
+    entry = CacheEntry("speech", key)
+    recorded = record(data, split, size, sound=entry.read() is None)
     if len(recorded.samples):
-        save_array_atomically(file, recorded.samples)
+        lengths = {"lengths": recorded.lengths.tolist()}
+        entry.write(lengths, {"npy": lambda file: np.save(file, recorded.samples)})
     return Utterances(
-        audio=ArrayAudio(np.load(file, mmap_mode="r"), recorded.lengths),
+        audio=ArrayAudio(np.load(entry.file("npy"), mmap_mode="r"), recorded.lengths),
         texts=recorded.texts,
         labels=_spoken_labels(data, recorded),
     )
@@ -111,7 +118,7 @@ class SpeechBatches:
     Attributes:
         dataset: What is read.
         batch_size: Utterances per update.
-        seed: Of order and crops.
+        seed: Seed of order and crops.
         waveform: Limits of pre-training, and normalisation.
         cropped: Pre-training: utterances of ``dataset.pretrain`` cropped at random to
             the shortest of the batch, as fairseq does, without labels. Otherwise whole
@@ -127,7 +134,7 @@ class SpeechBatches:
     workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[Padded, Padded]:
-        """Waveforms and the characters of their transcripts of update ``step``."""
+        """Read waveforms and their transcripts' characters for update ``step``."""
         split = self.dataset.pretrain if self.cropped else self.dataset.train
         indices = self.indices(step)
         mine = indices[self.workers.rows(len(indices))]
@@ -177,7 +184,7 @@ class SpeechBatches:
 def long_enough(
     split: Utterances, waveform: WaveformConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the utterances pre-training reads, and lengths of all.
+    """Find the utterances pre-training reads, and the lengths of all.
 
     Those shorter than ``min_seconds`` are left out unless that leaves none.
     """
@@ -186,8 +193,28 @@ def long_enough(
     return (usable if len(usable) else np.arange(len(lengths))), lengths
 
 
+def check_shortest(
+    dataset: SpeechDataset, waveform: WaveformConfig, least_samples: int
+) -> None:
+    """Refuse pre-training on utterances that are too short, before the first update.
+
+    Raises:
+        DataError: One that would be read has fewer than ``least_samples``.
+    """
+    usable, lengths = long_enough(dataset.pretrain, waveform)
+    short = lengths[usable] < least_samples
+    if short.any():
+        seconds = least_samples / SAMPLE_RATE_HZ
+        raise DataError(
+            f"waveform.min_seconds: utterances must have {least_samples} samples "
+            f"({seconds:g} s) to be masked, {short.sum()} of {len(usable)} that "
+            f"pre-training reads are shorter; set it to {seconds:g} or more, or leave "
+            "them out of the data"
+        )
+
+
 def prepared(wave: Waveform, waveform: WaveformConfig) -> Waveform:
-    """A whole utterance as the encoder reads it."""
+    """Normalise a whole utterance as the encoder reads it."""
     if not waveform.normalise:
         return wave
     centred = wave - wave.mean()
@@ -198,12 +225,12 @@ def prepared(wave: Waveform, waveform: WaveformConfig) -> Waveform:
 def crop_starts(
     lengths: np.ndarray, size: int, generator: np.random.Generator
 ) -> list[int]:
-    """Where ``size`` samples of each utterance begin: anywhere they fit."""
+    """Draw where ``size`` samples of each utterance begin: anywhere they fit."""
     return [int(generator.integers(length - size + 1)) for length in lengths]
 
 
 def pad_waves(waves: list[Waveform]) -> Padded:
-    """Waveforms with zeros up to the longest."""
+    """Pad waveforms with zeros up to the longest."""
     lengths = tuple(len(wave) for wave in waves)
     values = torch.zeros(len(waves), max(lengths))
     for row, wave in zip(values, waves, strict=True):
@@ -212,7 +239,7 @@ def pad_waves(waves: list[Waveform]) -> Padded:
 
 
 def encode(texts: tuple[str, ...], dataset: SpeechDataset) -> Padded:
-    """Class indices of the characters, padded with the blank; unknown ones left out."""
+    """Map characters to class indices, padded with the blank; unknown ones left out."""
     index = class_index(dataset.classes)
     rows = [
         [index[c] for c in text.replace(" ", WORD_BOUNDARY) if c in index]
@@ -226,5 +253,5 @@ def encode(texts: tuple[str, ...], dataset: SpeechDataset) -> Padded:
 
 @lru_cache(maxsize=8)
 def class_index(classes: tuple[str, ...]) -> dict[str, int]:
-    """Position of each class."""
+    """Map each class to its position."""
     return {name: i for i, name in enumerate(classes)}

@@ -20,7 +20,7 @@ COMMAND_SUBSETS = {"train": "training", "valid": "validation", "test": "testing"
 
 
 def list_librispeech(data: LibriSpeechData) -> dict[str, Listing]:
-    """The four splits.
+    """List the four splits.
 
     Raises:
         DataError: A subset is not below the root.
@@ -42,7 +42,7 @@ def list_librispeech(data: LibriSpeechData) -> dict[str, Listing]:
 def _list_subset(data: LibriSpeechData, subset: str) -> Listing:
     root = data_root(data.root)
     try:
-        found = datasets.LIBRISPEECH(root, subset, download=data.download)
+        dataset = datasets.LIBRISPEECH(root, subset, download=data.download)
     except RuntimeError as error:
         raise DataError(
             f"data.root: torchaudio finds no LibriSpeech {subset} below {root} "
@@ -50,30 +50,30 @@ def _list_subset(data: LibriSpeechData, subset: str) -> Listing:
             "or set data.download=true"
         ) from None
     archive = root / "LibriSpeech"
-    files, texts, speakers, faults = [], [], [], []
-    for i in range(len(found)):
+    files, texts, speakers, errors = [], [], [], []
+    for i in range(len(dataset)):
         try:
-            path, _, text, speaker, _, _ = found.get_metadata(i)
+            path, _, text, speaker, _, _ = dataset.get_metadata(i)
         except (OSError, ValueError) as error:
-            faults.append(f"{archive / subset}: every file needs a transcript: {error}")
+            errors.append(f"{archive / subset}: every file needs a transcript: {error}")
             continue
         files.append(AudioFile(archive / path))
         texts.append(" ".join(text.split()))
         speakers.append(str(speaker))
-    if not len(found):
-        faults.append(f"{archive / subset}: must hold flac files, holds none")
+    if not len(dataset):
+        errors.append(f"{archive / subset}: must hold flac files, holds none")
     return Listing(
         name=subset,
         files=tuple(files),
         texts=tuple(texts),
         labels={"speaker": tuple(speakers)},
         sources=tuple(sorted((archive / subset).glob("*/*/*.trans.txt"))),
-        faults=tuple(faults),
+        errors=tuple(errors),
     )
 
 
 def joined(listings: list[Listing]) -> Listing:
-    """Several listings as one split."""
+    """Join several listings to one split."""
     first, *more = listings
     if not more:
         return first
@@ -83,7 +83,7 @@ def joined(listings: list[Listing]) -> Listing:
         texts=tuple(text for listing in listings for text in listing.texts or ()),
         labels={"speaker": _chained(listing.labels["speaker"] for listing in listings)},
         sources=tuple(path for listing in listings for path in listing.sources),
-        faults=_chained(listing.faults for listing in listings),
+        errors=_chained(listing.errors for listing in listings),
     )
 
 
@@ -92,7 +92,7 @@ def _chained(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def list_speech_commands(data: SpeechCommandsData) -> dict[str, Listing]:
-    """The three official splits.
+    """List the three official splits.
 
     Raises:
         DataError: The set is not below the root.
@@ -102,7 +102,7 @@ def list_speech_commands(data: SpeechCommandsData) -> dict[str, Listing]:
     splits = {}
     for split, subset in COMMAND_SUBSETS.items():
         try:
-            found = datasets.SPEECHCOMMANDS(
+            dataset = datasets.SPEECHCOMMANDS(
                 root, url=version, subset=subset, download=data.download
             )
         except (RuntimeError, FileNotFoundError) as error:
@@ -111,7 +111,7 @@ def list_speech_commands(data: SpeechCommandsData) -> dict[str, Listing]:
                 f"({error}); it must hold SpeechCommands/{version} as the archive lays "
                 "it out, or set data.download=true"
             ) from None
-        rows = [found.get_metadata(i) for i in range(len(found))]
+        rows = [dataset.get_metadata(i) for i in range(len(dataset))]
         archive = root / "SpeechCommands"
         splits[split] = _list_commands(subset, archive, version, rows)
     return splits
@@ -130,5 +130,5 @@ def _list_commands(
         texts=words,
         labels={"word": words, "speaker": tuple(speaker for *_, speaker, _ in rows)},
         sources=tuple(lists),
-        faults=empty,
+        errors=empty,
     )

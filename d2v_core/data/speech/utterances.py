@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
+from d2v_core.data.inventory import Inventory
+
 BLANK = "<blank>"
 WORD_BOUNDARY = "|"
 """Between two words, as in fairseq's letter files."""
@@ -32,7 +34,7 @@ class AudioReader(Protocol):
         ...
 
     def read(self, index: int) -> Waveform:
-        """One waveform with values in [-1, 1]."""
+        """Read one waveform with values in [-1, 1]."""
         ...
 
 
@@ -52,7 +54,7 @@ class ArrayAudio:
         return len(self.lengths)
 
     def read(self, index: int) -> Waveform:
-        """A copy of one waveform."""
+        """Copy one waveform."""
         end = int(self._ends[index])
         part = self.samples[end - int(self.lengths[index]) : end]
         wave = part.astype(np.float32)
@@ -62,7 +64,7 @@ class ArrayAudio:
 
 
 class SubsetAudio:
-    """Some of the waveforms of a reader."""
+    """View of some of the waveforms of a reader."""
 
     def __init__(self, audio: AudioReader, indices: np.ndarray) -> None:
         self.audio, self.indices = audio, indices
@@ -72,13 +74,13 @@ class SubsetAudio:
         return len(self.indices)
 
     def read(self, index: int) -> Waveform:
-        """The waveform at a position of the subset."""
+        """Read the waveform at a position of the subset."""
         return self.audio.read(int(self.indices[index]))
 
 
 @dataclass(frozen=True)
 class Utterances:
-    """One split.
+    """Utterances of one split.
 
     Attributes:
         audio: The waveforms.
@@ -94,7 +96,7 @@ class Utterances:
         return len(self.audio)
 
     def subset(self, indices: np.ndarray) -> Utterances:
-        """A view of some utterances."""
+        """View some of the utterances."""
         return Utterances(
             audio=SubsetAudio(self.audio, indices),
             texts=None if self.texts is None else pick(self.texts, indices),
@@ -105,17 +107,17 @@ class Utterances:
 
 
 def pick(values: Sequence[str], indices: np.ndarray) -> tuple[str, ...]:
-    """The values at some positions."""
+    """Pick the values at some positions."""
     return tuple(values[i] for i in indices)
 
 
 @dataclass(frozen=True)
 class SpeechDataset:
-    """What pre-training reads, and three labelled splits.
+    """Data set of speech: what pre-training reads, and three labelled splits.
 
     Attributes:
         name: For people.
-        digest: Of the underlying files or recipe, 16 hex digits.
+        digest: Digest of the underlying files or recipe, 16 hex digits.
         classes: What CTC tells apart: blank, word boundary and the characters of the
             training transcripts; empty: there are none.
         pretrain: Read without labels; may be the same as ``train``.
@@ -123,6 +125,7 @@ class SpeechDataset:
         valid: Selects.
         test: Is reported.
         notes: What a reader of results needs to know, like files left out.
+        inventory: What was found and what is used of it.
     """
 
     name: str
@@ -133,10 +136,11 @@ class SpeechDataset:
     valid: Utterances
     test: Utterances
     notes: tuple[str, ...] = ()
+    inventory: Inventory = Inventory("utterances", {})
 
 
 def ctc_classes(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """Blank, word boundary and every character of the transcripts, sorted."""
+    """List blank, word boundary and every character of the transcripts, sorted."""
     if texts is None:
         return ()
     characters = sorted(set().union(*map(set, texts)) - {" ", WORD_BOUNDARY})
@@ -166,7 +170,7 @@ class Listing:
         texts: Transcripts of the files, or None.
         labels: By kind.
         sources: Other files that were read: manifests and transcripts.
-        faults: What is wrong with those.
+        errors: What is wrong with those.
     """
 
     name: str
@@ -174,4 +178,4 @@ class Listing:
     texts: tuple[str, ...] | None
     labels: Mapping[str, tuple[str, ...]]
     sources: tuple[Path, ...] = ()
-    faults: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()

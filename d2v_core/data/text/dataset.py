@@ -12,8 +12,13 @@ from torch import Tensor
 
 from d2v_core.config.text import EMBEDDED_TASKS, LinesData, PydocData, TextData
 from d2v_core.data.cache import files_digest
-from d2v_core.data.file_errors import Faults
-from d2v_core.data.text.glue import load_task, task_files
+from d2v_core.data.file_errors import FileErrors
+from d2v_core.data.inventory import (
+    Inventory,
+    missing_classes,
+    suspicious_classes,
+)
+from d2v_core.data.text.glue import has_second_header, load_task, task_files
 from d2v_core.data.text.line_files import lines_digest, load_lines
 from d2v_core.data.text.pydoc_text import load_pydoc, pydoc_digest
 from d2v_core.data.text.tasks import Task
@@ -28,7 +33,7 @@ from d2v_core.training.parallel import ALONE, Workers
 
 @dataclass(frozen=True)
 class TextDataset:
-    """What a text trial reads.
+    """Data set of a text trial: rows to train on, and tasks.
 
     Attributes:
         name: For people.
@@ -38,6 +43,7 @@ class TextDataset:
         classes: Their names; empty: no row has one.
         tasks: For the evaluation.
         notes: What a reader of results needs to know.
+        inventory: What was found and what is used of it.
     """
 
     name: str
@@ -47,10 +53,11 @@ class TextDataset:
     classes: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
     notes: tuple[str, ...] = ()
+    inventory: Inventory = Inventory("texts", {})
 
 
 def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
-    """Digest of the corpus and of the tasks, 16 hex digits.
+    """Digest the corpus and the tasks: 16 hex digits.
 
     Raises:
         DataError: Files are missing; all of them at once.
@@ -66,7 +73,7 @@ def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
         absent = [str(file) for file in files if not file.is_file()]
         missing += absent
         if not absent:
-            parts.append(f"{task} {files_digest(folder, files)}")
+            parts.append(f"{task} {files_digest(folder, files, has_second_header)}")
     if missing:
         raise DataError(
             "evaluation.tasks: every task needs its files below the data root, missing:"
@@ -78,23 +85,27 @@ def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
 def load_text(
     data: TextData, tasks: tuple[str, ...], *, vocab_size: int, max_tokens: int
 ) -> TextDataset:
-    """The corpus, tokenised, and the tasks.
+    """Read the corpus, tokenised, and the tasks.
 
     Raises:
         DataError: Files are missing, or lines of them cannot be used: all of them.
     """
-    faults = Faults()
-    loaded = [_load_task(data, task, faults) for task in tasks]
-    found = tuple(task for task in loaded if task is not None)
-    notes = tuple(note for task in found for note in task.notes())
+    errors = FileErrors()
+    loaded = [_load_task(data, task, errors) for task in tasks]
+    usable = tuple(task for task in loaded if task is not None)
+    notes = tuple(note for task in usable for note in task.notes())
     if isinstance(data, LinesData):
-        corpus = load_lines(data, faults, vocab_size=vocab_size, max_tokens=max_tokens)
+        num_left_out = errors.num_lines
+        corpus = load_lines(data, errors, vocab_size=vocab_size, max_tokens=max_tokens)
         return TextDataset(
             name=corpus.name,
             tokenizer=corpus.tokenizer,
             rows=corpus.rows,
-            tasks=found,
+            tasks=usable,
             notes=(*_few(corpus.tokenizer, vocab_size), *corpus.notes, *notes),
+            inventory=_inventory(
+                corpus.num_lines, num_left_out + corpus.num_left_out, usable
+            ),
         )
     text = load_pydoc()
     tokenizer = trained_tokenizer(
@@ -106,8 +117,27 @@ def load_text(
         rows=store_rows(tokenizer.rows(text.passages, max_tokens)),
         labels=text.labels,
         classes=text.classes,
-        tasks=found,
+        tasks=usable,
         notes=(*_few(tokenizer, vocab_size), *notes),
+        inventory=_inventory(len(text.passages), 0, usable),
+    )
+
+
+def _inventory(num_lines: int, num_left_out: int, tasks: tuple[Task, ...]) -> Inventory:
+    used, suspicious = {"corpus": num_lines}, list[str]()
+    for task in tasks:
+        splits = {"train": task.train, "valid": task.valid}
+        splits |= {name or "test": test for name, test in task.tests.items()}
+        used |= {f"{task.name} {name}": len(split) for name, split in splits.items()}
+        labels = {name: split.labels.tolist() for name, split in splits.items()}
+        sentences = suspicious_classes(task.classes)
+        sentences += missing_classes(task.classes, labels)
+        suspicious += [f"{task.name}: {sentence}" for sentence in sentences]
+    return Inventory(
+        unit="texts",
+        used=used,
+        left_out={"unreadable lines": num_left_out} if num_left_out else {},
+        suspicious=tuple(suspicious),
     )
 
 
@@ -118,10 +148,10 @@ def _few(tokenizer: TextTokenizer, vocab_size: int) -> tuple[str, ...]:
     return (f"{note} text.vocab_size {vocab_size:,}",)
 
 
-def _load_task(data: TextData, task: str, faults: Faults) -> Task | None:
+def _load_task(data: TextData, task: str, errors: FileErrors) -> Task | None:
     if task in EMBEDDED_TASKS:
         return load_pydoc().tasks[task]
-    return load_task(_task_folder(data, task), faults)
+    return load_task(_task_folder(data, task), errors)
 
 
 def _task_folder(data: TextData, task: str) -> Path:
@@ -136,7 +166,7 @@ class TextBatches:
     Attributes:
         dataset: Its rows are read.
         batch_size: Rows per update.
-        seed: Of the order.
+        seed: Seed of the order.
         labelled: Read only rows with a class, and give their classes.
         workers: Those that have the other rows of a batch.
     """
@@ -148,7 +178,7 @@ class TextBatches:
     workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[TokenRows, Tensor]:
-        """Rows and classes (zeros, unless ``labelled``) of an update (from 1)."""
+        """Read rows and classes (zeros, unless ``labelled``) of an update (from 1)."""
         indices = self.indices(step)
         labels = np.zeros(len(indices), dtype=np.int64)
         if self.labelled:
@@ -158,7 +188,7 @@ class TextBatches:
         return rows, torch.from_numpy(labels[mine])
 
     def indices(self, step: int) -> np.ndarray:
-        """Rows of an update (from 1)."""
+        """Choose the rows of an update (from 1)."""
         size = len(self.dataset.labels if self.labelled else self.dataset.rows)
         first = (step - 1) * self.batch_size
         wanted = range(first, first + self.batch_size)

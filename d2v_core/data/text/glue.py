@@ -15,9 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from d2v_core.config.text import task_name
-from d2v_core.data.file_errors import Faults, decoded_lines
+from d2v_core.data.file_errors import FileErrors, decoded_lines
+from d2v_core.data.inventory import listed
 from d2v_core.data.text.tasks import Samples, Score, Task, held_out
 
+MAX_CLASSES = 10_000
+SHOWN = 100
+"""Characters of a wrong label that an error shows."""
 BINARY = ("0", "1")
 ENTAILMENT = ("entailment", "not_entailment")
 
@@ -64,7 +68,7 @@ GLUE = {
 
 
 def layout_of(folder: Path) -> Layout:
-    """GLUE's by the folder's name; else ``dev`` selects if there is also a ``test``."""
+    """Choose GLUE's by the folder's name; else ``dev`` selects beside a ``test``."""
     if folder.name in GLUE:
         return GLUE[folder.name]
     generic = Layout(("sentence",), "label", None)
@@ -81,31 +85,40 @@ def layout_of(folder: Path) -> Layout:
 
 
 def task_files(folder: Path) -> list[Path]:
-    """The files a task is read from."""
+    """List the files a task is read from."""
     layout = layout_of(folder)
     names = ["train", *filter(None, [layout.valid]), *layout.tests.values()]
     return [folder / f"{name}.tsv" for name in names]
 
 
-def load_task(folder: Path, faults: Faults) -> Task | None:
-    """Read a task; None where a file is of no use, which ``faults`` then says."""
+def load_task(folder: Path, errors: FileErrors) -> Task | None:
+    """Read a task; None where a file is of no use, which ``errors`` then says."""
     layout = layout_of(folder)
     classes = layout.classes
     if classes is None:
         classes = _classes(folder / "train.tsv", layout)
 
-    read = partial(_read, layout=layout, classes=classes, faults=faults)
+    if len(classes) > MAX_CLASSES:
+        message = f"must hold at most {MAX_CLASSES:,} different labels"
+        errors.file(folder / "train.tsv", f"{message}, holds {len(classes):,}")
+        return None
+    read = partial(_read, layout=layout, classes=classes, errors=errors)
     train = read(folder / "train.tsv")
     tests = {name: read(folder / f"{file}.tsv") for name, file in layout.tests.items()}
     valid = read(folder / f"{layout.valid}.tsv") if layout.valid else None
-    found = {name: test for name, test in tests.items() if test is not None}
-    if train is None or len(found) < len(tests) or (layout.valid and valid is None):
+    readable = {name: test for name, test in tests.items() if test is not None}
+    if train is None or len(readable) < len(tests) or (layout.valid and valid is None):
+        return None
+    if len(np.unique(train.labels)) < 2:
+        only = classes[int(train.labels[0])] if classes else f"{train.labels[0]:g}"
+        message = f"must hold at least 2 different labels, holds only {only!r}"
+        errors.file(folder / "train.tsv", message)
         return None
     if valid is None:
         rare = [c for i, c in enumerate(classes) if (train.labels == i).sum() < 2]
         if (classes and rare) or len(train) < 2:
-            rule = "must hold at least 2 samples of each class, to set some aside"
-            faults.file(folder / "train.tsv", f"{rule}; fewer: {', '.join(rare)}")
+            message = "must hold at least 2 samples of each class, to set some aside"
+            errors.file(folder / "train.tsv", f"{message}; fewer: {listed(rare)}")
             return None
         train, valid = held_out(train, classes=bool(classes))
     return Task(
@@ -114,19 +127,19 @@ def load_task(folder: Path, faults: Faults) -> Task | None:
         score=layout.score,
         train=train,
         valid=valid,
-        tests=found,
+        tests=readable,
     )
 
 
 def _read(
-    file: Path, layout: Layout, classes: tuple[str, ...], faults: Faults
+    file: Path, layout: Layout, classes: tuple[str, ...], errors: FileErrors
 ) -> Samples | None:
-    """One table; quotes have no meaning in it."""
+    """Read one table; quotes have no meaning in it."""
     if not file.is_file():
-        faults.file(file, "is missing")
+        errors.file(file, "is missing")
         return None
-    lines = decoded_lines(file, faults)
-    places = _places(file, lines, layout, faults)
+    lines = decoded_lines(file, errors)
+    places = _places(file, lines, layout, errors)
     if places is None:
         return None
     value = _label_reader(classes)
@@ -135,21 +148,23 @@ def _read(
     for number, line in lines:
         cells = line.split("\t")
         if len(cells) <= max(places):
-            rule = f"must have at least {max(places) + 1} columns, has {len(cells)}"
-            faults.line(file, number, rule)
+            message = f"must have at least {max(places) + 1} columns, has {len(cells)}"
+            errors.line(file, number, message)
             continue
-        *found, label = (cells[place].strip() for place in places)
+        *words, label = (cells[place].strip() for place in places)
         known = value(label)
-        if known is None:
-            rule = f"one of {', '.join(classes)}" if classes else "a number"
-            faults.line(file, number, f"label must be {rule}, got {label!r}")
-        elif not all(found):
-            faults.line(file, number, "must hold a text, it is empty")
+        if (*words, label) == (*layout.texts, layout.label):
+            errors.line(file, number, "must be a sample, is the header again")
+        elif known is None:
+            allowed = f"one of {listed(classes)}" if classes else "a number"
+            errors.line(file, number, f"label must be {allowed}, got {label[:SHOWN]!r}")
+        elif not all(words):
+            errors.line(file, number, "must hold a text, it is empty")
         else:
-            texts.append(tuple(found))
+            texts.append(tuple(words))
             labels.append(known)
     if not texts:
-        faults.file(file, "must hold samples, has none that can be used")
+        errors.file(file, "must hold samples, has none that can be used")
         return None
     first, *second = zip(*texts, strict=True)
     array = np.array(labels, dtype=np.int64 if classes else np.float64)
@@ -157,38 +172,52 @@ def _read(
 
 
 def _places(
-    file: Path, lines: object, layout: Layout, faults: Faults
+    file: Path, lines: object, layout: Layout, errors: FileErrors
 ) -> tuple[int, ...] | None:
-    """Columns of the texts and of the label; takes the header off the lines."""
+    """Find the columns of texts and label; takes the header off the lines."""
     wanted = (*layout.texts, layout.label)
     if all(isinstance(column, int) for column in wanted):
         return tuple(int(column) for column in wanted)
     _, line = next(iter(lines), (0, None))  # type: ignore[call-overload]
     if line is None:
-        faults.file(file, "must have a header and samples, is empty")
+        errors.file(file, "must have a header and samples, is empty")
         return None
     header = [cell.strip() for cell in line.split("\t")]
     if missing := [str(column) for column in wanted if column not in header]:
-        rule = f"must have the columns {', '.join(map(str, wanted))}"
+        message = f"must have the columns {', '.join(map(str, wanted))}"
         given = f"missing in line 1: {', '.join(missing)}"
-        faults.file(file, f"{rule}; {given}")
+        errors.file(file, f"{message}; {given}")
         return None
     return tuple(header.index(str(column)) for column in wanted)
 
 
 def _classes(file: Path, layout: Layout) -> tuple[str, ...]:
-    """The labels of a table, sorted; broken lines are another's to name."""
-    ignored = Faults()
+    """List the labels of a table, sorted; ``_read`` names broken lines."""
+    ignored = FileErrors()
     if not file.is_file():
         return ("?",)
     lines = decoded_lines(file, ignored)
     places = _places(file, lines, layout, ignored)
     if places is None:
         return ("?",)
-    rows = [line.split("\t") for _, line in lines]
-    label = places[-1]
-    found = {row[label].strip() for row in rows if len(row) > label}
-    return tuple(sorted(found - {""})) or ("?",)
+    labels: set[str] = set()
+    for _, line in lines:
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) <= max(places):
+            continue
+        *words, label = (cells[place] for place in places)
+        if label and all(words) and (*words, label) != (*layout.texts, layout.label):
+            labels.add(label)
+    return tuple(sorted(labels)) or ("?",)
+
+
+def has_second_header(file: Path) -> bool:
+    """Whether the header of a table stands in it again."""
+    if all(isinstance(text, int) for text in layout_of(file.parent).texts):
+        return False
+    lines = (line for _, line in decoded_lines(file, FileErrors()))
+    header = next(lines, None)
+    return header is not None and header in lines
 
 
 def _label_reader(classes: tuple[str, ...]) -> Callable[[str], float | None]:

@@ -6,20 +6,16 @@ array, so that a corpus may be larger than memory.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from d2v_core.config.text import LinesData
-from d2v_core.data.cache import cache_folder, files_digest
-from d2v_core.data.file_errors import Faults, decoded_lines
+from d2v_core.data.cache import CacheEntry, content_key, files_digest
+from d2v_core.data.file_errors import FileErrors, decoded_lines
 from d2v_core.data.text.token_rows import RowStore
 from d2v_core.data.text.tokenizer import VERSION, TextTokenizer, trained_tokenizer
 from d2v_core.data.vision.folders import data_root
@@ -28,6 +24,7 @@ from d2v_core.errors import DataError
 
 CHUNK = 8_192
 """Lines tokenised at a time."""
+CHUNK_CHARACTERS = 2**24
 
 
 @dataclass(frozen=True)
@@ -39,16 +36,20 @@ class LineCorpus:
         tokenizer: Trained on it.
         rows: What a batch is made of.
         notes: How many lines were left out.
+        num_lines: Lines with text.
+        num_left_out: Lines that cannot be read.
     """
 
     name: str
     tokenizer: TextTokenizer
     rows: RowStore
     notes: tuple[str, ...]
+    num_lines: int
+    num_left_out: int
 
 
 def training_file(data: LinesData) -> Path:
-    """``train.txt`` of a corpus.
+    """Locate ``train.txt`` of a corpus.
 
     Raises:
         DataError: It is not there.
@@ -64,19 +65,19 @@ def training_file(data: LinesData) -> Path:
 
 
 def lines_digest(data: LinesData) -> str:
-    """Digest of the training file."""
+    """Digest the training file."""
     file = training_file(data)
     return files_digest(file.parent, [file])
 
 
 def load_lines(
-    data: LinesData, faults: Faults, *, vocab_size: int, max_tokens: int
+    data: LinesData, errors: FileErrors, *, vocab_size: int, max_tokens: int
 ) -> LineCorpus:
     """Train or open the tokenizer, tokenise the text or open what was.
 
     Args:
         data: Where the corpus is.
-        faults: Those of other files; the corpus' own are added, then all are raised.
+        errors: Those of other files; the corpus' own are added, then all are raised.
         vocab_size: Most tokens of the tokenizer.
         max_tokens: Longest row.
 
@@ -84,38 +85,52 @@ def load_lines(
         DataError: The file is missing or empty, or lines are not UTF-8.
     """
     file, digest = training_file(data), lines_digest(data)
-    own = Faults()
-    key = f"{digest}-{vocab_size}-{max_tokens}-{data.rows}-{data.on_error}-v{VERSION}"
-    folder = cache_folder() / "text" / "rows" / key
-    if not folder.exists():
+    own = FileErrors()
+    content = content_key(file.parent, [file], digest)
+    key = f"{content}-{vocab_size}-{max_tokens}-{data.rows}-{data.on_error}-v{VERSION}"
+    entry = CacheEntry("text/rows", key)
+    known = entry.read()
+    if known is None:
         # The whole file is looked at before any work is done on it.
-        if not sum(bool(text.strip()) for _, text in decoded_lines(file, own)):
+        num_lines = sum(bool(text.strip()) for _, text in decoded_lines(file, own))
+        if not num_lines:
             own.file(file, "must hold lines of text, holds none")
-        faults.join(own)
-        notes = faults.notes(data.on_error)
+        errors.join(own)
+        notes = errors.notes(data.on_error)
     else:
-        known: list[str] = json.loads((folder / "notes.json").read_text())
-        notes = (*faults.notes(data.on_error), *known)
+        notes = (*errors.notes(data.on_error), *known["notes"])
     tokenizer = trained_tokenizer(
-        lambda: _texts(file), digest=digest, vocab_size=vocab_size
+        lambda: _texts(file), digest=content, vocab_size=vocab_size
     )
-    if not folder.exists():
+    if known is None:
         rows = _rows(_texts(file), tokenizer, max_tokens, joined=data.rows == "blocks")
-        _write(folder, rows, tokenizer.num_tokens, own.notes(data.on_error))
+        known = {
+            "notes": list(own.notes(data.on_error)),
+            "num_lines": num_lines,
+            "num_left_out": own.num_lines,
+        }
+        _write(entry, rows, tokenizer.num_tokens, known)
     name = f"lines {data.folder or file.parent.name}"
-    return LineCorpus(name, tokenizer, _open(folder), notes)
+    return LineCorpus(
+        name=name,
+        tokenizer=tokenizer,
+        rows=_open(entry, known["dtype"]),
+        notes=notes,
+        num_lines=known["num_lines"],
+        num_left_out=known["num_left_out"],
+    )
 
 
 def _texts(file: Path) -> Iterator[str]:
-    return (text.strip() for _, text in decoded_lines(file, Faults()))
+    return (text.strip() for _, text in decoded_lines(file, FileErrors()))
 
 
 def _rows(
     texts: Iterator[str], tokenizer: TextTokenizer, max_tokens: int, *, joined: bool
 ) -> Iterator[list[int]]:
-    """Rows of a stream of lines; blank lines end a document."""
+    """Make rows of a stream of lines; blank lines end a document."""
     block = [BOS]
-    while chunk := list(islice(texts, CHUNK)):
+    for chunk in _chunks(texts):
         for ids in tokenizer.bare(chunk):
             if not joined:
                 if ids:
@@ -134,28 +149,42 @@ def _rows(
         yield block
 
 
+def _chunks(texts: Iterator[str]) -> Iterator[list[str]]:
+    """Gather lines to tokenise at a time: neither too many nor too long together."""
+    chunk, size = list[str](), 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if len(chunk) == CHUNK or size > CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
 def _write(
-    folder: Path, rows: Iterable[list[int]], num_tokens: int, notes: tuple[str, ...]
+    entry: CacheEntry,
+    rows: Iterable[list[int]],
+    num_tokens: int,
+    about: dict[str, Any],
 ) -> None:
-    """Write the rows whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent))
+    """Write rows as they come, then where they start; fill in their type."""
     dtype, lengths = np.dtype("<u2" if num_tokens <= 2**16 else "<u4"), [0]
-    with (part / f"ids.{dtype.str[1:]}").open("wb") as file:
+
+    def write_ids(file: IO[bytes]) -> None:
         for row in rows:
             file.write(np.array(row, dtype=dtype).tobytes())
             lengths.append(len(row))
-    np.save(part / "starts.npy", np.cumsum(np.array(lengths, dtype=np.int64)))
-    (part / "notes.json").write_text(json.dumps(notes))
-    try:
-        os.replace(part, folder)
-    except OSError:  # another process was faster
-        shutil.rmtree(part)
+
+    def write_starts(file: IO[bytes]) -> None:
+        np.save(file, np.cumsum(np.array(lengths, dtype=np.int64)))
+
+    about["dtype"] = dtype.str
+    entry.write(about, {"ids": write_ids, "starts.npy": write_starts})
 
 
-def _open(folder: Path) -> RowStore:
-    (ids,) = folder.glob("ids.*")
+def _open(entry: CacheEntry, dtype: str) -> RowStore:
     return RowStore(
-        ids=np.memmap(ids, dtype=f"<{ids.suffix[1:]}", mode="r"),
-        starts=np.load(folder / "starts.npy"),
+        ids=np.memmap(entry.file("ids"), dtype=dtype, mode="r"),
+        starts=np.load(entry.file("starts.npy")),
     )

@@ -26,7 +26,7 @@ MIN_PASSAGES = 20
 """Passages of a topic that is a class; those of others are for pre-training only."""
 TEST_FRACTION = 1 / 3
 VALIDATION_FRACTION = 1 / 6
-"""Of what the test split leaves."""
+"""Share of what the test split leaves."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class PydocText:
 
 @lru_cache(maxsize=1)
 def pydoc_digest() -> str:
-    """Digest of the topics."""
+    """Digest the topics."""
     content = "\0".join(f"{name}\0{topics[name]}" for name in sorted(topics))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)
 def load_pydoc() -> PydocText:
-    """The passages in three fixed splits, and the two tasks."""
+    """Load the passages in three fixed splits, and the two tasks."""
     topic_of = _topic_of_each_passage()
     counts = Counter(topic_of.values())
     classes = tuple(sorted(t for t, count in counts.items() if count >= MIN_PASSAGES))
@@ -99,7 +99,7 @@ def _topic_of_each_passage() -> dict[str, str]:
 
 
 def _pairs(samples: Samples) -> Samples:
-    """The first half of each passage with its second, and with that of another."""
+    """Pair the first half of each passage with its second, and with that of another."""
     generator = np.random.default_rng(SPLIT_SEED)
     halves = [_halves(text) for text in samples.first]
     shift = generator.integers(1, len(halves), len(halves))

@@ -15,12 +15,12 @@ Score = Literal["accuracy", "accuracy_and_f1", "matthews", "pearson_and_spearman
 
 MAX_HELD_OUT = 1_000
 HELD_OUT_FRACTION = 0.1
-"""Of the training samples, for a task without a third split."""
+"""Share of the training samples, for a task without a third split."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """One split.
+    """Samples of one split.
 
     Attributes:
         first: Texts.
@@ -36,7 +36,7 @@ class Samples:
         return len(self.first)
 
     def subset(self, indices: np.ndarray) -> Samples:
-        """Some of them."""
+        """Take some of the samples."""
         second = self.second
         return Samples(
             first=tuple(self.first[i] for i in indices),
@@ -45,7 +45,7 @@ class Samples:
         )
 
     def texts(self) -> list[tuple[str, ...]]:
-        """Text or pair of each sample."""
+        """List text or pair of each sample."""
         if self.second is None:
             return [(text,) for text in self.first]
         return list(zip(self.first, self.second, strict=True))
@@ -72,7 +72,7 @@ class Task:
     tests: Mapping[str, Samples]
 
     def notes(self) -> tuple[str, ...]:
-        """Texts of the tests that also stand in train."""
+        """Count texts of the tests that also stand in train."""
         seen = set(self.train.texts()) | set(self.valid.texts())
         counts = {
             name: sum(text in seen for text in test.texts())
@@ -87,7 +87,7 @@ class Task:
 
 
 def held_out(samples: Samples, *, classes: bool) -> tuple[Samples, Samples]:
-    """Training samples, and some of them set aside, always the same ones.
+    """Set some training samples aside, always the same ones.
 
     Args:
         samples: At least two, and two of each class.

@@ -24,7 +24,7 @@ class RowStore:
         return len(self.starts) - 1
 
     def read(self, indices: Sequence[int] | np.ndarray) -> list[np.ndarray]:
-        """Rows, as int64."""
+        """Read rows, as int64."""
         return [
             self.ids[self.starts[i] : self.starts[i + 1]].astype(np.int64)
             for i in indices
@@ -32,6 +32,6 @@ class RowStore:
 
 
 def store_rows(rows: Sequence[np.ndarray]) -> RowStore:
-    """Rows in memory."""
+    """Put rows into memory."""
     starts = np.cumsum([0, *map(len, rows)])
     return RowStore(np.concatenate(rows).astype(np.uint32), starts)

@@ -17,16 +17,15 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import RobertaProcessing
 from tokenizers.trainers import BpeTrainer
 
-from d2v_core.data.cache import cache_folder
+from d2v_core.data.cache import CacheEntry
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, UNK
-from d2v_core.files import write_atomically
 
 VERSION = 1
 """Part of the names of cached files; raise it when training changes."""
 
 
 class TextTokenizer:
-    """Text to token ids, special tokens included.
+    """Converter of text to token ids, special tokens included.
 
     What looks like a special token in the text (``<pad>``, ``<mask>``) is text.
 
@@ -41,31 +40,31 @@ class TextTokenizer:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens it knows; fewer than asked for where the text is small."""
+        """Number of tokens; fewer than asked for where the text is small."""
         size: int = self._tokenizer.get_vocab_size()
         return size
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special ones left out."""
+        """Decode ids to text, special ones left out."""
         text: str = self._tokenizer.decode(list(ids))
         return text
 
     def bare(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, nothing added and nothing cut."""
+        """Encode each text, nothing added and nothing cut."""
         encoded = self._tokenizer.encode_batch_fast(
             list(texts), add_special_tokens=False
         )
         return [encoding.ids for encoding in encoded]
 
     def rows(self, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
-        """``<s> text </s>``, the text cut to fit."""
+        """Encode as ``<s> text </s>``, the text cut to fit."""
         room = max_tokens - 2
         return [_row([ids[:room]]) for ids in self.bare(texts)]
 
     def pair_rows(
         self, first: Sequence[str], second: Sequence[str], max_tokens: int
     ) -> list[np.ndarray]:
-        """``<s> a </s></s> b </s>``, the longer of a and b cut until both fit."""
+        """Encode ``<s> a </s></s> b </s>``, the longer one cut until both fit."""
         room, rows = max_tokens - 4, []
         for a, b in zip(self.bare(first), self.bare(second), strict=True):
             keep_b = min(len(b), max(room // 2, room - len(a)))
@@ -83,22 +82,23 @@ def _row(parts: Sequence[Sequence[int]]) -> np.ndarray:
 def trained_tokenizer(
     texts: Callable[[], Iterable[str]], *, digest: str, vocab_size: int
 ) -> TextTokenizer:
-    """The tokenizer of a corpus, from the cache once it was trained.
+    """Train the tokenizer of a corpus, or take it from the cache.
 
     Args:
         texts: Gives the training text, if it is needed.
-        digest: Of that text.
+        digest: Digest of that text.
         vocab_size: Most tokens, special ones and the 256 bytes included.
     """
-    name = f"{digest}-{vocab_size}-v{VERSION}.json"
-    file = cache_folder() / "text" / "tokenizers" / name
-    if not file.exists():
-        write_atomically(file, train_bpe(texts(), vocab_size).encode())
-    return TextTokenizer(file.read_text(encoding="utf-8"))
+    entry = CacheEntry("text/tokenizers", f"{digest}-{vocab_size}-v{VERSION}")
+    known = entry.read()
+    if known is None:
+        known = train_bpe(texts(), vocab_size)
+        entry.write(known, {})
+    return TextTokenizer(known)
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> str:
-    """A byte-level BPE as JSON; the five special tokens have the lowest ids."""
+    """Train a byte-level BPE, as JSON; the five special tokens have the lowest ids."""
     tokenizer = Tokenizer(BPE(unk_token=SPECIAL_TOKENS[UNK]))
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.decoder = ByteLevelDecoder()

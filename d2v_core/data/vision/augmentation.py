@@ -53,7 +53,7 @@ def random_flip(
 def random_boxes(
     batch_size: int, min_scale: float, generator: np.random.Generator
 ) -> list[Box]:
-    """Boxes of the standard random resized crop on square images.
+    """Draw boxes of the standard random resized crop on square images.
 
     Area uniform in [``min_scale``, 1], aspect log-uniform in [3/4, 4/3]; ten tries,
     then the whole image.

@@ -28,7 +28,7 @@ class ImageBatches:
     Attributes:
         dataset: Its training split is read.
         batch_size: Images per update.
-        seed: Of order and augmentation.
+        seed: Seed of order and augmentation.
         augmentation: Random changes.
         workers: Those that read the other images of a batch.
     """
@@ -40,7 +40,7 @@ class ImageBatches:
     workers: Workers = ALONE
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Normalised images and labels of update ``step`` (from 1)."""
+        """Read normalised images and labels of update ``step`` (from 1)."""
         indices = self.indices(step)
         mine = self.workers.rows(len(indices))
         generator = numpy_generator(self.seed, "augmentation", step)
@@ -59,7 +59,7 @@ class ImageBatches:
         return self.dataset.normalise(images), labels
 
     def indices(self, step: int) -> np.ndarray:
-        """Positions in the training split of update ``step`` (from 1)."""
+        """Choose positions in the training split of update ``step`` (from 1)."""
         size = len(self.dataset.train)
         first = (step - 1) * self.batch_size
         wanted = np.arange(first, first + self.batch_size)
@@ -73,5 +73,5 @@ class ImageBatches:
 
 @lru_cache(maxsize=4)
 def shuffled(seed: int, epoch: int, size: int) -> np.ndarray:
-    """The order of one pass."""
+    """Draw the order of one pass."""
     return numpy_generator(seed, "order", epoch).permutation(size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from d2v_core.config.vision import OnError
+from d2v_core.data.inventory import visible
 from d2v_core.errors import DataError
-from d2v_core.files import write_atomically
 
 SHOWN = 10
 """Files that an error names."""
@@ -21,7 +20,7 @@ NOTED = 3
 
 @dataclass(frozen=True)
 class Broken:
-    """One file.
+    """File that does not decode.
 
     Attributes:
         index: Its place among the files of its split.
@@ -36,7 +35,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class CheckedSplit:
-    """What is known of a split once every file has been decoded.
+    """Split of which every file has been decoded once.
 
     Attributes:
         labels: Class index of each file, int64.
@@ -53,7 +52,7 @@ class CheckedSplit:
         return np.setdiff1d(np.arange(len(self.labels)), lost)
 
     def lost_classes(self) -> list[int]:
-        """Class indices of which no file is left."""
+        """List classes of which no file is left."""
         left = set(self.labels[self.kept].tolist())
         return sorted(set(self.labels.tolist()) - left)
 
@@ -65,7 +64,7 @@ def settle_broken(
     classes: Sequence[str],
     on_error: OnError,
 ) -> tuple[str, ...]:
-    """What a reader of results is told about the files that are left out.
+    """Refuse broken files, or tell a reader of results which are left out.
 
     Args:
         splits: All splits of a data set.
@@ -94,7 +93,9 @@ def settle_broken(
                 f"data: every class must keep images, in {name} no file of {names} "
                 f"decodes; replace them:\n{_listed(inside)}"
             )
-    shown = [f"{f.path.relative_to(root)} ({f.reason})" for f in broken[:NOTED]]
+    shown = [
+        visible(f"{f.path.relative_to(root)} ({f.reason})") for f in broken[:NOTED]
+    ]
     more = [f"and {len(broken) - NOTED:,} more"] if len(broken) > NOTED else []
     return (
         f"{len(broken):,} of {num_files:,} files left out, they do not decode: "
@@ -107,15 +108,3 @@ def _listed(broken: Sequence[Broken]) -> str:
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN:,} more")
     return "\n".join(lines)
-
-
-def save_broken(file: Path, broken: Sequence[Broken]) -> None:
-    """Write which files of a split are broken; an empty list says none is."""
-    rows = [[found.index, found.reason] for found in broken]
-    write_atomically(file, json.dumps(rows).encode())
-
-
-def load_broken(file: Path, paths: Sequence[Path]) -> list[Broken]:
-    """What :func:`save_broken` has written about the same files."""
-    rows = json.loads(file.read_text())
-    return [Broken(index, paths[index], reason) for index, reason in rows]

@@ -10,24 +10,25 @@ import hashlib
 import numpy as np
 from sklearn.datasets import load_digits
 
+from d2v_core.data.inventory import Inventory
 from d2v_core.data.splits import hold_out
 from d2v_core.data.vision.images import ArrayImages, ImageDataset, Split
 from d2v_core.data.vision.resize import resize_array
 
 TEST_FRACTION = 1 / 3
 VALIDATION_FRACTION = 1 / 6
-"""Of what the test split leaves."""
+"""Share of what the test split leaves."""
 
 
 def digits_digest() -> str:
-    """Digest of the arrays."""
+    """Digest the arrays."""
     digits = load_digits()
     content = digits.images.astype(np.uint8).tobytes() + digits.target.tobytes()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def load_digit_images(*, size: int, channels: int) -> ImageDataset:
-    """The digits at ``size`` x ``size`` pixels in three fixed splits."""
+    """Load the digits at ``size`` x ``size`` pixels in three fixed splits."""
     digits = load_digits()
     grey = np.rint(digits.images * (255.0 / 16.0)).astype(np.uint8)[:, None]
     images = np.repeat(resize_array(grey, size), channels, axis=1)
@@ -44,4 +45,7 @@ def load_digit_images(*, size: int, channels: int) -> ImageDataset:
         test=Split(ArrayImages(images[test]), labels[test]),
         mean=pixels.mean(axis=(0, 2, 3)),
         std=pixels.std(axis=(0, 2, 3)),
+        inventory=Inventory(
+            "images", {"train": len(train), "valid": len(valid), "test": len(test)}
+        ),
     )

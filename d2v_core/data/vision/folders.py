@@ -1,42 +1,33 @@
-"""Image folders ``<root>/<split>/<class>/<image>``.
-
-Small sets are decoded once into a memory-mapped cache keyed by digest and size; sets
-whose decoded images would exceed :data:`MAX_CACHED_BYTES` are decoded when read.
-"""
+"""Image folders ``<root>/<split>/<class>/<image>``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from d2v_core.config.vision import OnError
-from d2v_core.data.cache import cache_folder, files_digest
+from d2v_core.data.cache import content_key, files_digest
+from d2v_core.data.inventory import (
+    Inventory,
+    is_leftover,
+    listed,
+    missing_classes,
+    suspicious_classes,
+)
 from d2v_core.data.splits import hold_out
-from d2v_core.data.vision.broken_images import (
-    Broken,
-    CheckedSplit,
-    load_broken,
-    save_broken,
-    settle_broken,
-)
-from d2v_core.data.vision.images import (
-    ArrayImages,
-    FileImages,
-    ImageDataset,
-    ImageReader,
-    Split,
-    decode_each,
-)
+from d2v_core.data.vision.broken_images import CheckedSplit, settle_broken
+from d2v_core.data.vision.decoded_images import open_images
+from d2v_core.data.vision.images import ImageDataset, ImageReader, Split
+from d2v_core.data.vision.pictures import is_read_otherwise
 from d2v_core.errors import DataError
-from d2v_core.files import save_array_atomically
 
+MAX_CLASSES = 100_000
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-MAX_CACHED_BYTES = 4 * 2**30
-NUM_DECODING_THREADS = min(16, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -46,10 +37,12 @@ class FolderListing:
     Attributes:
         paths: Files, sorted by class and name.
         labels: Class index of each file.
+        left_out: How many other files lie there, by reason.
     """
 
     paths: list[Path]
     labels: np.ndarray
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,15 +53,19 @@ class ImageFolders:
     classes: tuple[str, ...]
     splits: dict[str, FolderListing]
 
-    def digest(self) -> str:
-        """Digest over all files of all splits."""
+    @property
+    def files(self) -> list[Path]:
+        """All files of all splits."""
         listings = [self.splits[name] for name in sorted(self.splits)]
-        files = [path for listing in listings for path in listing.paths]
-        return files_digest(self.root, files)
+        return [path for listing in listings for path in listing.paths]
+
+    def digest(self) -> str:
+        """Digest all files of all splits."""
+        return files_digest(self.root, self.files, is_read_otherwise)
 
 
 def data_root(root: str | None) -> Path:
-    """The data root as an existing folder.
+    """Locate the data root, an existing folder.
 
     Raises:
         DataError: No root was given, or it does not exist.
@@ -96,7 +93,8 @@ def find_image_folders(root: str | None, folder: str) -> ImageFolders:
             itself is taken.
 
     Raises:
-        DataError: A split is missing, empty, or has classes that train has not.
+        DataError: A split is missing, empty, or has classes that train has not; a class
+            has no images, or there is only one.
     """
     base = data_root(root)
     if folder and (base / folder).is_dir():
@@ -107,38 +105,94 @@ def find_image_folders(root: str | None, folder: str) -> ImageFolders:
             f"data.root: {base} must hold the folders train/<class> and test/<class>, "
             f"missing: {', '.join(missing)}"
         )
-    classes = tuple(sorted(p.name for p in (base / "train").iterdir() if p.is_dir()))
+    classes = tuple(sorted(_class_folders(base / "train")))
+    if len(classes) > MAX_CLASSES:
+        message = f"must hold at most {MAX_CLASSES:,} class folders"
+        raise DataError(f"{base / 'train'}: {message}, holds {len(classes):,}")
     names = {"train": "train", "test": "test"}
     given = [name for name in ("valid", "val") if (base / name).is_dir()]
     if given:
         names["valid"] = given[0]
     splits = {split: _list_split(base / name, classes) for split, name in names.items()}
+    if len(classes) < 2:
+        message = "must hold at least 2 class folders, holds only"
+        raise DataError(f"{base / 'train'}: {message} {classes[0]!r}")
     return ImageFolders(root=base, classes=classes, splits=splits)
 
 
+def _class_folders(folder: Path) -> set[str]:
+    return {
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and not is_leftover(entry.name)
+    }
+
+
 def _list_split(folder: Path, classes: Sequence[str]) -> FolderListing:
-    found = {entry.name for entry in folder.iterdir() if entry.is_dir()}
-    if unknown := sorted(found - set(classes)):
+    if unknown := sorted(_class_folders(folder) - set(classes)):
         raise DataError(
             f"{folder}: every class must also stand in train, unknown: "
-            f"{', '.join(unknown)}"
+            f"{listed(unknown)}"
         )
+    left_out = _beside_classes(folder)
     paths: list[Path] = []
     labels: list[int] = []
+    empty: list[str] = []
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():
             continue
-        with os.scandir(folder / name) as entries:
-            files = sorted(
-                entry.name
-                for entry in entries
-                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
-            )
+        files, others = _list_class(folder / name)
         paths += [folder / name / file for file in files]
         labels += [label] * len(files)
+        left_out += others
+        if not files:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in others.items())
+            empty.append(f"{name!r} ({why or 'empty'})")
     if not paths:
-        raise DataError(f"{folder}: must hold images in class folders, found none")
-    return FolderListing(paths=paths, labels=np.array(labels, dtype=np.int64))
+        why = f"; left out: {dict(left_out)}" if left_out else ""
+        raise DataError(f"{folder}: must hold images in class folders, found none{why}")
+    if empty:
+        raise DataError(
+            f"{folder}: every class folder must hold images "
+            f"({' '.join(sorted(IMAGE_SUFFIXES))}), without any: {listed(empty)}; "
+            "convert or rename the files, or remove the folder"
+        )
+    labelled = np.array(labels, dtype=np.int64)
+    return FolderListing(paths=paths, labels=labelled, left_out=left_out)
+
+
+def _list_class(folder: Path) -> tuple[list[str], Counter[str]]:
+    """List the images, sorted, and count the other files by reason."""
+    files: list[str] = []
+    others: Counter[str] = Counter()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if is_leftover(entry.name):
+                others["hidden or left by tools"] += 1
+            elif suffix in IMAGE_SUFFIXES:
+                files.append(entry.name)
+            elif entry.is_dir():
+                others["in folders below classes"] += _count_files(entry.path)
+            else:
+                kind = f"unknown suffix {suffix}" if suffix else "no suffix"
+                others[f"with {kind}"] += 1
+    return sorted(files), others
+
+
+def _beside_classes(folder: Path) -> Counter[str]:
+    """Count files of a split that lie in no class folder, by reason."""
+    others: Counter[str] = Counter()
+    for entry in folder.iterdir():
+        if not entry.is_dir():
+            others["outside of class folders"] += 1
+        elif is_leftover(entry.name):
+            others[f"in {entry.name}"] += _count_files(entry)
+    return others
+
+
+def _count_files(folder: Path | str) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def load_image_folders(
@@ -159,8 +213,8 @@ def load_image_folders(
     readers: dict[str, ImageReader] = {}
     checked: dict[str, CheckedSplit] = {}
     for name, listing in folders.splits.items():
-        key = f"{digest}-{name}-{size}x{size}x{channels}"
-        readers[name], broken = _open(
+        key = f"{content_key(folders.root, folders.files, digest)}-{name}"
+        readers[name], broken = open_images(
             listing.paths, size=size, channels=channels, key=key, on_error=on_error
         )
         checked[name] = CheckedSplit(listing.labels, broken)
@@ -188,48 +242,33 @@ def load_image_folders(
         mean=mean,
         std=std,
         notes=notes,
+        inventory=_inventory(folders, checked),
     )
 
 
-def _open(
-    paths: list[Path], *, size: int, channels: int, key: str, on_error: OnError
-) -> tuple[ImageReader, list[Broken]]:
-    """The images that decode, and the files that do not.
-
-    What was found is kept beside the cache. Broken files are looked at again unless
-    they are skipped: they may have been unreadable for the moment.
-    """
-    folder = cache_folder() / "images"
-    decoded, known = folder / f"{key}.npy", folder / f"{key}.checked.json"
-    small = len(paths) * channels * size * size <= MAX_CACHED_BYTES
-    broken: list[Broken] | None = None
-    if known.exists() and (decoded.exists() or not small):
-        broken = load_broken(known, paths)
-    if broken is None or (broken and on_error == "raise"):
-        images, failures = decode_each(
-            paths,
-            size=size,
-            channels=channels,
-            num_threads=NUM_DECODING_THREADS,
-            keep=small,
-        )
-        broken = [Broken(i, paths[i], reason) for i, reason in failures]
-        if on_error == "skip" or not broken:
-            if small and images:
-                save_array_atomically(decoded, np.stack(images))
-            save_broken(known, broken)
-    lost = {file.index for file in broken}
-    if small and decoded.exists():
-        return ArrayImages(np.load(decoded, mmap_mode="r")), broken
-    left = [path for i, path in enumerate(paths) if i not in lost]
-    threads = NUM_DECODING_THREADS
-    return FileImages(left, size=size, channels=channels, num_threads=threads), broken
+def _inventory(folders: ImageFolders, checked: Mapping[str, CheckedSplit]) -> Inventory:
+    left_out: Counter[str] = Counter()
+    for name, split in checked.items():
+        left_out += Counter(folders.splits[name].left_out)
+        left_out += Counter({"that do not decode": len(split.broken)})
+    labels = {
+        name: split.labels[split.kept].tolist() for name, split in checked.items()
+    }
+    return Inventory(
+        unit="image files",
+        used={name: len(split) for name, split in labels.items()},
+        left_out=left_out,
+        suspicious=(
+            *suspicious_classes(folders.classes),
+            *missing_classes(folders.classes, labels),
+        ),
+    )
 
 
 def pixel_statistics(
     images: ImageReader, num_images: int = 10_000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel of the first images, in [0, 1] units."""
+    """Measure mean and deviation per channel of the first images, in [0, 1] units."""
     step = max(1, len(images) // num_images)
     pixels = images.read(np.arange(0, len(images), step)[:num_images]).double() / 255.0
     std = pixels.std(dim=(0, 2, 3)).clamp_min(1e-3)

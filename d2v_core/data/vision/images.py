@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,11 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from d2v_core.data.inventory import Inventory
+from d2v_core.data.vision.pictures import DECODING_ERRORS, as_shown
 from d2v_core.errors import DataError
 
-DECODING_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
-    Image.DecompressionBombError,
-)
-"""What Pillow raises for files that are no image, cut short or too large."""
+FILES_AT_A_TIME = 1_024
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the width and height of a square image."""
@@ -39,7 +36,7 @@ class ImageReader(Protocol):
     def read(
         self, indices: np.ndarray, boxes: Sequence[Box] | None = None
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Decoded images; with ``boxes``, each cropped to its box first."""
+        """Read images; with ``boxes``, each cropped to its box first."""
         ...
 
 
@@ -59,7 +56,7 @@ class ArrayImages:
     def read(
         self, indices: np.ndarray, boxes: Sequence[Box] | None = None
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Images at ``indices``; boxes are resized back bilinearly with antialias."""
+        """Read images at ``indices``; boxes are resized bilinearly with antialias."""
         images = torch.from_numpy(np.ascontiguousarray(self.array[indices]))
         if boxes is None:
             return images
@@ -119,13 +116,14 @@ class FileImages:
 def decode_image(
     path: Path, *, size: int, channels: int, box: Box | None = None
 ) -> np.ndarray:
-    """One image file as uint8 of shape (channels, size, size).
+    """Decode one image file to uint8 of shape (channels, size, size).
 
     Raises:
         OSError: The file is not an image or is cut short.
+        ValueError: It is too large, or its pixels have no known range.
     """
     with Image.open(path) as file:
-        image = file.convert("L" if channels == 1 else "RGB")
+        image = as_shown(file).convert("L" if channels == 1 else "RGB")
     if box is None:
         side = min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
@@ -138,7 +136,7 @@ def decode_image(
 
 
 def pixel_box(box: Box, width: int, height: int) -> Box:
-    """A box drawn on a square, in pixels of an image of another shape.
+    """Fit a box drawn on a square into an image of another shape, in pixels.
 
     It keeps its share of the area and its aspect in pixels, and its place as a share of
     the free space; where it is longer than the image it shrinks (torchvision's random
@@ -153,41 +151,33 @@ def pixel_box(box: Box, width: int, height: int) -> Box:
 
 
 def _place(start: float, share: float, length: float, size: int) -> tuple[float, float]:
-    """First and last pixel along one axis, never outside the image."""
+    """Place a box along one axis, never outside the image."""
     free = max(0.0, size - length)
     begin = min(free, free * start / (1.0 - share)) if share < 1.0 else free / 2
     return begin, min(float(size), begin + length)
 
 
 def decode_each(
-    paths: Sequence[Path], *, size: int, channels: int, num_threads: int, keep: bool
-) -> tuple[list[np.ndarray], list[tuple[int, str]]]:
-    """Decode every file once.
+    paths: Sequence[Path], *, size: int, channels: int, num_threads: int
+) -> Iterator[np.ndarray | str]:
+    """Decode every file in order: the image, or the reason why there is none.
 
     Args:
         paths: The files.
         size: Side in pixels of the decoded images.
         channels: 1 for grey, 3 for RGB.
         num_threads: Decoding threads.
-        keep: Whether the images are wanted, or only which files are broken.
-
-    Returns:
-        The images that decode, and the indices of the other files with the reason.
     """
 
-    def decode(path: Path) -> np.ndarray | str | None:
+    def decode(path: Path) -> np.ndarray | str:
         try:
-            image = decode_image(path, size=size, channels=channels)
+            return decode_image(path, size=size, channels=channels)
         except DECODING_ERRORS as error:
             return str(error).replace(str(path), path.name)
-        return image if keep else None
 
     with ThreadPoolExecutor(num_threads) as pool:
-        results = list(pool.map(decode, paths, chunksize=64))
-    images = [result for result in results if isinstance(result, np.ndarray)]
-    return images, [
-        (i, text) for i, text in enumerate(results) if isinstance(text, str)
-    ]
+        for start in range(0, len(paths), FILES_AT_A_TIME):  # bounds what waits
+            yield from pool.map(decode, paths[start : start + FILES_AT_A_TIME])
 
 
 @dataclass(frozen=True)
@@ -206,12 +196,12 @@ class Split:
         return len(self.labels)
 
     def subset(self, indices: np.ndarray) -> Split:
-        """A view of some images."""
+        """View some of the images."""
         return Split(Subset(self.images, indices), self.labels[indices])
 
 
 class Subset:
-    """Some of the images of a reader."""
+    """View of some of the images of a reader."""
 
     def __init__(self, images: ImageReader, indices: np.ndarray) -> None:
         self.images, self.indices = images, indices
@@ -222,7 +212,7 @@ class Subset:
     def read(
         self, indices: np.ndarray, boxes: Sequence[Box] | None = None
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Images at positions of the subset."""
+        """Read images at positions of the subset."""
         return self.images.read(self.indices[indices], boxes)
 
 
@@ -232,11 +222,12 @@ class ImageDataset:
 
     Attributes:
         name: For people.
-        digest: Of the underlying files or arrays, 16 hex digits.
+        digest: Digest of the underlying files or arrays, 16 hex digits.
         classes: Class names; labels index them.
         mean: Per channel, of pixel values in [0, 1], over training images.
         std: Likewise.
         notes: What a reader of results needs to know, like files left out.
+        inventory: What was found and what is used of it.
     """
 
     name: str
@@ -248,9 +239,10 @@ class ImageDataset:
     mean: np.ndarray
     std: np.ndarray
     notes: tuple[str, ...] = ()
+    inventory: Inventory = Inventory("images", {})
 
     def normalise(self, images: UInt8[Tensor, "batch channels height width"]) -> Tensor:
-        """float32 with zero mean and unit variance per channel on training images."""
+        """Scale to float32; training images get mean 0 and variance 1 per channel."""
         scale = torch.from_numpy(1.0 / (255.0 * self.std)).float().view(-1, 1, 1)
         shift = torch.from_numpy(self.mean / self.std).float().view(-1, 1, 1)
         return images.float() * scale - shift

@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 
 def resize_array(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (images, channels, height, width) at ``size`` x ``size``, antialiased."""
+    """Resize uint8 (images, channels, height, width) to ``size`` squared, smoothly."""
     if images.shape[2:] == (size, size):
         return images
     resized = interpolate(

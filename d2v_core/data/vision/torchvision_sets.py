@@ -13,6 +13,7 @@ from torchvision import datasets
 
 from d2v_core.config.vision import TorchvisionData
 from d2v_core.data.cache import files_digest
+from d2v_core.data.inventory import Inventory, is_leftover, listed
 from d2v_core.data.splits import hold_out
 from d2v_core.data.vision.folders import (
     FolderListing,
@@ -29,7 +30,7 @@ CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
 
 
 def torchvision_digest(config: TorchvisionData) -> str:
-    """Digest of the files torchvision reads."""
+    """Digest the files torchvision reads."""
     root = data_root(config.root)
     if config.source == "imagenet":
         return _imagenet_folders(root).digest()
@@ -42,7 +43,7 @@ def torchvision_digest(config: TorchvisionData) -> str:
 def load_torchvision(
     config: TorchvisionData, *, size: int, channels: int
 ) -> ImageDataset:
-    """The set at ``size`` x ``size`` pixels.
+    """Load the set at ``size`` x ``size`` pixels.
 
     Raises:
         DataError: The files are not below the root, or are broken.
@@ -65,6 +66,7 @@ def load_torchvision(
     kept, held = hold_out(parts["train"].labels, config.validation_fraction)
     train_split = parts["train"].subset(kept)
     mean, std = pixel_statistics(train_split.images)
+    sizes = {"train": len(kept), "valid": len(held), "test": len(parts["test"])}
     return ImageDataset(
         name=config.source,
         digest=torchvision_digest(config),
@@ -74,11 +76,12 @@ def load_torchvision(
         test=parts["test"],
         mean=mean,
         std=std,
+        inventory=Inventory("images", sizes),
     )
 
 
 def open_cifar(config: TorchvisionData, *, train: bool) -> datasets.CIFAR10:
-    """The CIFAR object of torchvision.
+    """Open the CIFAR object of torchvision.
 
     Raises:
         DataError: torchvision does not find the files or their checksums differ.
@@ -95,7 +98,7 @@ def open_cifar(config: TorchvisionData, *, train: bool) -> datasets.CIFAR10:
 
 
 def _imagenet_folders(root: Path) -> ImageFolders:
-    """ImageNet's extracted ``train`` and ``val`` folders, as torchvision sorts them."""
+    """List ImageNet's extracted folders ``train`` and ``val``, as torchvision sorts."""
     missing = [name for name in ("train", "val") if not (root / name).is_dir()]
     if missing:
         raise DataError(
@@ -105,6 +108,12 @@ def _imagenet_folders(root: Path) -> ImageFolders:
     splits = {}
     try:
         classes, index = datasets.folder.find_classes(root / "train")
+        if leftovers := [name for name in classes if is_leftover(name)]:
+            message = "must hold class folders only; remove"
+            raise DataError(f"{root / 'train'}: {message} {listed(leftovers)}")
+        if len(classes) < 2:
+            message = "must hold at least 2 class folders, holds only"
+            raise DataError(f"{root / 'train'}: {message} {listed(classes)}")
         samples_of = {
             split: datasets.folder.make_dataset(
                 str(root / folder), index, extensions=datasets.folder.IMG_EXTENSIONS

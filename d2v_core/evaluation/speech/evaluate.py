@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from d2v_core.config.speech_data import SpeechEvaluation, WaveformConfig
+from d2v_core.data.inventory import listed, unknown_letters
 from d2v_core.data.speech.dataset import encode, long_enough
 from d2v_core.data.speech.utterances import WORD_BOUNDARY, SpeechDataset, Utterances
 from d2v_core.data.splits import balanced_subset
@@ -34,6 +35,8 @@ from d2v_core.randomness import numpy_generator
 __all__ = ["check_labels", "ctc_criterion", "evaluate_speech"]
 
 DECODED_TOGETHER = 64
+MAX_UNKNOWN_LETTERS = 0.5
+"""Share of a split's letters that may be missing in train; fewer are a note."""
 
 
 def evaluate_speech(
@@ -79,7 +82,7 @@ def check_labels(dataset: SpeechDataset, config: SpeechEvaluation) -> None:
 
     Raises:
         ConfigError: There are no transcripts, or no such kind of label.
-        DataError: A split has labels that the training split has not.
+        DataError: A split has labels, or most of its letters, that train has not.
     """
     splits = {"train": dataset.train, "valid": dataset.valid, "test": dataset.test}
     kinds = sorted(set.intersection(*(set(split.labels) for split in splits.values())))
@@ -95,7 +98,14 @@ def check_labels(dataset: SpeechDataset, config: SpeechEvaluation) -> None:
         problems.append(Problem("evaluation.utterance_label", rule))
     if problems:
         raise ConfigError(problems)
+    if config.method != "none":
+        _check_letters(splits)
     if label is not None:
+        if len(kinds_in_train := set(dataset.train.labels[label])) < 2:
+            raise DataError(
+                f"data: train must have at least 2 different labels of kind {label}, "
+                f"has only {listed(kinds_in_train)}"
+            )
         for name in ("valid", "test"):
             unknown = set(splits[name].labels[label]) - set(dataset.train.labels[label])
             if unknown:
@@ -103,6 +113,27 @@ def check_labels(dataset: SpeechDataset, config: SpeechEvaluation) -> None:
                     f"data: every {label} of {name} must also stand in train, "
                     f"unknown: {', '.join(sorted(unknown)[:10])}"
                 )
+
+
+def _check_letters(splits: dict[str, Utterances]) -> None:
+    """Refuse transcripts most of which nothing trained on the others can write."""
+    train = splits["train"].texts or ()
+    if not any(train):
+        raise DataError(
+            "data: the transcripts of train must hold letters, all are empty"
+        )
+    for name in ("valid", "test"):
+        texts = splits[name].texts or ()
+        unknown, share = unknown_letters(train, texts)
+        if share <= MAX_UNKNOWN_LETTERS:
+            continue
+        swapped = unknown_letters(train, [text.swapcase() for text in texts])[1]
+        case = "; they stand there in the other case" if swapped < share else ""
+        raise DataError(
+            f"data: the letters of every split must stand in train, {share:.0%} of "
+            f"those of {name} do not{case}: {listed(unknown)}; write the transcripts "
+            "of all splits alike"
+        )
 
 
 def _pretraining_notes(

@@ -1,16 +1,21 @@
+from random import Random
+
 import pytest
 import torch
 
 from d2v_core.build import build_objective
+from d2v_core.errors import ConfigError
 from d2v_core.training.checkpoint import (
     TrainingState,
     load_checkpoint,
+    resume,
     save_checkpoint,
     snapshot,
     write_checkpoint,
 )
 from d2v_core.training.health import Collapse
 from d2v_core.training.optimizer import build_optimizer
+from tests.d2v_core.data.test_cache import torn
 from tests.d2v_core.small import fill_with_noise, small_trial
 from tests.d2v_core.updates import update
 
@@ -150,3 +155,53 @@ def test_another_version_is_refused_with_the_way_out(tmp_path):
     torch.save({"version": 99}, path)
     with pytest.raises(ValueError, match="version must be 1, got 99; delete the file"):
         load_checkpoint(path, make_state())
+
+
+def test_a_torn_checkpoint_is_set_aside_with_a_line(tmp_path, caplog):
+    path, random = tmp_path / "checkpoint.pt", Random(2022)
+    state, kept = trained_state(), tmp_path / "checkpoint.pt.torn"
+    save_checkpoint(path, state)
+    whole, restored = path.read_bytes(), make_state()
+    start = {k: v.clone() for k, v in restored.objective.module.state_dict().items()}
+    for _ in range(40):
+        content = torn(whole, random)
+        path.write_bytes(content)
+        caplog.clear()
+        if content and content[:4] != whole[:4]:  # it may be anything of the user's
+            with pytest.raises(ConfigError, match="must be a checkpoint that d2v"):
+                resume(path, restored)
+            assert path.read_bytes() == content
+            continue
+        resume(path, restored)
+        if restored.step:  # turned where nothing is read: dates, padding
+            same_tensors(
+                restored.objective.module.state_dict(),
+                state.objective.module.state_dict(),
+            )
+            restored = make_state()
+            continue
+        assert kept.read_bytes() == content
+        assert "and the trial is trained from its start" in caplog.text
+        same_tensors(restored.objective.module.state_dict(), start)
+
+
+def test_a_flipped_bit_in_a_tensor_is_noticed(tmp_path):
+    path, state = tmp_path / "checkpoint.pt", trained_state()
+    save_checkpoint(path, state)
+    weight = max(state.objective.module.state_dict().values(), key=torch.numel)
+    place = path.read_bytes().index(weight.numpy().tobytes())
+    content = bytearray(path.read_bytes())
+    content[place + 2] ^= 1
+    path.write_bytes(content)
+    restored = make_state()
+    resume(path, restored)
+    assert restored.step == 0
+
+
+def test_no_checkpoint_is_a_start_and_a_whole_one_goes_on(tmp_path):
+    state = make_state()
+    resume(tmp_path / "checkpoint.pt", state)
+    assert state.step == 0
+    save_checkpoint(tmp_path / "checkpoint.pt", trained_state())
+    resume(tmp_path / "checkpoint.pt", state)
+    assert state.step == 2

@@ -35,7 +35,7 @@ class Controls:
     """Parameters of every 5 ms of every utterance.
 
     Attributes:
-        pitch_hz: Of the glottal pulses.
+        pitch_hz: Rate of the glottal pulses.
         voicing: Their amplitude.
         aspiration: Amplitude of noise at the glottis.
         frication: Amplitude of noise at a constriction.
@@ -64,7 +64,7 @@ class Controls:
 def synthesise(
     controls: Controls, generator: np.random.Generator
 ) -> Float32[np.ndarray, "samples utterances"]:
-    """Waveforms, 80 samples per frame of controls, without a fixed level.
+    """Synthesise waveforms, 80 samples per frame of controls, without a fixed level.
 
     Args:
         controls: What is said.
@@ -107,7 +107,7 @@ def _antiresonate(source: np.ndarray, controls: Controls) -> np.ndarray:
 def resonator(
     frequency_hz: np.ndarray, bandwidth_hz: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients of ``y[t] = a x[t] + b y[t-1] + c y[t-2]`` with unit gain at 0 Hz.
+    """Compute a, b, c of ``y[t] = a x[t] + b y[t-1] + c y[t-2]``, unit gain at 0 Hz.
 
     Klatt 1980, equation 2.
     """
@@ -118,7 +118,7 @@ def resonator(
 
 
 def _coefficients(controls: Controls) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of glottal low-pass, nasal pole, F1 ... F5, nothing, and frication twice."""
+    """Stack glottal low-pass, nasal pole, F1 ... F5, nothing, and frication twice."""
     nasal_width = np.full_like(controls.nasal_pole_hz, NASAL_BANDWIDTH_HZ)
     low = resonator(np.zeros_like(controls.tilt_hz), 2.0 * controls.tilt_hz)
     nasal = resonator(controls.nasal_pole_hz, nasal_width)
@@ -139,7 +139,7 @@ def _coefficients(controls: Controls) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def _resonate(
     glottal: np.ndarray, noise: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray
 ) -> np.ndarray:
-    """Both branches: row i + 1 of a state is stage i, which hears row i."""
+    """Run both branches: row i + 1 of a state is stage i, which hears row i."""
     num_stages, num_utterances = a.shape[1:]
     end_of_cascade, start_of_noise = num_stages - 3, num_stages - 2
     now, before, scratch = np.zeros((3, num_stages + 1, num_utterances), np.float32)

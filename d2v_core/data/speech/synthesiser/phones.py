@@ -19,7 +19,7 @@ class Phone:
     Attributes:
         formants_hz: F1, F2, F3.
         duration_ms: At a normal rate.
-        bandwidths_hz: Of the three.
+        bandwidths_hz: Widths of the three.
         voicing: Amplitude of the glottal pulses.
         aspiration: Amplitude of noise at the glottis, shaped by the formants.
         frication: Amplitude of noise at a constriction, shaped by ``noise_hz``.

@@ -29,8 +29,8 @@ from d2v_core.randomness import numpy_generator
 
 DATA_SEED = 2022
 VERSION = 1
-"""Of the generator: to be raised by whoever changes what it makes, with the golden
-checksum in its test; it is part of the digest."""
+"""Part of the digest; whoever changes what the generator makes raises it, with the
+golden checksum in its test."""
 NUM_SPEAKERS = {"train": 24, "valid": 6, "test": 12}
 VOICES = (("man", 132.0, 1.0), ("woman", 223.0, 1.16), ("child", 264.0, 1.3))
 CHUNK = 256
@@ -84,7 +84,7 @@ class Recordings:
 
 
 def spoken_digits_digest(data: SpokenDigitsData) -> str:
-    """Digest of everything that determines the recordings."""
+    """Digest everything that determines the recordings."""
     parts = [
         *(VERSION, DATA_SEED, data.model_dump()),
         *({name: asdict(phone) for name, phone in PHONES.items()}, DIGITS),
@@ -94,7 +94,7 @@ def spoken_digits_digest(data: SpokenDigitsData) -> str:
 
 
 def draw_speakers(split: str) -> list[Speaker]:
-    """The speakers of a split; those of other splits are others."""
+    """Draw the speakers of a split; those of other splits are others."""
     generator = numpy_generator(DATA_SEED, f"speakers of {split}")
     return [
         _draw_speaker(f"{split}-{i:02d}", VOICES[i % len(VOICES)], generator)
@@ -121,7 +121,7 @@ def _draw_speaker(
 def record(
     data: SpokenDigitsData, split: str, num_utterances: int, *, sound: bool = True
 ) -> Recordings:
-    """A split, without its samples unless ``sound`` is asked for.
+    """Record a split, without its samples unless ``sound`` is asked for.
 
     Synthesis takes about 2 seconds for a thousand utterances on one core.
     """
@@ -145,7 +145,7 @@ def record(
 def _draw_texts(
     data: SpokenDigitsData, num_utterances: int, generator: np.random.Generator
 ) -> list[list[str]]:
-    """Words of each utterance; single digits are about equally many of each."""
+    """Draw words of each utterance; single digits are about equally many of each."""
     if data.content == "single":
         digits = generator.permutation(np.arange(num_utterances) % len(WORDS))
         return [[WORDS[digit]] for digit in digits]
@@ -154,7 +154,7 @@ def _draw_texts(
 
 
 def _sound(plans: list[np.ndarray], spoken: list[Speaker], split: str) -> np.ndarray:
-    """All utterances one after the other; those of like length are made together."""
+    """Speak all utterances in their order; those of like length are made together."""
     order = np.argsort([len(plan) for plan in plans], kind="stable")
     waves: list[np.ndarray] = [np.zeros(0, np.int16)] * len(plans)
     for number, start in enumerate(range(0, len(plans), CHUNK)):
@@ -169,7 +169,7 @@ def _sound(plans: list[np.ndarray], spoken: list[Speaker], split: str) -> np.nda
 def _plan(
     words: list[str], speaker: Speaker, generator: np.random.Generator
 ) -> np.ndarray:
-    """Index of the phone of every frame."""
+    """Choose the phone of every frame."""
     sequence, milliseconds = ["silence"], [generator.uniform(40.0, 120.0)]
     for word in words:
         for name in DIGITS[word]:
@@ -189,7 +189,7 @@ def _plan(
 def speak(
     plans: list[np.ndarray], speakers: list[Speaker], generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Utterances as int16 waveforms.
+    """Synthesise utterances as int16 waveforms.
 
     Args:
         plans: Index in :data:`NAMES` of the phone of every 5 ms.
@@ -215,7 +215,7 @@ def speak(
 def plan_controls(
     plans: list[np.ndarray], speakers: list[Speaker], generator: np.random.Generator
 ) -> Controls:
-    """Targets smoothed over time (coarticulation), and intonation.
+    """Smooth targets over time (coarticulation), and add intonation.
 
     Amplitudes move within 15 ms, formants within 45 ms.
     """
@@ -259,7 +259,7 @@ def _smooth(track: np.ndarray, frames: int) -> np.ndarray:
 
 
 def _formants(padded: np.ndarray, speakers: list[Speaker]) -> np.ndarray:
-    """In a silence the mouth already takes the next phone's position."""
+    """Smooth formants; in a silence the mouth takes the next phone's position."""
     frames = np.arange(len(padded))[:, None]
     at = np.where(padded == NAMES.index("silence"), len(padded) - 1, frames)
     ahead = np.minimum.accumulate(at[::-1], axis=0)[::-1]
@@ -279,7 +279,7 @@ def _pitch(
     speakers: list[Speaker],
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Falling over the utterance, with slow waves of its own and a little jitter."""
+    """Draw a pitch that falls over the utterance, with slow waves and some jitter."""
     mean = np.array([speaker.pitch_hz for speaker in speakers])
     lengths = np.array([len(plan) for plan in plans])
     through = np.arange(longest)[:, None] / lengths

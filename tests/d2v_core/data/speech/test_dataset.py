@@ -12,6 +12,7 @@ from d2v_core.config.speech_data import ManifestData, WaveformConfig
 from d2v_core.data.speech.dataset import (
     POOL,
     SpeechBatches,
+    check_shortest,
     encode,
     load_speech,
     prepared,
@@ -310,3 +311,33 @@ def test_real_librispeech_mini_loads():
     inputs, _ = make(1)
     assert inputs.values.shape[1] >= 2 * 16_000
     assert bool(torch.isfinite(inputs.values).all())
+
+
+def test_an_inventory_counts_utterances_and_names_odd_letters(tmp_path):
+    write_splits(tmp_path)
+    (tmp_path / "wav/valid-0.wav").write_bytes(b"")
+    (tmp_path / "test.wrd").write_text("ONE\nTWO XYZ\nFOUR\n")
+    (tmp_path / "test.ltr").unlink()
+    inventory = load_speech(manifests(tmp_path, on_error="skip")).inventory
+    assert inventory.used == {"train": 3, "valid": 2, "test": 3}
+    assert inventory.left_out == {"broken or too short": 1}
+    (sentence,) = inventory.suspicious
+    assert sentence.endswith("of the letters of test do not stand in train: X, Y, Z")
+
+
+def test_short_utterances_are_named_or_left_out_before_training(tmp_path):
+    write_splits(tmp_path)
+    with pytest.raises(DataError, match=r"wav: must have 1700 samples at 16 kHz"):
+        load_speech(manifests(tmp_path), least_samples=1_700)
+    dataset = load_speech(manifests(tmp_path, on_error="skip"), least_samples=1_700)
+    assert dataset.test.texts == WORDS[1:]
+    assert dataset.notes[0].startswith("1 of 3 audio files of train left out: train-0")
+
+
+def test_pre_training_on_short_utterances_is_refused(tmp_path):
+    dataset = load_speech(manifests(write_splits(tmp_path)))
+    all_short = WaveformConfig(min_seconds=2.0)  # then all are read
+    check_shortest(dataset, all_short, 1_600)
+    with pytest.raises(DataError, match=r"waveform\.min_seconds: .* 1 of 3 that"):
+        check_shortest(dataset, all_short, 1_700)
+    check_shortest(dataset, WaveformConfig(min_seconds=0.105), 1_700)

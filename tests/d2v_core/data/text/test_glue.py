@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from d2v_core.data.file_errors import Faults
+from d2v_core.data import file_errors
+from d2v_core.data.file_errors import FileErrors
+from d2v_core.data.text import glue
 from d2v_core.data.text.glue import load_task
 from d2v_core.data.text.tasks import Samples, held_out
 from d2v_core.errors import DataError
@@ -61,9 +63,9 @@ def write_glue(folder, name, count=12):
 
 
 def loaded(folder):
-    faults = Faults()
-    task = load_task(folder, faults)
-    faults.notes("raise")
+    errors = FileErrors()
+    task = load_task(folder, errors)
+    errors.notes("raise")
     return task
 
 
@@ -110,10 +112,10 @@ def test_every_mistake_is_named_with_file_and_line(tmp_path):
     with (folder / "dev.tsv").open("ab") as file:
         file.write(b"a \xff b\tyes\nonly a text\nfine\tmaybe\n\tno\n")
     write_table(folder / "test.tsv", "text|label", "a|yes")
-    faults = Faults()
-    assert load_task(folder, faults) is None
+    errors = FileErrors()
+    assert load_task(folder, errors) is None
     with pytest.raises(DataError) as caught:
-        faults.notes("raise")
+        errors.notes("raise")
     assert str(caught.value).splitlines() == [
         "data: every line of the corpus and of the tasks must be readable; correct "
         "these, or set data.on_error to skip:",
@@ -130,11 +132,11 @@ def test_broken_lines_can_be_left_out_and_are_counted(tmp_path):
     folder = write_generic(tmp_path / "cls", splits=("train", "dev", "test"))
     with (folder / "dev.tsv").open("ab") as file:
         file.write(b"a \xff b\tyes\nfine\tmaybe\n")
-    faults = Faults()
-    task = load_task(folder, faults)
+    errors = FileErrors()
+    task = load_task(folder, errors)
     assert len(task.valid) == 8
     note = f"{folder}/dev.tsv: 2 unreadable lines left out"
-    assert faults.notes("skip") == (note,)
+    assert errors.notes("skip") == (note,)
 
 
 @pytest.mark.parametrize(
@@ -156,19 +158,19 @@ def test_a_file_of_no_use_is_refused_even_when_lines_may_be_skipped(
         file = folder / "dev.tsv"
     else:
         file.write_text(content)
-    faults = Faults()
-    assert load_task(folder, faults) is None
+    errors = FileErrors()
+    assert load_task(folder, errors) is None
     with pytest.raises(DataError, match=f"{file}: {says}"):
-        faults.notes("skip")
+        errors.notes("skip")
 
 
 def test_only_the_first_of_many_mistakes_are_shown(tmp_path):
     folder = write_generic(tmp_path / "cls", splits=("train", "dev", "test"))
     write_table(folder / "dev.tsv", "sentence|label", "a|yes", *["b|maybe"] * 50)
-    faults = Faults()
-    load_task(folder, faults)
+    errors = FileErrors()
+    load_task(folder, errors)
     with pytest.raises(DataError) as caught:
-        faults.notes("raise")
+        errors.notes("raise")
     lines = str(caught.value).splitlines()
     assert len(lines) == 12
     assert lines[-1] == "  and 40 more lines"
@@ -235,3 +237,61 @@ def test_real_tasks_are_whole(name, counts, notes):
         )
     shares = Counter(task.train.labels.tolist())
     assert set(shares) == set(range(len(task.classes)))
+
+
+def refused(folder):
+    errors = FileErrors()
+    load_task(folder, errors)
+    with pytest.raises(DataError) as caught:
+        errors.notes("raise")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_second_header_is_no_class(tmp_path, mark):
+    folder = write_generic(tmp_path / "cls")
+    file = folder / "train.tsv"
+    whole = file.read_text()
+    file.write_text(whole + mark + whole.replace("text", "word"))
+    assert f"{file}:10: must be a sample, is the header again" in refused(folder)
+    errors = FileErrors()
+    task = load_task(folder, errors)
+    assert task.classes == ("no", "yes")
+    assert len(task.train) + len(task.valid) == 16
+    assert errors.notes("skip") == (f"{file}: 1 unreadable lines left out",)
+
+
+@pytest.mark.parametrize("name", ["own", "SST-2"])
+def test_one_class_is_nothing_to_tell_apart(tmp_path, name):
+    folder = tmp_path / name
+    for split in ("train", "dev"):
+        rows = [f"text {i}|1" for i in range(6)]
+        write_table(folder / f"{split}.tsv", "sentence|label", *rows)
+    rule = "must hold at least 2 different labels, holds only '1'"
+    assert f"{folder}/train.tsv: {rule}" in refused(folder)
+
+
+def test_numbers_that_are_all_the_same_cannot_be_predicted(tmp_path):
+    folder = write_glue(tmp_path / "STS-B", "STS-B")
+    file = folder / "train.tsv"
+    file.write_text(file.read_text().replace("4.25", "0.5"))
+    assert "2 different labels, holds only '0.5'" in refused(folder)
+
+
+def test_a_table_of_too_many_classes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(glue, "MAX_CLASSES", 5)
+    rows = [f"text {i}|label {i}" for i in range(6)]
+    for split in ("train", "dev"):
+        write_table(tmp_path / "cls" / f"{split}.tsv", "sentence|label", *rows)
+    assert "at most 5 different labels, holds 6" in refused(tmp_path / "cls")
+
+
+def test_lines_too_long_to_be_text_are_named_and_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_errors, "MAX_LINE_BYTES", 50)
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"one\n" + b"x" * 500 + b"\n" + b"y" * 49 + b"\nlast")
+    errors = FileErrors()
+    lines = list(file_errors.decoded_lines(file, errors))
+    assert lines == [(1, "one"), (3, "y" * 49), (4, "last")]
+    with pytest.raises(DataError, match="a.txt:2: must have at most 50 bytes"):
+        errors.notes("raise")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d2v_core.config.text import LinesData
-from d2v_core.data.file_errors import Faults
+from d2v_core.data.file_errors import FileErrors
 from d2v_core.data.text import line_files
 from d2v_core.data.text.line_files import lines_digest, load_lines
 from d2v_core.encoders.token_inputs import BOS, EOS
@@ -23,7 +23,7 @@ def corpus(folder, content=None, **changes):
 
 
 def load(data, vocab_size=280, max_tokens=24):
-    return load_lines(data, Faults(), vocab_size=vocab_size, max_tokens=max_tokens)
+    return load_lines(data, FileErrors(), vocab_size=vocab_size, max_tokens=max_tokens)
 
 
 words = st.lists(st.sampled_from(["ape", "bee", "cow"]), max_size=9).map(" ".join)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from d2v_core.data.vision import folders as folders_module
+from d2v_core.data.vision import decoded_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import FileImages, decode_image
 from d2v_core.data.vision.torchvision_sets import load_torchvision
@@ -111,7 +111,7 @@ def test_skipped_files_leave_the_others_with_their_labels(
 ):
     root, places = broken_tree
     if not cached:
-        monkeypatch.setattr(folders_module, "MAX_CACHED_BYTES", 0)
+        monkeypatch.setattr(decoded_images, "MAX_CACHED_BYTES", 0)
     for _ in range(2):  # the second time from what the first has kept
         dataset = load(root, "skip")
         expected = {

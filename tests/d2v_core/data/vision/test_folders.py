@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from d2v_core.data.vision import folders as folders_module
+from d2v_core.data.vision import decoded_images
 from d2v_core.data.vision import images as images_module
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import decode_image
@@ -86,7 +86,7 @@ def test_a_second_load_decodes_nothing(tmp_path, monkeypatch):
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(images_module, "decode_image", refuse)
-    monkeypatch.setattr(folders_module, "decode_each", refuse)
+    monkeypatch.setattr(decoded_images, "decode_each", refuse)
     second = load(root)
     for name in ("train", "valid", "test"):
         ours, theirs = getattr(second, name), getattr(first, name)
@@ -106,12 +106,12 @@ def test_sets_too_large_for_the_cache_are_decoded_when_read(
 ):
     root = write_tree(tmp_path, STANDARD)
     small = load(root)
-    monkeypatch.setattr(folders_module, "MAX_CACHED_BYTES", 0)
+    monkeypatch.setattr(decoded_images, "MAX_CACHED_BYTES", 0)
     large = load(root)
     assert torch.equal(all_images(large.train), all_images(small.train))
     boxes = [(0.0, 0.0, 0.5, 0.5)] * 2
     assert large.train.images.read(np.array([0, 1]), boxes).shape == (2, 3, 6, 6)
-    assert list(own_cache.rglob("*.checked.json"))
+    assert list((own_cache / "images").glob("*.index.json"))
 
 
 def test_the_digest_changes_with_content_and_not_with_time_or_place(tmp_path):
@@ -187,3 +187,60 @@ def test_a_class_too_small_to_hold_out_from_is_a_data_error(tmp_path):
     root = write_tree(tmp_path, {"train": {"cat": 3, "dog": 1}, "test": {"cat": 1}})
     with pytest.raises(DataError, match="at least 2 samples to hold some out"):
         load(root)
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX"])
+def test_folders_of_tools_are_no_classes_and_are_counted(tmp_path, name):
+    root = write_tree(tmp_path, STANDARD)
+    before = find_image_folders(str(root), "")
+    for split in ("train", "test"):
+        shutil.copytree(root / split / "cat", root / split / name)
+        (root / split / "cat" / "._0.png").write_bytes(b"Mac OS X")
+    after = load(root)
+    assert after.classes == before.classes == ("cat", "dog")
+    assert after.digest == before.digest()
+    assert after.inventory.left_out == {
+        f"in {name}": 8,
+        "hidden or left by tools": 2,
+    }
+    assert sum(after.inventory.used.values()) == 15
+
+
+def test_a_class_without_readable_images_is_refused_with_what_lies_there(tmp_path):
+    root = write_tree(tmp_path, STANDARD)
+    for path in sorted((root / "train" / "dog").iterdir()):
+        path.rename(path.with_suffix(".jfif"))
+    with pytest.raises(DataError, match=r"'dog' \(4 with unknown suffix .jfif\)"):
+        find_image_folders(str(root), "")
+
+
+def test_files_that_are_left_out_are_counted_by_reason(tmp_path):
+    root = write_tree(tmp_path, STANDARD)
+    folder = root / "train" / "cat"
+    (folder / "0.png").rename(folder / "0.avif")
+    (folder / "1.png").rename(folder / "noname")
+    (folder / "deeper" / "still").mkdir(parents=True)
+    (folder / "2.png").rename(folder / "deeper" / "still" / "2.png")
+    (root / "test" / "list.csv").write_text("")
+    inventory = load(root).inventory
+    assert inventory.left_out == {
+        "with unknown suffix .avif": 1,
+        "with no suffix": 1,
+        "in folders below classes": 1,
+        "outside of class folders": 1,
+    }
+    assert inventory.used == {"train": 7, "test": 5}
+
+
+def test_one_class_is_nothing_to_tell_apart(tmp_path):
+    root = write_tree(tmp_path, {"train": {"cat": 4}, "test": {"cat": 2}})
+    with pytest.raises(DataError, match="at least 2 class folders, holds only 'cat'"):
+        find_image_folders(str(root), "")
+
+
+def test_classes_that_look_like_mistakes_are_named(tmp_path):
+    counts = {"train": {"cat": 4, "Cat": 4, "dog": 4}, "test": {"cat": 2, "dog": 2}}
+    assert load(write_tree(tmp_path, counts)).inventory.suspicious == (
+        "classes 'Cat' and 'cat' differ only in case or signs",
+        "test holds none of class 'Cat'",
+    )

@@ -227,3 +227,40 @@ def test_fine_tuning_learns_single_digits(digits, monkeypatch):
     waveform = WaveformConfig()
     fine_tune_ctc(tiny_encoder(), digits, config, waveform, lambda *_: 0.0, seed=0)
     assert np.mean(losses[-5:]) < 0.6 * losses[0]
+
+
+def in_other_letters(dataset, change):
+    test = dataset.test
+    texts = tuple(change(text) for text in test.texts)
+    return replace(dataset, test=replace(test, texts=texts))
+
+
+def test_transcripts_in_the_other_case_are_refused_beforehand(digits):
+    given = digits.test.texts[0]
+    swapped = in_other_letters(digits, str.swapcase)
+    with pytest.raises(DataError) as caught:
+        check_labels(swapped, evaluation())
+    assert "100% of those of test do not; they stand there in the other case: " in str(
+        caught.value
+    )
+    assert given.swapcase()[0] in str(caught.value)
+    labels = evaluation(method="none", utterance_label="digit")
+    check_labels(swapped, labels)  # nobody reads the letters
+
+
+def test_a_foreign_letter_or_two_are_no_reason_to_refuse(digits):
+    check_labels(in_other_letters(digits, lambda text: text + "\u00e9"), evaluation())
+
+
+def test_one_label_is_nothing_to_tell_apart(digits):
+    train = digits.train
+    same = replace(train, labels={**train.labels, "digit": ("ONE",) * len(train)})
+    asked = evaluation(method="none", utterance_label="digit")
+    with pytest.raises(DataError, match="at least 2 different labels of kind digit"):
+        check_labels(replace(digits, train=same), asked)
+
+
+def test_training_transcripts_without_a_letter_are_refused(digits):
+    silent = replace(digits.train, texts=("",) * len(digits.train))
+    with pytest.raises(DataError, match="transcripts of train must hold letters"):
+        check_labels(replace(digits, train=silent), evaluation())

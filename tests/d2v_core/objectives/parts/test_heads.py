@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from d2v_core.build import build_learner
+from d2v_core.build import build_objective
 from d2v_core.objectives.parts.heads import regression_head
 from d2v_core.randomness import global_torch_seed
 from tests.d2v_core.encoders.test_initialisation import CUT, assert_cut_normal
@@ -70,7 +70,7 @@ def test_every_layer_of_a_deep_head_is_drawn(init):
 def test_the_speech_head_is_pytorchs_bit_by_bit():
     """fairseq's ``final_proj``: ``nn.Linear`` and nothing more."""
     trial = small_speech_trial()
-    head = build_learner(trial, num_classes=0).module["head"]
+    head = build_objective(trial, num_classes=0).module["head"]
     with global_torch_seed(trial.seed, "head"):
         expected = nn.Linear(16, 16)
     assert torch.equal(head[0].weight, expected.weight)
@@ -85,7 +85,7 @@ def widened(trial, section):
 
 def test_the_text_head_is_berts():
     trial = widened(small_text_trial(), "text")
-    head = build_learner(trial, num_classes=0).module["head"]
+    head = build_objective(trial, num_classes=0).module["head"]
     for layer in (head[0], head[2]):
         weight = layer.weight.detach()
         assert float(weight.std()) == pytest.approx(0.02, rel=ERROR)
@@ -95,7 +95,7 @@ def test_the_text_head_is_berts():
 
 def test_the_vision_head_is_cut():
     trial = widened(small_trial(), "vision")
-    (linear,) = build_learner(trial, num_classes=0).module["head"]
+    (linear,) = build_objective(trial, num_classes=0).module["head"]
     assert_cut_normal(linear.weight.detach(), CUT)
     assert not linear.bias.any()
 
@@ -107,7 +107,7 @@ def test_the_vision_head_is_cut():
 )
 def test_timms_head_is_the_same_in_every_modality(trial):
     chosen = trial({"head": {"init": "timm", "depth": 1}})
-    head = build_learner(chosen, num_classes=3).module["head"]
+    head = build_objective(chosen, num_classes=3).module["head"]
     with global_torch_seed(chosen.seed, "head"):
         expected = nn.init.trunc_normal_(nn.Linear(16, 16).weight, std=0.02)
     assert torch.equal(head[0].weight, expected)
