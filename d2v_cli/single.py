@@ -86,6 +86,6 @@ def resolve_recipe(
     layers = [
         layer,
         *data_root_layer(layer, modality, data_root),
-        set_layer({**parse_assignments(assignments), "seed": seed}),
+        set_layer({**parse_assignments(assignments, modality), "seed": seed}),
     ]
     return resolve(modality, layers)

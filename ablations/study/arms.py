@@ -120,7 +120,7 @@ def expand(
     places = Places(study, request.modality, source)
     study = study.for_modality(request.modality)
     common = [*recipe_layers(request), Layer.from_dotted(study.set, places.common)]
-    chosen = parse_assignments(request.assignments)
+    chosen = parse_assignments(request.assignments, request.modality)
     settings = [axis.setting for axis in study.all_axes]
     fixed = {path: chosen.pop(path) for path in settings if path in chosen}
     common.append(set_layer(chosen))
