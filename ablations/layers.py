@@ -6,6 +6,7 @@ the file and line, or the option, that has to change.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -155,7 +156,7 @@ def _merge(
             if isinstance(value, Mapping) and isinstance(into.get(key), dict):
                 merge(into[key], value, here)
             else:
-                into[key] = value
+                into[key] = copy.deepcopy(value)  # later layers merge into it
 
     merge(data, layer.settings, ())
 
@@ -170,12 +171,13 @@ def _keep_common(
 
 
 def _located(problem: Problem, origins: Mapping[DataPath, Layer]) -> Problem:
-    path = split_path(problem.path)
-    while path and path not in origins:
+    path = tuple(problem.path.split("."))
+    by_text = {tuple(map(str, known)): layer for known, layer in origins.items()}
+    while path and path not in by_text:
         path = path[:-1]
     if not path:
         return problem
-    place = origins[path].locate(split_path(problem.path))
+    place = by_text[path].locate(split_path(problem.path))
     return Problem(f"{place}: {problem.path}", problem.message)
 
 

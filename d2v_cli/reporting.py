@@ -43,13 +43,14 @@ def report(
         rule = "give studies, with or without --set, or --all alone"
         raise ConfigError([Problem("d2v report", rule)])
     stores = choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    names = [_study_name(name) for name in study or []]
+    check_stores(stores, names)
     if everything:
         _report_all(stores, Console(), *_chosen(context, modality, scale))
         return
     request = o.make_request(scale, modality, None, set_, None)
-    for name in study or []:
-        show_study(_study_name(name), request, stores, Console(), last=not set_)
+    for name in names:
+        show_study(name, request, stores, Console(), last=not set_)
 
 
 def ui(
@@ -90,12 +91,13 @@ def ui(
     from sweeps.tracking.stores import check_stores, choose_stores
 
     console, stores = Console(), choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    name = _study_name(study) if study else None
+    check_stores(stores, [name] if name else [])
     check_ui(stores, port)
     client, server = open_store(stores.tracking_uri), ui_address(stores, port)
     views = study_views(
         client,
-        _study_name(study) if study else None,
+        name,
         *_chosen(context, modality, scale),
     )
     links = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from ablations.redaction import redacted
 from d2v_cli import options as o
+from d2v_cli.commands import made_command, typed_command
 from d2v_cli.reporting import show_study
 
 
@@ -50,7 +50,7 @@ def run(
     budget_seconds = parse_budget(budget) if budget is not None else None
     studies = [expand(load_study(name), request) for name in study]
     stores = choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    check_stores(stores, [each.study.name for each in studies])
     check_address(address)
     with RaySession(address, stores) as session:
         if stores.is_new and budget is None:  # which would time steps beside it
@@ -67,19 +67,19 @@ def run(
             plans,
             stores,
             session,
-            command=command_line(),
+            command=typed_command(stores, data_root),
             console=console,
             budget_seconds=budget_seconds,
             bars=bars,
         )
     for planned in plans:
         show_study(planned.name, request, stores, console)
-    show_outcome(outcome, stores, f" --storage {storage}" if storage else "", console)
+    show_outcome(outcome, stores, console)
     if outcome.failed or outcome.interrupted:
         raise typer.Exit(1)
 
 
-def show_outcome(outcome: Any, stores: Any, option: str, console: Console) -> None:
+def show_outcome(outcome: Any, stores: Any, console: Console) -> None:
     """What happened, and where everything is."""
 
     def show(line: str, style: str | None = None) -> None:
@@ -88,12 +88,12 @@ def show_outcome(outcome: Any, stores: Any, option: str, console: Console) -> No
     show(outcome.sentence())
     show(f"store: {stores.shown_uri}")
     if stores.database is not None:
-        show(f"compare in MLflow: d2v ui{option}")
+        show(f"compare in MLflow: {made_command('ui', [], stores, {})}")
     show(f"event log: {outcome.event_log}")
     if outcome.num_unfinished or outcome.failed:
         show(f"unfinished trials: {stores.checkpoints}")
     for record in outcome.failed:
-        show(f"{record.status}: {record.key}: {record.reason}", "red")
+        show(redacted(f"{record.status}: {record.key}: {record.reason}"), "red")
     if outcome.trouble:
         free = "what has finished is safe; make space, then give the same command again"
         show(f"no space left: {outcome.trouble}; {free}", "red")
@@ -151,8 +151,3 @@ def export(
         out=out,
         console=Console(),
     )
-
-
-def command_line() -> str:
-    """What was typed, for the records."""
-    return shlex.join(["d2v", *sys.argv[1:]])

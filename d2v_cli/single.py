@@ -80,7 +80,7 @@ def resolve_recipe(
     if "modality" not in data:
         raise source.located([Problem("", "a recipe must name its modality")])
     modality = data["modality"]
-    if modality not in TRIAL_TYPES:
+    if not isinstance(modality, str) or modality not in TRIAL_TYPES:
         raise source.located([Problem("modality", one_of(TRIAL_TYPES, modality))])
     layer = Layer.from_yaml(source)
     layers = [

@@ -21,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter
+from sqlalchemy.engine import make_url
 
 from ablations.metrics import LOGGED_GROUPS, manifest_metric
 from ablations.record import (
@@ -93,8 +94,9 @@ def open_store(tracking_uri: str) -> MlflowClient:
     Raises:
         ConfigError: There is no such file.
     """
-    database = tracking_uri.removeprefix("sqlite:///").partition("?")[0]
-    if database != tracking_uri and not Path(database).exists():
+    url = make_url(tracking_uri) if tracking_uri.startswith("sqlite") else None
+    database = url.database if url is not None else None
+    if database is not None and not Path(database).exists():
         raise ConfigError(
             [
                 Problem(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from ablations.layers import parse_assignments
 from ablations.record import Manifest, ManifestArm
+from ablations.yaml_source import parse_value
+from d2v_core.errors import ConfigError
 
+PLACE = re.compile(r"--(?:storage|tracking-uri)[ =](?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Of ``d2v ui``, unless it is told another port."""
 
@@ -47,8 +49,7 @@ def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
     """
     settings: dict[str, Any] = dict(manifest.study.get("set") or {})
     for assignment in manifest.assignments:
-        path, _, text = assignment.partition("=")
-        settings[path.strip()] = YAML(typ="safe", pure=True).load(text)
+        settings |= parse_assignments([assignment], manifest.modality)
     settings |= arm.settings
     words = ["d2v", "train", f"{manifest.modality}-{manifest.scale}"]
     words += ["--seed", str(seed)]
@@ -65,7 +66,12 @@ def report_command(manifest: Manifest) -> str:
     words += ["--modality", manifest.modality, "--scale", manifest.scale]
     for assignment in manifest.assignments:
         words += ["--set", assignment]
-    return shlex.join(words)
+    return " ".join([shlex.join(words), *_places(manifest.command)])
+
+
+def _places(command: str) -> list[str]:
+    """Where a recorded command had its store; as it stands there, quotes included."""
+    return [part[0] for part in PLACE.finditer(command)]
 
 
 def as_yaml(value: Any) -> str:
@@ -73,8 +79,8 @@ def as_yaml(value: Any) -> str:
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     try:
-        same = YAML(typ="safe", pure=True).load(value) == value
-    except YAMLError:
+        same = parse_value(value, "") == value
+    except ConfigError:
         same = False
     return value if same else json.dumps(value, ensure_ascii=False)
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from sweeps.plan.costing import cost_line, gpu_hours, people_hours
+from sweeps.plan.deleted import deleted_note
 from sweeps.plan.durations import duration
 from sweeps.plan.forecast import Forecast
 from sweeps.plan.planning import seed_warning
@@ -75,6 +76,8 @@ def summary(result: Forecast) -> Iterator[str]:
             f"{study}: {len(cells)} trials of an earlier run stay in the store and "
             f"leave the table ({arms})"
         )
+    for study, deleted in result.deleted.items():
+        yield deleted_note(study, deleted)
     for problem in result.data_problems:
         yield (
             "the data is not here, so keys are unknown and nothing counts as cached: "

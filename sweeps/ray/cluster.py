@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +143,8 @@ def place_problems(nodes: Sequence[Node], stores: Stores) -> list[Problem]:
     if len({node.host for node in nodes}) > 1 and stores.database is not None:
         rule = "on a cluster of several machines the store must be served, not a file"
         server = (
-            f"mlflow server --backend-store-uri {stores.tracking_uri} "
-            f"--artifacts-destination {stores.artifacts.as_uri()} --host 127.0.0.1"
+            f"mlflow server --backend-store-uri {shlex.quote(stores.shown_uri)} "
+            f"--artifacts-destination {shlex.quote(stores.artifacts.as_uri())} --host 127.0.0.1"
         )
         mend = f"start it where d2v runs: {server}"
         then = "and give --tracking-uri http://127.0.0.1:5000"

@@ -12,7 +12,6 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -21,9 +20,11 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from ablations.record import DONE
+from ablations.redaction import redacted
 from ablations.search.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
 from sweeps.search.distributions import to_optuna
+from sweeps.tracking.address import parse_address, sqlite_address
 from sweeps.tracking.stores import Stores
 
 END, REASON, KEY, FOUND = "end", "reason", "key", "found in the store"
@@ -50,7 +51,7 @@ def search_id(bound: BoundSpace) -> str:
 
 def default_storage(stores: Stores) -> str:
     """A SQLite file beside the results."""
-    return f"sqlite:///{stores.storage / 'search.db'}"
+    return sqlite_address(stores.storage / "search.db").uri
 
 
 def open_storage(uri: str) -> BaseStorage:
@@ -60,12 +61,13 @@ def open_storage(uri: str) -> BaseStorage:
         ConfigError: It cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    file = parse_address(uri, "--optuna-storage", web=False).file
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     try:
         return RDBStorage(uri)
     except Exception as error:  # whatever SQLAlchemy and its drivers raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = redacted((str(error).splitlines() or [type(error).__name__])[0])
         rule = "must be a database Optuna can use, such as sqlite:////folder/search.db "
         rule += "or postgresql+psycopg2://user@host/name"
         raise ConfigError([Problem("--optuna-storage", f"{rule}; {reason}")]) from error

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ablations.redaction import redacted
 from d2v_core.files import is_disk_full
 from sweeps.driver.stopping import StopRequest
 from sweeps.tracking.stores import Stores
@@ -101,8 +102,8 @@ class StoreWriter:
         if self.failure is not None:
             raise StoreWriteError(
                 f"the tracking store refused a write ({_first_line(self.failure)}); "
-                f"finished trials are safe in {self._stores.checkpoints}: put the "
-                "cause right and give the same command again"
+                f"what has finished is safe, there or in {self._stores.checkpoints}: "
+                "put the cause right and give the same command again"
             ) from self.failure
 
     def _work(self) -> None:
@@ -142,4 +143,4 @@ class StoreWriter:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return redacted((str(error).splitlines() or [type(error).__name__])[0])

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ablations.record import LOST_METRIC, Record, Status
+from ablations.redaction import redacted
 from d2v_core.config import parse_trial
 from d2v_core.errors import DivergedError
 from d2v_core.files import is_disk_full
@@ -197,7 +198,7 @@ class Attempt:
         status = status_of(error)
         return Record(
             status=status,
-            reason=f"{type(error).__name__}: {error}",
+            reason=redacted(f"{type(error).__name__}: {error}"),
             steps=self._pending.last_step,
             num_parameters=self._started.num_parameters if self._started else 0,
             metrics={LOST_METRIC: self._seconds - self._saved_seconds},
