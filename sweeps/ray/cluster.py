@@ -142,10 +142,9 @@ def place_problems(nodes: Sequence[Node], stores: Stores) -> list[Problem]:
         problems.append(Problem("--storage", f"{rule}; {mend}, {given}"))
     if len({node.host for node in nodes}) > 1 and stores.database is not None:
         rule = "on a cluster of several machines the store must be served, not a file"
-        server = (
-            f"mlflow server --backend-store-uri {shlex.quote(stores.shown_uri)} "
-            f"--artifacts-destination {shlex.quote(stores.artifacts.as_uri())} --host 127.0.0.1"
-        )
+        words = ["mlflow", "server", "--backend-store-uri", stores.shown_uri]
+        words += ["--artifacts-destination", stores.artifacts.as_uri()]
+        server = shlex.join([*words, "--host", "127.0.0.1"])
         mend = f"start it where d2v runs: {server}"
         then = "and give --tracking-uri http://127.0.0.1:5000"
         problems.append(Problem("--tracking-uri", f"{rule}; {mend} ; {then}"))
