@@ -26,7 +26,7 @@ ALL = "all"
 """In names of points, the whole depth: ``K=all``."""
 
 
-SHARE_TEXT = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?(/[0-9]{1,9})?")
+SHARE_TEXT = re.compile(r"[0-9]{0,40}(\.[0-9]{1,40})?(/[0-9]{1,40})?")
 """No exponents: Fraction("1e999999999") would take all memory."""
 
 

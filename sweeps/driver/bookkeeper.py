@@ -204,7 +204,8 @@ class Books(Listener):
                 raise
             label = self.board.trials[key].label
             self.view.say(f"the run of {label} was deleted: it is logged in a new one")
-            del self._runs[key], self._logged_until[key]
+            del self._runs[key]
+            self._logged_until.pop(key, None)
             self._begin(key)
             self._log(key, spool_of(self.stores, key).read_history())
             write()
