@@ -31,7 +31,7 @@ def typed_command(stores: Stores, data_root: str | None) -> str:
     for word in sys.argv[1:]:
         if not option and word.startswith("--") and "=" in word:
             name, _, value = word.partition("=")
-            words.append(f"{name}={_absolute(name, value, stores)}")
+            words += [name, _absolute(name, value, stores)]
             given.add(name)
             continue
         words.append(_absolute(option, word, stores))

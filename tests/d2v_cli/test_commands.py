@@ -35,7 +35,7 @@ def test_what_was_typed_is_made_complete(
     command = typed_command(choose_stores("lab", None), "../data")
     assert shlex.split(command) == [
         *("d2v", "run", str(here / "mine.yaml"), "--set", "data.folder=a b"),
-        *(f"--storage={here}/lab", "--data-root", str(here.parent / "data")),
+        *("--storage", f"{here}/lab", "--data-root", str(here.parent / "data")),
     ]
 
 
