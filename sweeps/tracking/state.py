@@ -34,14 +34,13 @@ REFUSALS = (401, 403, *NO_MLFLOW)
 """HTTP answers that no waiting changes."""
 
 
-def open_client(uri: str) -> MlflowClient:
-    """MLflow's client, quiet: what it logs as an error it raises too."""
+def quieten_mlflow() -> None:
+    """Few retries, no address printed; what it logs as an error it raises too."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):  # no log of the tables they create
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
-    return MlflowClient(tracking_uri=uri)
 
 
 def refuses(error: Exception) -> bool:
@@ -64,7 +63,8 @@ def check_state(address: Address, studies: Iterable[str]) -> None:
     if address.file is not None:
         check_sqlite(address.file, OPTION, MLFLOW)
     try:
-        client = open_client(address.uri)
+        quieten_mlflow()
+        client = MlflowClient(tracking_uri=address.uri)
         client.search_experiments(max_results=1)
         found = {name: client.get_experiment_by_name(name) for name in studies}
     except Exception as error:  # MLflow, SQLAlchemy, its drivers: many kinds

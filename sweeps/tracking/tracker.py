@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from mlflow import MlflowClient
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -51,7 +52,7 @@ from sweeps.tracking.labels import (
     trial_kind,
     with_try,
 )
-from sweeps.tracking.state import open_client, refuses
+from sweeps.tracking.state import quieten_mlflow, refuses
 from sweeps.tracking.stores import Stores
 
 PAGE = 500
@@ -93,9 +94,10 @@ class Tracker:
 
     def __init__(self, stores: Stores, command: str) -> None:
         self.stores, self.command = stores, command
-        self.client = open_client(stores.tracking_uri)
+        quieten_mlflow()
         if stores.database is not None:
             create_database(stores.database, stores.artifacts)
+        self.client = MlflowClient(tracking_uri=stores.tracking_uri)  # opens it
 
     def works(self) -> bool:
         """Whether the store answers; a database may be away behind its server.

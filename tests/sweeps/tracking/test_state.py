@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -116,7 +117,12 @@ def test_a_deleted_experiment_is_refused_with_its_restore_command(
     check_stores(stores, ["mine"])
 
 
-def test_another_version_of_the_tables_is_one_line(stores: Stores) -> None:
+def test_another_version_of_the_tables_is_one_line(
+    stores: Stores, tmp_path: Path
+) -> None:
+    assert stores.database is not None
+    file = shutil.copy(stores.database, tmp_path)  # MLflow knows the first one as fine
+    stores = choose_stores(str(tmp_path), f"sqlite:///{file}")
     assert stores.database is not None
     older = sorted(_versions(MLFLOW))[0]
     with sqlite3.connect(stores.database) as database:
