@@ -102,8 +102,8 @@ class StoreWriter:
         if self.failure is not None:
             raise StoreWriteError(
                 f"the tracking store refused a write ({_first_line(self.failure)}); "
-                f"what has finished is safe, there or in {self._stores.checkpoints}: "
-                "put the cause right and give the same command again"
+                f"finished trials are safe in {self._stores.checkpoints}: put the "
+                "cause right and give the same command again"
             ) from self.failure
 
     def _work(self) -> None:
