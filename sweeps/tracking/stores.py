@@ -69,9 +69,13 @@ def choose_stores(storage: str | None, tracking_uri: str | None) -> Stores:
     User name and password of a web address go to MLflow's client, and nowhere else.
 
     Raises:
-        ConfigError: The address is none, or of a kind that is not supported.
+        ConfigError: The address is none, or of a kind that is not supported; or the
+            storage is no path.
     """
-    folder = Path(storage or "d2v-runs").expanduser().resolve()
+    try:
+        folder = Path(storage or "d2v-runs").expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no home
+        raise ConfigError([_no_folder("--storage", storage or "")]) from None
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return Stores(folder, sqlite_address(folder / "mlflow.db").uri)
@@ -188,8 +192,8 @@ def _check_folder(option: str, folder: Path) -> list[Problem]:
             return []
     except OSError:  # a name that is too long, a folder nobody may enter
         pass
-    return [
-        Problem(
-            option, f"must be a folder that can be written, got {shown(str(folder))}"
-        )
-    ]
+    return [_no_folder(option, str(folder))]
+
+
+def _no_folder(option: str, given: str) -> Problem:
+    return Problem(option, f"must be a folder that can be written, got {shown(given)}")
