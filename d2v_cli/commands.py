@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 FOLDERS = ("--storage", "--data-root")
 FILES = (".yaml", ".yml")
+FLAGS = ("--bars", "--json", "--all", "--open")
+"""Options without a value: a study may stand behind them."""
+VARIABLES = {"--optuna-storage": "OPTUNA_STORAGE"}
 VARIABLE = "MLFLOW_TRACKING_URI"
+"""Stands for an address that needs a password, any other option's."""
 
 
 def typed_command(stores: Stores, data_root: str | None) -> str:
@@ -35,7 +39,7 @@ def typed_command(stores: Stores, data_root: str | None) -> str:
             given.add(name)
             continue
         words.append(_absolute(option, word, stores))
-        option = word if word.startswith("--") else ""
+        option = word if word.startswith("--") and word not in FLAGS else ""
         given.add(option)
     places = [("--data-root", data_root), *place_options(stores)]
     for name, value in places:
@@ -71,10 +75,13 @@ def place_options(stores: Stores) -> list[tuple[str, str]]:
 
 def joined(words: Iterable[str]) -> str:
     """Quoted for a shell; an address without its password becomes the variable."""
-    return " ".join(
-        f'"${VARIABLE}"' if f":{HIDDEN}@" in word else shlex.quote(word)
-        for word in map(redacted, words)
-    )
+    shown, option = list[str](), ""
+    for word in map(redacted, words):
+        variable = VARIABLES.get(option, VARIABLE)
+        hidden = f":{HIDDEN}@" in word
+        shown.append(f'"${variable}"' if hidden else shlex.quote(word))
+        option = word
+    return " ".join(shown)
 
 
 def _absolute(option: str, word: str, stores: Stores) -> str:

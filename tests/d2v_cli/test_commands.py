@@ -62,6 +62,16 @@ def test_a_database_with_a_password_is_named_by_its_variable(
         assert '--tracking-uri "$MLFLOW_TRACKING_URI"' in command
 
 
+def test_each_address_has_its_variable(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = "postgresql://d2v:s3cr3tpw@db/lab"
+    typed(monkeypatch, "search", "x", "--optuna-storage", uri, "--bars", "mine.yaml")
+    command = typed_command(choose_stores(None, None), None)
+    start = 'd2v search x --optuna-storage "$OPTUNA_STORAGE" --bars '
+    assert command.startswith(f"{start}'{here}/mine.yaml' --storage ")
+
+
 def test_a_made_command_has_what_was_given(here: Path) -> None:
     options = {"--scale": "smoke", "--seeds": None, "--set": ["a=1 2", "b=$x"]}
     command = made_command("run", ["mine.yaml"], choose_stores(None, None), options)
