@@ -111,8 +111,8 @@ def parse_address(text: str, option: str, *, web: bool = True) -> Address:
     try:
         return _parse(text.strip(), web)
     except ValueError as error:
-        given = redacted(text[:MAX_ADDRESS])
-        raise ConfigError([Problem(option, f"{error}, got {given!r}")]) from None
+        given = shown(redacted(text[:MAX_ADDRESS]))
+        raise ConfigError([Problem(option, f"{error}, got {given}")]) from None
 
 
 def _parse(text: str, web: bool) -> Address:

@@ -18,6 +18,8 @@ from sweeps.tracking.address import (
 from sweeps.tracking.sqlite import OPTUNA, check_sqlite
 
 ANSWER_SECONDS = 5.0
+MAX_FOLDER = 1_000
+"""Characters of a path, so that what lies below has room."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def choose_stores(storage: str | None, tracking_uri: str | None) -> Stores:
         folder = Path(storage or "d2v-runs").expanduser().resolve()
     except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no home
         raise ConfigError([_no_folder("--storage", storage or "")]) from None
+    if len(str(folder)) > MAX_FOLDER:
+        raise ConfigError([_no_folder("--storage", str(folder))])
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return Stores(folder, sqlite_address(folder / "mlflow.db").uri)
