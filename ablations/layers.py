@@ -6,19 +6,21 @@ the file and line, or the option, that has to change.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from ablations.yaml_source import DataPath, YamlSource, split_path
+from ablations.yaml_source import DataPath, YamlSource, parse_value, split_path
 from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
 from d2v_core.config.base import TAGS, sections_in
 from d2v_core.config.parsing import known_settings, nearest, one_of
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import ConfigError, Problem, shown
+
+MAX_TYPED = 10_000
+"""Characters of one ``--set``."""
 
 
 @dataclass(frozen=True)
@@ -62,34 +64,54 @@ class Layer:
                 if not isinstance(place, dict):
                     where = f"{locate(split_path(path))}: {path}"
                     raise ConfigError(
-                        [Problem(where, f"{parent!r} is set to {place!r} as a whole")]
+                        [
+                            Problem(
+                                where, f"{parent!r} is set to {shown(place)} as a whole"
+                            )
+                        ]
                     )
             place[last] = value
         return cls(nested, locate)
 
 
-def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+def parse_assignments(
+    assignments: Sequence[str], modality: str | None = None
+) -> dict[str, Any]:
     """``["target.top_k=4"]`` to ``{"target.top_k": 4}``; values are YAML scalars.
+
+    Args:
+        assignments: As typed.
+        modality: Whose settings they are: those that are texts then take what was
+            typed as it stands, a folder ``2024-11-31`` or ``007`` too.
 
     Raises:
         ConfigError: An assignment has no ``=``, or its value is not YAML.
     """
     settings: dict[str, Any] = {}
-    problems = []
+    problems: list[Problem] = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        if not equals or not path.strip():
-            problems.append(
-                Problem(f"--set {assignment}", "must have the form path=value")
-            )
-            continue
-        try:
-            settings[path.strip()] = YAML(typ="safe", pure=True).load(text)
-        except YAMLError as error:
-            problems.append(Problem(f"--set {assignment}", f"not a value: {error}"))
+        path, option = path.strip(), f"--set {shown(assignment)[1:-1]}"
+        if not equals or not path:
+            problems.append(Problem(option, "must have the form path=value"))
+        elif len(assignment) > MAX_TYPED:
+            rule = f"must have at most {MAX_TYPED:,} characters"
+            problems.append(Problem(option, f"{rule}, has {len(assignment):,}"))
+        elif modality and is_text(modality, path) and _is_bare(text):
+            settings[path] = text.strip()
+        else:
+            try:
+                settings[path] = parse_value(text, option)
+            except ConfigError as error:
+                problems += error.problems
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a typed text means itself: no quotes around it, and not ``null``."""
+    return text.strip() not in ("", "null", "~") and text.strip()[0] not in "'\""
 
 
 def set_layer(settings: Mapping[str, Any]) -> Layer:
@@ -145,7 +167,7 @@ def _merge(
             if isinstance(value, Mapping) and isinstance(into.get(key), dict):
                 merge(into[key], value, here)
             else:
-                into[key] = value
+                into[key] = copy.deepcopy(value)  # later layers merge into it
 
     merge(data, layer.settings, ())
 
@@ -160,12 +182,13 @@ def _keep_common(
 
 
 def _located(problem: Problem, origins: Mapping[DataPath, Layer]) -> Problem:
-    path = split_path(problem.path)
-    while path and path not in origins:
+    path = tuple(problem.path.split("."))
+    by_text = {tuple(map(str, known)): layer for known, layer in origins.items()}
+    while path and path not in by_text:
         path = path[:-1]
     if not path:
         return problem
-    place = origins[path].locate(split_path(problem.path))
+    place = by_text[path].locate(split_path(problem.path))
     return Problem(f"{place}: {problem.path}", problem.message)
 
 
@@ -177,6 +200,19 @@ def check_setting(modality: str, path: str) -> Problem | None:
         if not fields:
             known = {name for m in models for name in m.model_fields}
             hint = nearest(known, part) or f"; known there: {', '.join(sorted(known))}"
-            return Problem(path, f"must name a setting, got {path!r}{hint}")
+            return Problem(path, f"must name a setting, got {shown(path)}{hint}")
         models = [m for f in fields for m in sections_in(f.annotation)]
     return None
+
+
+def is_text(modality: str, path: str) -> bool:
+    """Whether a dotted path names a setting that is a text, in every variant."""
+    models: list[type[BaseModel]] = (
+        [TRIAL_TYPES[modality]] if modality in TRIAL_TYPES else []
+    )
+    kinds: set[Any] = set()
+    for part in path.split("."):
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        kinds = {k for f in fields for k in get_args(f.annotation) or (f.annotation,)}
+        models = [m for f in fields for m in sections_in(f.annotation)]
+    return str in kinds and kinds <= {str, type(None)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ablations.search.space import SearchSpace
@@ -119,4 +120,10 @@ def _read(name: str, folder: Path, kind: str) -> YamlSource:
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         raise ConfigError([Problem(kind, f"{one_of(known, name)} (or a .yaml file)")])
-    return read_yaml(folder / f"{name}.yaml")
+    return _shipped(folder / f"{name}.yaml")
+
+
+@cache
+def _shipped(file: Path) -> YamlSource:
+    """A file of ours, read once: every arm and every check needs its recipe."""
+    return read_yaml(file)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import tempfile
+import traceback
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -17,6 +21,11 @@ from d2v_cli.search import search
 from d2v_cli.studies import studies
 from d2v_cli.train import train
 from d2v_cli.ui import ui
+
+OUR_FAULT = 3
+"""Exit code of an error that nobody foresaw."""
+MAX_REASON = 300
+"""Characters of its message that the terminal shows."""
 
 app = typer.Typer(
     name="d2v",
@@ -42,12 +51,36 @@ def main() -> None:
     try:
         app()
     except (ConfigError, DataError) as error:
-        Console(stderr=True).print(
-            str(error), style="red", markup=False, highlight=False, soft_wrap=True
-        )
-        sys.exit(2)
+        _end(str(error), 2)
     except (DivergedError, ReportWriteError, StoreWriteError) as error:
-        Console(stderr=True).print(
-            str(error), style="red", markup=False, soft_wrap=True
-        )
-        sys.exit(1)
+        _end(str(error), 1)
+    except Exception as error:  # nothing else may reach a user as a traceback
+        _end(our_fault(error), OUR_FAULT)
+
+
+def our_fault(error: Exception) -> str:
+    """Two lines for an error that nobody foresaw; its traceback goes to a file."""
+    from ablations.redaction import redacted
+
+    lines = str(error).splitlines() or [""]
+    what = f"{type(error).__name__}: {lines[0][:MAX_REASON]}".rstrip(": ")
+    report = "please report it with what you typed"
+    story = "".join(traceback.format_exception(error))
+    try:
+        handle, name = tempfile.mkstemp(prefix="d2v-error-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            command = shlex.join(["d2v", *sys.argv[1:]])
+            file.write(redacted(f"{command}\n\n{story}"))
+        report = f"all of it is in {name}; {report}"
+    except OSError:  # a full disk, say
+        pass
+    return f"this is our fault, not yours: {what}\n{report}"
+
+
+def _end(message: str, code: int) -> NoReturn:
+    from ablations.redaction import redacted
+
+    Console(stderr=True).print(
+        redacted(message), style="red", markup=False, highlight=False, soft_wrap=True
+    )
+    sys.exit(code)

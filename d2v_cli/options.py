@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+import re
 import sys
 from typing import Annotated, Any
 
@@ -80,18 +80,23 @@ def make_request(
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """``"5"`` is seeds 0 to 4, ``"0,3"`` is these two, ``"7,"`` is seed 7 alone."""
-    from d2v_core.errors import ConfigError, Problem
+    from ablations.study.checks import MAX_SEEDS
+    from d2v_core.errors import ConfigError, Problem, shown
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    valid = bool(parts) and all(part.isdigit() for part in parts)
+    # isdigit() is true of "²", of which int() makes no number
+    valid = bool(parts) and all(re.fullmatch(r"[0-9]{1,10}", part) for part in parts)
     seeds = tuple(map(int, parts)) if valid else ()
+    if valid and (len(seeds) > MAX_SEEDS or ("," not in text and seeds[0] > MAX_SEEDS)):
+        rule = f"must be at most {MAX_SEEDS:,} seeds"
+        raise ConfigError([Problem("--seeds", f"{rule}, got {shown(text)}")])
     if valid and "," not in text:
         seeds = tuple(range(seeds[0]))
     if not seeds or len(set(seeds)) < len(seeds):
         requirement = (
             "must be a count of at least 1 (5) or a list of different seeds (0,1,7)"
         )
-        raise ConfigError([Problem("--seeds", f"{requirement}, got {text!r}")])
+        raise ConfigError([Problem("--seeds", f"{requirement}, got {shown(text)}")])
     return seeds
 
 
@@ -115,11 +120,6 @@ def study_name(study: str) -> str:
     from ablations.library import load_study
 
     return load_study(study).name if study.endswith((".yaml", ".yml")) else study
-
-
-def command_line() -> str:
-    """What was typed, for the records."""
-    return shlex.join(["d2v", *sys.argv[1:]])
 
 
 def print_json(data: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from d2v_cli import options as o
+from d2v_cli.commands import made_command
 
 
 def plan(
@@ -27,9 +28,19 @@ def plan(
     request = o.make_request(scale, modality, seeds, set_, data_root)
     plans = [plan_study(name, request, require_data=False) for name in study]
     stores = choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    check_stores(stores, [each.name for each in plans])
     result = forecast(plans, stores)
     if as_json:
         o.print_json(result.as_dict())
-    else:
-        show_forecast(result, Console())
+        return
+    console = Console()
+    show_forecast(result, console)
+    options = {
+        "--scale": scale,
+        "--modality": modality,
+        "--seeds": seeds,
+        "--set": set_,
+        "--data-root": data_root,
+    }
+    command = made_command("run", study, stores, options)
+    console.print(f"to run it: {command}", markup=False, soft_wrap=True)

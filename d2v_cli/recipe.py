@@ -24,13 +24,13 @@ def resolve_recipe(
     if "modality" not in data:
         raise source.located([Problem("", "a recipe must name its modality")])
     modality = data["modality"]
-    if modality not in TRIAL_TYPES:
+    if not isinstance(modality, str) or modality not in TRIAL_TYPES:
         raise source.located([Problem("modality", one_of(TRIAL_TYPES, modality))])
     layer = Layer.from_yaml(source)
     layers = [
         layer,
         *data_root_layer(layer, modality, data_root),
-        set_layer({**parse_assignments(assignments), "seed": seed}),
+        set_layer({**parse_assignments(assignments, modality), "seed": seed}),
     ]
     trial = resolve(modality, layers)
     try:

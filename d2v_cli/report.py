@@ -44,13 +44,14 @@ def report(
         requirement = "give studies, with or without --set, or --all alone"
         raise ConfigError([Problem("d2v report", requirement)])
     stores = choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    names = [o.study_name(name) for name in study or []]
+    check_stores(stores, names)
     if everything:
         _report_all(stores, Console(), *o.chosen(context, modality, scale))
         return
     request = o.make_request(scale, modality, None, set_, None)
-    for name in study or []:
-        show_study(o.study_name(name), request, stores, Console(), last=not set_)
+    for name in names:
+        show_study(name, request, stores, Console(), last=not set_)
 
 
 def _report_all(

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from d2v_cli import options as o
+from d2v_cli.commands import typed_command
 from d2v_cli.showing import show_outcome, show_study
 
 
@@ -47,7 +48,7 @@ def run(
     budget_seconds = parse_budget(budget) if budget is not None else None
     studies = [expand_named(name, request) for name in study]
     stores = choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    check_stores(stores, [each.study.name for each in studies])
     check_address(address)
     with RaySession(address, stores) as session:
         if stores.is_new and budget is None:  # which would time steps beside it
@@ -64,13 +65,13 @@ def run(
             plans,
             stores,
             session,
-            command=o.command_line(),
+            command=typed_command(stores, data_root),
             console=console,
             budget_seconds=budget_seconds,
             bars=bars,
         )
     for planned in plans:
         show_study(planned.name, request, stores, console)
-    show_outcome(outcome, stores, f" --storage {storage}" if storage else "", console)
+    show_outcome(outcome, stores, console)
     if outcome.failed or outcome.interrupted:
         raise typer.Exit(1)

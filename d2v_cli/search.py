@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from d2v_cli import options as o
+from d2v_cli.commands import made_command, typed_command
 from d2v_cli.run import run
 from d2v_cli.showing import show_outcome
 
@@ -23,6 +24,7 @@ def search(
         int | None,
         typer.Option(
             min=1,
+            max=10_000,
             help="How many in all, those of earlier runs included; default: the "
             "space's.",
         ),
@@ -61,7 +63,12 @@ def search(
     from ablations.search.bound_space import bind
     from sweeps.search.run import run_search
     from sweeps.search.study import default_storage
-    from sweeps.tracking.stores import check_address, check_stores, choose_stores
+    from sweeps.tracking.stores import (
+        check_address,
+        check_search_storage,
+        check_stores,
+        choose_stores,
+    )
 
     console = Console()
     if path_seeds is not None:
@@ -72,29 +79,28 @@ def search(
     request = o.make_request(scale, modality, f"{seed},", set_, data_root)
     bound = bind(read_space(space), request)
     stores = choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    check_stores(stores, [f"{bound.space.name}_search"])
+    optuna_storage = check_search_storage(
+        stores, optuna_storage or default_storage(stores)
+    )
     check_address(address)
     searched = run_search(
         bound,
         stores,
         num_trials=trials if trials is not None else bound.space.trials,
-        optuna_storage=optuna_storage or default_storage(stores),
-        command=o.command_line(),
+        optuna_storage=optuna_storage,
+        command=typed_command(stores, data_root),
         console=console,
         address=address,
     )
     options = {
-        "--scale": [scale],
-        "--modality": [modality],
-        "--set": set_ or [],
-        "--data-root": [data_root] if data_root else [],
-        "--storage": [storage] if storage else [],
-        "--tracking-uri": [tracking_uri] if tracking_uri else [],
+        "--scale": scale,
+        "--modality": modality,
+        "--set": set_,
+        "--data-root": data_root,
     }
     path = _show_results(bound, searched, stores, options, console)
-    show_outcome(
-        searched.outcome, stores, f" --storage {storage}" if storage else "", console
-    )
+    show_outcome(searched.outcome, stores, console)
     serious = [r for r in searched.outcome.failed if r.status != "diverged"]
     if searched.outcome.interrupted or serious:
         raise typer.Exit(1)
@@ -116,7 +122,7 @@ def _show_results(
     bound: Any,
     searched: Any,
     stores: Any,
-    options: dict[str, list[str]],
+    options: Mapping[str, Sequence[str] | str | None],
     console: Console,
 ) -> Path | None:
     """Write and print what came out; the ablation path, if there is one."""
@@ -126,9 +132,7 @@ def _show_results(
     results = write_results(bound, searched, stores)
     command = ""
     if results.path is not None:
-        pairs = [(name, value) for name, given in options.items() for value in given]
-        words = [word for pair in pairs for word in pair]
-        command = shlex.join(["d2v", "run", str(results.path), *words])
+        command = made_command("run", [str(results.path)], stores, options)
     files = write_search(results.outcome, results.folder, command)
     console.print(search_console(results.outcome))
     lines = {

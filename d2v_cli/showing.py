@@ -6,8 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
+from ablations.redaction import redacted
+from d2v_cli.commands import made_command
 
-def show_outcome(outcome: Any, stores: Any, option: str, console: Console) -> None:
+
+def show_outcome(outcome: Any, stores: Any, console: Console) -> None:
     """Print what happened, and where everything is."""
 
     def show(line: str, style: str | None = None) -> None:
@@ -16,12 +19,12 @@ def show_outcome(outcome: Any, stores: Any, option: str, console: Console) -> No
     show(outcome.sentence())
     show(f"store: {stores.shown_uri}")
     if stores.database is not None:
-        show(f"compare in MLflow: d2v ui{option}")
+        show(f"compare in MLflow: {made_command('ui', [], stores, {})}")
     show(f"event log: {outcome.event_log}")
     if outcome.num_unfinished or outcome.failed:
         show(f"unfinished trials: {stores.checkpoints}")
     for record in outcome.failed:
-        show(f"{record.status}: {record.key}: {record.reason}", "red")
+        show(redacted(f"{record.status}: {record.key}: {record.reason}"), "red")
     if outcome.trouble:
         free = "what has finished is safe; make space, then give the same command again"
         show(f"no space left: {outcome.trouble}; {free}", "red")

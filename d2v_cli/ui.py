@@ -48,12 +48,13 @@ def ui(
     from sweeps.tracking.stores import check_stores, choose_stores
 
     console, stores = Console(), choose_stores(storage, tracking_uri)
-    check_stores(stores)
+    name = o.study_name(study) if study else None
+    check_stores(stores, [name] if name else [])
     check_ui(stores, port)
     client, server = open_store(stores.tracking_uri), ui_address(stores, port)
     views = study_views(
         client,
-        o.study_name(study) if study else None,
+        name,
         *o.chosen(context, modality, scale),
         on_fault=lambda fault: console.print(
             str(fault), style="red", markup=False, soft_wrap=True

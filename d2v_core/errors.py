@@ -26,6 +26,19 @@ class Problem:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
+MAX_SHOWN = 120
+"""Characters of a given value that a message repeats."""
+
+
+def shown(value: object) -> str:
+    """A value as messages repeat it: in one line, and not all of a long one."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = f"a {type(value).__name__} of thousands of digits"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
 class ConfigError(ValueError):
     """A configuration breaks rules; lists every broken rule at once."""
 

@@ -135,7 +135,7 @@ def bind(file: SpaceFile, request: Request) -> BoundSpace:
     space, modality = file.space, request.modality
     if modality not in space.metric:
         raise ConfigError([Problem("--modality", one_of(space.metric, modality))])
-    chosen = parse_assignments(request.assignments)
+    chosen = parse_assignments(request.assignments, modality)
     execution: dict[str, Any] = {}
     if space.early_stopping:
         execution["execution.probe_at"] = list(space.early_stopping.probe_at)

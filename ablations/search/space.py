@@ -13,12 +13,16 @@ from pydantic_core import PydanticCustomError
 
 from ablations.layers import check_setting
 from ablations.metrics import METRICS, Metric
-from ablations.study.axis import Value
-from ablations.study.fields import Settings
+from ablations.study.axis import MAX_PATH, Value
+from ablations.study.fields import MAX_NAME, MAX_SENTENCE, STUDY_NAME, Settings
 from d2v_core.config import TRIAL_TYPES, Section
+from d2v_core.config.bounds import MAX_FACTOR, MAX_ITEMS, MAX_SAMPLES
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem
 
+MAX_TRIALS = 10_000
+"""Of one search, whatever the space or the command says."""
+MAX_PARAMETERS = 100
 DEPTH = "depth"
 """Stands for the depth of the encoder, as an upper bound."""
 NOT_SELECTING = "; others have no number on the validation split to select by"
@@ -29,7 +33,7 @@ NOT_SEARCHED = ("seed", "modality", "execution", "data", "evaluation", "objectiv
 class Parameter(Section):
     """What all kinds of parameters have."""
 
-    setting: str
+    setting: str = Field(max_length=MAX_PATH)
     """Dotted path of the setting."""
     when: dict[str, Value] = {}
     """Other settings and the values they must have for this one to exist: parameters
@@ -40,9 +44,9 @@ class FloatParameter(Parameter):
     """A number between two bounds, both included."""
 
     kind: Literal["float"]
-    low: float = Field(allow_inf_nan=False)
+    low: float = Field(ge=-MAX_FACTOR, le=MAX_FACTOR)
     """Smallest value."""
-    high: float = Field(allow_inf_nan=False)
+    high: float = Field(ge=-MAX_FACTOR, le=MAX_FACTOR)
     """Largest value."""
     spacing: Literal["linear", "log", "log_to_one"] = "linear"
     """What is drawn evenly: the value, its logarithm, or the logarithm of what is
@@ -53,9 +57,9 @@ class IntParameter(Parameter):
     """A whole number between two bounds, both included."""
 
     kind: Literal["int"]
-    low: int
+    low: int = Field(ge=-MAX_SAMPLES, le=MAX_SAMPLES)
     """Smallest value."""
-    high: int | Literal["depth"]
+    high: Annotated[int, Field(ge=-MAX_SAMPLES, le=MAX_SAMPLES)] | Literal["depth"]
     """Largest value; ``depth``: the number of blocks of the encoder."""
     spacing: Literal["linear", "log"] = "linear"
     """What is drawn evenly: the value or its logarithm."""
@@ -65,7 +69,9 @@ class ChoiceParameter(Parameter):
     """One of several values without an order."""
 
     kind: Literal["choice"]
-    of: Annotated[tuple[Value, ...], Field(strict=False, min_length=2)]
+    of: Annotated[
+        tuple[Value, ...], Field(strict=False, min_length=2, max_length=MAX_ITEMS)
+    ]
     """The values."""
 
 
@@ -81,7 +87,7 @@ class EarlyStopping(Section):
     factor), and goes on if it is in the best 1/f of all that came as far.
     """
 
-    reduction_factor: int = Field(3, ge=2)
+    reduction_factor: int = Field(3, ge=2, le=100)
     """The best one in so many goes on."""
     rungs: int = Field(1, ge=1, le=4)
     """How often a trial is probed."""
@@ -96,9 +102,9 @@ class EarlyStopping(Section):
 class SearchSpace(Section):
     """What a search looks for, and where."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=STUDY_NAME, max_length=MAX_NAME - len("_search"))
     """Begins the names of the search, its experiment and its ablation path."""
-    title: str = Field(min_length=1)
+    title: str = Field(min_length=1, max_length=MAX_SENTENCE)
     """Title, for people."""
     metric: dict[str, str] = Field(min_length=1)
     """The metric of each modality the space has. Its number on the validation split is
@@ -106,13 +112,16 @@ class SearchSpace(Section):
     cost: Literal["training_seconds", "flops"] | None = None
     """A second objective to be small: measured seconds, or counted operations. The
     search then looks for all trade-offs, and no trial is stopped early."""
-    trials: int = Field(30, ge=1)
+    trials: int = Field(30, ge=1, le=MAX_TRIALS)
     """How many trials, unless the command says otherwise."""
     early_stopping: EarlyStopping | None = None
     """When to give a trial up; null: never."""
     set: Settings = {}
     """Overrides of the recipe common to all trials."""
-    parameters: Annotated[tuple[AnyParameter, ...], Field(strict=False, min_length=1)]
+    parameters: Annotated[
+        tuple[AnyParameter, ...],
+        Field(strict=False, min_length=1, max_length=MAX_PARAMETERS),
+    ]
     """What varies."""
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -15,6 +16,10 @@ from ablations.study.schema import Study
 from ablations.yaml_source import DataPath, YamlSource
 from d2v_core.config import TrialConfig, embedded_sources, leaves
 from d2v_core.errors import ConfigError, Problem
+
+MAX_ARMS = 2_000
+MAX_CELLS = 20_000
+"""Arms times seeds: planned in seconds, and twice the largest store measured."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,9 @@ def recipe_layers(request: Request) -> list[Layer]:
 
 def data_root_layer(recipe: Layer, modality: str, data_root: str | None) -> list[Layer]:
     """The data root as a layer, when the recipe's data has one."""
-    source = recipe.settings.get("data", {}).get("source")
-    if data_root is None or source in embedded_sources(modality):
+    data = recipe.settings.get("data")
+    source = data.get("source") if isinstance(data, Mapping) else None
+    if data_root is None or source in tuple(embedded_sources(modality)):
         return []
     return [Layer.from_dotted({"data.root": data_root}, lambda path: "--data-root")]
 
@@ -137,7 +143,7 @@ def expand(
     """
     locations = Locations(study, request.modality, source)
     study = study.for_modality(request.modality)
-    chosen = parse_assignments(request.assignments)
+    chosen = parse_assignments(request.assignments, request.modality)
     settings = [axis.setting for axis in study.all_axes]
     # An axis whose setting the user chose shrinks to that value.
     fixed = {path: chosen.pop(path) for path in settings if path in chosen}
@@ -156,11 +162,13 @@ def expand(
     depth = encoder_depth(base)
     if study.all_axes:
         points = _points(study.all_axes, base, depth, fixed, locations)
+        _check_grid(math.prod(map(len, points)), 1)
         study = _renamed(study, points, locations)
         own = [_crossed(study.all_axes, crossing) for crossing in product(*points)]
     else:
         own = _named_arms(study)
     arms = [*own, *_references(study, request.modality)]
+    _check_grid(len(arms), len(seeds))
     cells = _cells(common, arms, seeds, fixed, locations)
     _check_metric(study, cells, locations)
     return ExpandedStudy(study, request, base, depth, tuple(arms), cells, locations)
@@ -203,6 +211,16 @@ def _renamed(
         return study.with_names(_other_names(points))
     except ConfigError as error:
         raise ConfigError(map(locations.claims, error.problems)) from None
+
+
+def _check_grid(num_arms: int, num_seeds: int) -> None:
+    """Refuse a table that nobody reads and no store holds, before it is made."""
+    if num_arms <= MAX_ARMS and num_arms * num_seeds <= MAX_CELLS:
+        return
+    requirement = f"a study must have at most {MAX_ARMS:,} arms and {MAX_CELLS:,} cells"
+    given = f"got {num_arms:,} arms x {num_seeds:,} seeds"
+    remedy = "give fewer values, or --set an axis to one value"
+    raise ConfigError([Problem("study", f"{requirement}, {given}; {remedy}")])
 
 
 def _points(
@@ -277,7 +295,7 @@ def _cells(
             return None
 
     of_arm = [(arm, valid(arm, seeds[0])) for arm in arms]
-    for seed in seeds[1:]:
+    for seed in {min(seeds), max(seeds)} - {seeds[0]}:  # those between are as valid
         valid(arms[0], seed)
     if problems:
         raise ConfigError(problems.values())

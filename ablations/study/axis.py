@@ -11,6 +11,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from d2v_core.config import Section
+from d2v_core.config.bounds import MAX_FACTOR, MAX_ITEMS
+from d2v_core.errors import shown
+
+MAX_LABEL = 50
+"""Characters of an axis' short name."""
+MAX_PATH = 200
+"""Characters of a dotted path."""
 
 Value = str | int | float | bool | None
 """What a setting is, mostly."""
@@ -19,16 +26,23 @@ ALL = "all"
 """Stands for the whole depth in names of points: ``K=all``."""
 
 
+SHARE_TEXT = re.compile(r"[0-9]{0,40}(\.[0-9]{1,40})?(/[0-9]{1,40})?")
+"""No exponents: Fraction("1e999999999") would take all memory."""
+
+
 def _fraction(value: Any) -> Any:
     """``"1/12"`` or a number, as a share in (0, 1]."""
+    rule = f"must be a fraction like 1/12, got {shown(value)}"
     if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise ValueError(f"must be a fraction like 1/12, got {value!r}")
+        raise ValueError(rule)
+    if isinstance(value, str) and not SHARE_TEXT.fullmatch(value):
+        raise ValueError(rule)
     try:
         share = Fraction(value)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"must be a fraction like 1/12, got {value!r}") from None
+    except (ValueError, OverflowError, ZeroDivisionError):
+        raise ValueError(rule) from None
     if not 0 < share <= 1:
-        raise ValueError(f"must be above 0 and at most 1, got {value!r}")
+        raise ValueError(f"must be above 0 and at most 1, got {shown(value)}")
     return share
 
 
@@ -45,30 +59,36 @@ Share = Annotated[
         }
     ),
 ]
-Multiple = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Values = Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]
+Multiple = Annotated[float, Field(ge=0.0, le=MAX_FACTOR, allow_inf_nan=False)]
+Values = Annotated[
+    tuple[Value, ...], Field(strict=False, min_length=1, max_length=MAX_ITEMS)
+]
 
 
 class FractionsOfDepth(Section):
     """Axis values that scale with the encoder's depth: ``max(1, round(f * depth))``."""
 
-    fraction_of_depth: tuple[Share, ...] = Field(min_length=1, strict=False)
+    fraction_of_depth: tuple[Share, ...] = Field(
+        min_length=1, max_length=MAX_ITEMS, strict=False
+    )
     """Shares of the depth; those that give the same whole number are one arm."""
 
 
 class MultiplesOfRecipe(Section):
     """Axis values relative to the recipe's own, so that a study fits every recipe."""
 
-    multiples_of_recipe: tuple[Multiple, ...] = Field(min_length=1, strict=False)
+    multiples_of_recipe: tuple[Multiple, ...] = Field(
+        min_length=1, max_length=MAX_ITEMS, strict=False
+    )
     """1 is the recipe's own value (arm ``label=1x``), 10 ten times as much."""
 
 
 class Axis(Section):
     """One setting that varies; each value is an arm ``label=value``."""
 
-    setting: str
+    setting: str = Field(max_length=MAX_PATH)
     """Dotted path of the setting."""
-    label: str = Field(pattern=r"^[\w./ -]+$")
+    label: str = Field(pattern=r"^[\w./ -]+$", max_length=MAX_LABEL)
     """Short name in tables and in MLflow, ``K``."""
     values: Values | FractionsOfDepth | MultiplesOfRecipe
     """The values, or fractions of the depth, or multiples of the recipe's value."""

@@ -15,8 +15,10 @@ from ablations.study.claim_checks import check_claims
 from ablations.study.fields import Published, StudyFields
 from d2v_core.config import TRIAL_TYPES
 from d2v_core.config.parsing import one_of
-from d2v_core.errors import Problem
+from d2v_core.errors import Problem, shown
 
+MAX_SEEDS = 10_000
+"""Most seeds of one study."""
 RESERVED_LABELS = ("arm", "seed")
 """What every trial has in MLflow beside its axis values."""
 
@@ -107,9 +109,14 @@ def _check_seeds(seeds: int | tuple[int, ...]) -> list[Problem]:
                 "seeds", f"must be at least one seed, a count or a list, got {given}"
             )
         ]
+    count = seeds if isinstance(seeds, int) else len(seeds)
+    if count > MAX_SEEDS:
+        return [Problem("seeds", f"must be at most {MAX_SEEDS:,} seeds, got {count:,}")]
     if isinstance(seeds, tuple) and (len(set(seeds)) < len(seeds) or min(seeds) < 0):
         return [
-            Problem("seeds", f"must be different and not negative, got {list(seeds)}")
+            Problem(
+                "seeds", f"must be different and not negative, got {shown(list(seeds))}"
+            )
         ]
     return []
 

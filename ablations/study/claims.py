@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from d2v_core.config import Section
+from d2v_core.config.bounds import MAX_FACTOR, MAX_ITEMS
 
 
 class Better(Section):
@@ -29,7 +30,7 @@ class Better(Section):
     """The arm that is better; null: any other arm that is not a reference."""
     than: str
     """The arm that is worse."""
-    by: float = 0.0
+    by: float = Field(0.0, ge=-MAX_FACTOR, le=MAX_FACTOR)
     """Least difference in the metric's unit."""
 
 
@@ -43,7 +44,7 @@ class NearlyBest(Section):
     kind: Literal["nearly_best"] = "nearly_best"
     arm: str
     """The arm."""
-    within: float = Field(gt=0.0)
+    within: float = Field(gt=0.0, le=MAX_FACTOR)
     """Largest difference that counts as a little, in the metric's unit."""
 
 
@@ -56,9 +57,9 @@ class Alike(Section):
     """
 
     kind: Literal["alike"] = "alike"
-    arms: tuple[str, ...] = Field((), strict=False)
+    arms: tuple[str, ...] = Field((), strict=False, max_length=MAX_ITEMS)
     """The arms; empty: all that are not references."""
-    within: float = Field(gt=0.0)
+    within: float = Field(gt=0.0, le=MAX_FACTOR)
     """Largest difference that counts as alike, in the metric's unit."""
 
 
@@ -73,7 +74,7 @@ class Trend(Section):
     kind: Literal["trend"] = "trend"
     direction: Literal["rises", "falls"] = "rises"
     """``rises``: later arms are better."""
-    arms: tuple[str, ...] = Field((), strict=False)
+    arms: tuple[str, ...] = Field((), strict=False, max_length=MAX_ITEMS)
     """The arms in order; empty: all that are not references."""
 
 
@@ -109,13 +110,13 @@ Rule = Annotated[
 class Claim(Section):
     """One sentence of the paper and the rule that tests it."""
 
-    id: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    id: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=100)
     """Unique within the study."""
-    says: str = Field(min_length=1)
+    says: str = Field(min_length=1, max_length=2_000)
     """The sentence, in our words."""
-    where: str = ""
+    where: str = Field("", max_length=2_000)
     """Section, table or figure that says so."""
-    modalities: tuple[str, ...] = Field((), strict=False)
+    modalities: tuple[str, ...] = Field((), strict=False, max_length=MAX_ITEMS)
     """Where the paper claims it; empty: in every modality of the study."""
     test: Rule
     """When it counts as supported."""

@@ -15,19 +15,32 @@ from ablations.metrics import LOGGED_GROUPS, Metric, metric_of
 from ablations.study.axis import Axis
 from ablations.study.claims import Claim
 from d2v_core.config import Section
+from d2v_core.config.bounds import MAX_FACTOR, MAX_ITEMS
 
 ReferenceArm = Literal["untrained", "supervised"]
+MAX_NAME = 100
+"""Characters of a name: MLflow, file systems and tables take it whole."""
+MAX_SENTENCE = 2_000
+"""Characters of a title or a sentence, below what a tag of MLflow holds."""
+MAX_AXES = 8
+STUDY_NAME = r"^[a-z][a-z0-9_]*$"
 Settings = dict[str, JsonValue]
 """Dotted path to value."""
 Seeds = Annotated[tuple[int, ...], Field(strict=False)]
 References = Annotated[tuple[ReferenceArm, ...], Field(strict=False)]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False, max_length=MAX_ITEMS)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+"""Name of an arm: short enough for MLflow's names and for a table."""
+Sentence = Annotated[str, Field(max_length=MAX_SENTENCE)]
+Baseline = Annotated[str, Field(max_length=1_000)]
+"""Name of an arm; of crossed axes it is longer than a name."""
+Score = Annotated[float, Field(ge=-MAX_FACTOR, le=MAX_FACTOR)]
 
 
 class NamedArm(Section):
     """One named set of overrides: a row of a table."""
 
-    name: str = Field(min_length=1)
+    name: Name
     """Row name."""
     set: Settings = {}
     """Dotted path to value; empty: the recipe as it is."""
@@ -44,9 +57,9 @@ class NamedArm(Section):
 class Paper(Section):
     """Where the paper has this table or figure."""
 
-    arxiv: str = "2202.03555v3"
+    arxiv: Sentence = "2202.03555v3"
     """Paper and version."""
-    where: str | dict[str, str]
+    where: Sentence | dict[str, Sentence]
     """``Figure 2``, or by modality."""
 
     @property
@@ -59,10 +72,12 @@ class Paper(Section):
 class OwnMetric(Section):
     """Any number that trials log, beside the ones that have names of their own."""
 
-    name: str = Field(pattern=rf"^({'|'.join(LOGGED_GROUPS)})/[\w./-]+$")
+    name: str = Field(
+        pattern=rf"^({'|'.join(LOGGED_GROUPS)})/[\w./-]+$", max_length=MAX_NAME
+    )
     """Name as logged: ``eval/sst_2_score``, ``cost/training_seconds``; of a curve
     (``train/loss``, ``target/effective_rank``) the last value of the trial counts."""
-    title: str = Field(min_length=1)
+    title: str = Field(min_length=1, max_length=MAX_SENTENCE)
     """Title for captions and axes, with the unit."""
     higher_is_better: bool
     """Direction."""
@@ -75,17 +90,17 @@ Reading = Literal["read", "digitised"]
 class Published(Section):
     """The paper's own numbers for one modality."""
 
-    metric: str
+    metric: Sentence
     """What the paper measured, with the unit."""
-    setup: str = ""
+    setup: Sentence = ""
     """Model and training behind the numbers."""
     source: Reading
     """``read`` from a table or text, or ``digitised`` from a figure."""
-    tolerance: float | None = Field(None, gt=0.0)
+    tolerance: float | None = Field(None, gt=0.0, le=MAX_FACTOR)
     """Half-width of the reading error; required when digitised."""
     higher_is_better: bool
     """Direction of the paper's metric."""
-    values: dict[str | int | float, float]
+    values: dict[str | int | float, Score] = Field(max_length=MAX_ITEMS)
     """Numbers by axis value (at the paper's depth) or arm name."""
 
     @model_validator(mode="after")
@@ -98,24 +113,24 @@ class Published(Section):
 class StudyFields(Section):
     """What stands in a study file; :class:`ablations.study.schema.Study` checks it."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)
+    name: str = Field(pattern=STUDY_NAME, max_length=MAX_NAME)
     """Also the name of the MLflow experiment and of the tag on its trials."""
-    title: str = Field(min_length=1)
+    title: str = Field(min_length=1, max_length=MAX_SENTENCE)
     """Title, for people."""
     paper: Paper | None = None
     """What it reproduces; null for a study of your own."""
-    hypothesis: str = ""
+    hypothesis: Sentence = ""
     """What is expected, in a sentence; shown in MLflow."""
     axis: Axis | None = None
     """One setting that varies ..."""
-    axes: tuple[Axis, ...] = Field((), strict=False)
+    axes: tuple[Axis, ...] = Field((), strict=False, max_length=MAX_AXES)
     """... or several, every value of one with every value of the others ..."""
-    arms: tuple[NamedArm, ...] = Field((), strict=False)
+    arms: tuple[NamedArm, ...] = Field((), strict=False, max_length=MAX_ITEMS)
     """... or named arms."""
     reference_arms: References | dict[str, References] = ()
     """Arms every table of frozen features needs beside its own, the same or by
     modality (a supervised arm needs labels for all its training data)."""
-    baseline: str | dict[str, str] | None = None
+    baseline: Baseline | dict[str, Baseline] | None = None
     """Arm the others are compared with, or one for each modality; null: no
     comparison."""
     seeds: int | Seeds = 5
@@ -129,7 +144,7 @@ class StudyFields(Section):
     published: dict[str, Published] = {}
     """The paper's numbers by modality; a modality that is missing here is shown as
     "not reported"."""
-    claims: tuple[Claim, ...] = Field((), strict=False)
+    claims: tuple[Claim, ...] = Field((), strict=False, max_length=MAX_ITEMS)
     """What the paper says about these arms, each with the rule that tests it."""
 
     @property

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
 from d2v_core.config.base import Section
+from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_STEPS, MAX_WIDTH
 from d2v_core.config.choices import (
     Feature,
     Initialisation,
@@ -21,11 +22,15 @@ from d2v_core.config.choices import (
 )
 
 Duration = (
-    Annotated[StrictInt, Field(ge=0)] | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
+    Annotated[StrictInt, Field(ge=0, le=MAX_STEPS)]
+    | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
 )
 """A number of optimiser updates (integer) or a fraction of the run (float, 0 to 1)."""
 
-LossScale = Annotated[StrictFloat, Field(gt=0.0, allow_inf_nan=False)] | LossTotal
+LossScale = (
+    Annotated[StrictFloat, Field(gt=0.0, le=MAX_FACTOR, allow_inf_nan=False)]
+    | LossTotal
+)
 """Multiplies the loss, which is the mean over all elements (masked positions times
 channels), as vision's is: 1. ``inverse_sqrt_dim`` gives the sum over channels divided
 by their root (mean times sqrt(dim)), speech's loss; ``sum`` gives the sum over channels
@@ -91,7 +96,7 @@ OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObject
 class TargetConfig(Section):
     """The teacher activations that become the regression target (paper section 3.3)."""
 
-    top_k: int = Field(6, ge=1)
+    top_k: int = Field(6, ge=1, le=MAX_DEPTH)
     """K, the number of top layers averaged; at most the encoder's depth."""
 
     feature: Feature = "block"
@@ -114,7 +119,7 @@ class TargetConfig(Section):
     norm before it is over the samples of the batch. One norm only: the references take
     two in a row, fairseq layer then instance, vision the other way round."""
 
-    num_groups: int = Field(1, ge=1)
+    num_groups: int = Field(1, ge=1, le=MAX_WIDTH)
     """Groups of neighbouring channels for ``group``, as in PyTorch's GroupNorm; must
     divide the encoder's width."""
 
@@ -189,7 +194,7 @@ class SmoothL1Loss(Section):
     """Quadratic below ``beta``, linear above (paper section 3.4)."""
 
     kind: Literal["smooth_l1"] = "smooth_l1"
-    beta: float = Field(2.0, gt=0.0)
+    beta: float = Field(2.0, gt=0.0, le=MAX_FACTOR)
     """Error at which the quadratic part ends; ViT-B uses 2."""
     scale: LossScale = 1.0
     """Multiplies the mean over elements: by a number (vision 1), by the root of the
@@ -245,13 +250,13 @@ class HealthConfig(Section):
     theirs, and that of the predictions, is divided by the targets' at the first update.
     """
 
-    min_target_std: float = Field(0.1, ge=0.0)
+    min_target_std: float = Field(0.1, ge=0.0, le=MAX_FACTOR)
     """Targets below this are collapsed (fairseq ``min_target_var``, really a std)."""
-    min_prediction_std: float = Field(0.01, ge=0.0)
+    min_prediction_std: float = Field(0.01, ge=0.0, le=MAX_FACTOR)
     """Predictions below this are collapsed (fairseq ``min_pred_var``)."""
     after: Duration = 5_000
     """Updates, or fraction of the run, before the check begins (fairseq: 5,000)."""
-    check_every: int = Field(25, ge=1)
+    check_every: int = Field(25, ge=1, le=MAX_STEPS)
     """Updates between two checks; the last update is always checked."""
     on_collapse: Literal["stop", "continue"] = "stop"
     """Either way the trial's status is ``collapsed``, with step and evidence."""

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from d2v_core.config.base import sections_in
 from d2v_core.config.registry import TRIAL_TYPES
 from d2v_core.config.trial import TrialConfig
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import MAX_SHOWN, ConfigError, Problem, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -94,7 +94,9 @@ def _repaired(model: type[BaseModel], data: Any, error: ValidationError) -> Any:
 def one_of(names: Iterable[str], given: object) -> str:
     """The sentence for a value outside a set of names, with the nearest one."""
     known = sorted(names)
-    return f"must be one of {', '.join(known)}, got {given!r}{nearest(known, given)}"
+    return (
+        f"must be one of {', '.join(known)}, got {shown(given)}{nearest(known, given)}"
+    )
 
 
 def nearest(names: Iterable[str], given: object) -> str:
@@ -104,8 +106,9 @@ def nearest(names: Iterable[str], given: object) -> str:
 
 
 def _closest(names: Iterable[str], given: object) -> str | None:
+    text = given[:MAX_SHOWN] if isinstance(given, str) else shown(given)
     # difflib's own cutoff: higher misses two swapped letters of a short name.
-    close = difflib.get_close_matches(str(given), list(names), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(text, list(names), n=1, cutoff=0.6)
     return close[0] if close else None
 
 
@@ -133,6 +136,10 @@ def _problems(
     if details["type"] == "extra_forbidden":
         known = known_settings(model, details["loc"][:-1])
         return [Problem(path, _unknown(known, location[-1]))]
+    if details["type"] == "invalid_key":
+        where = ".".join(filter(None, (path, str(details["input"]))))
+        rule = "must be the name of a setting, which is a text"
+        return [Problem(where, f"{rule}, got {shown(details['input'])}")]
     if details["type"] == "union_tag_invalid":
         tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
         tag = context["discriminator"].strip("'")
@@ -161,7 +168,7 @@ def _sentence(details: ErrorDetails, context: Mapping[str, Any]) -> str:
             rule = details["msg"].removeprefix("Input should be ")
             rule = rule.removeprefix("Input should ")
             verb = "must be" if rule != details["msg"] else "must hold:"
-            return f"{verb} {rule[0].lower()}{rule[1:]}, got {given!r}"
+            return f"{verb} {rule[0].lower()}{rule[1:]}, got {shown(given)}"
 
 
 def _split_expected(expected: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StrictInt
 
 from d2v_core.config.base import Section
+from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_WIDTH
 from d2v_core.config.choices import BlockNorm, ConvolutionNorm
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.speech_data import (
@@ -27,7 +28,10 @@ LEAST_FRAMES = 2
 """Frames of the shortest input: one to mask and one to see."""
 
 Convolution = Annotated[
-    tuple[Annotated[StrictInt, Field(ge=1)], Annotated[StrictInt, Field(ge=1)]],
+    tuple[
+        Annotated[StrictInt, Field(ge=1, le=MAX_WIDTH)],
+        Annotated[StrictInt, Field(ge=1, le=MAX_WIDTH)],
+    ],
     Field(strict=False),
 ]
 """Kernel and stride."""
@@ -37,11 +41,12 @@ class Wav2Vec2FrontEnd(Section):
     """wav2vec 2.0's convolutions over the waveform (torchaudio's implementation)."""
 
     kind: Literal["wav2vec2"] = "wav2vec2"
-    channels: int = Field(512, ge=1)
+    channels: int = Field(512, ge=1, le=MAX_WIDTH)
     """Channels of every convolution."""
     layers: tuple[Convolution, ...] = Field(
         ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)),
         min_length=1,
+        max_length=MAX_DEPTH,
         strict=False,
     )
     """Kernel and stride of each convolution; as published, 50 frames per second that
@@ -80,23 +85,23 @@ class SpeechEncoderConfig(Section):
 
     front_end: FrontEnd = Wav2Vec2FrontEnd()
     """The part that makes frames of a waveform."""
-    width: int = Field(768, ge=4)
+    width: int = Field(768, ge=4, le=MAX_WIDTH)
     """Embedding dimension; must be divisible by ``num_heads`` and
     ``position_groups``."""
-    depth: int = Field(12, ge=1)
+    depth: int = Field(12, ge=1, le=MAX_DEPTH)
     """Number of blocks."""
-    num_heads: int = Field(12, ge=1)
+    num_heads: int = Field(12, ge=1, le=MAX_WIDTH)
     """Attention heads per block."""
-    mlp_ratio: float = Field(4.0, gt=0.0)
+    mlp_ratio: float = Field(4.0, gt=0.0, le=MAX_FACTOR)
     """Hidden width of the feed-forward part over ``width``."""
     norm: BlockNorm = "post"
     """Norms after each residual addition, as published (``layer_norm_first: false``),
     or before each branch."""
-    position_layers: int = Field(5, ge=1)
+    position_layers: int = Field(5, ge=1, le=MAX_DEPTH)
     """Convolutions, one on the other, that tell frames apart."""
-    position_kernel: int = Field(19, ge=2)
+    position_kernel: int = Field(19, ge=2, le=MAX_WIDTH)
     """Frames each of them sees: the authors share 95 among the five."""
-    position_groups: int = Field(16, ge=1)
+    position_groups: int = Field(16, ge=1, le=MAX_WIDTH)
     """Groups of channels of each of them."""
     input_dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Dropout of the student's frames, before they are masked (fairseq
@@ -120,7 +125,7 @@ class SpeechSpanMask(Section):
     probability: float = Field(0.65, gt=0.0, le=1.0)
     """Masked share if spans did not overlap: each frame starts one with
     ``probability / span``, published 0.065. 0.65 masks 0.49 of long inputs."""
-    span: int = Field(10, ge=1)
+    span: int = Field(10, ge=1, le=MAX_WIDTH)
     """Frames per span."""
     same_count: bool = True
     """Unmask at random down to the utterance of the batch with the fewest masked frames

@@ -8,6 +8,16 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.bounds import (
+    MAX_BATCH,
+    MAX_ITEMS,
+    MAX_RATE_HZ,
+    MAX_SAMPLES,
+    MAX_SECONDS,
+    MAX_STEPS,
+    MAX_WIDTH,
+    Factor,
+)
 from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import Duration
@@ -30,10 +40,10 @@ LibriSpeechSubset = Literal[
 class WaveformConfig(Section):
     """The way from utterances to the encoder's input (paper section 4.2), at 16 kHz."""
 
-    max_seconds: float = Field(20.0, gt=0.0)
+    max_seconds: float = Field(20.0, gt=0.0, le=MAX_SECONDS)
     """Pre-training crops utterances to at most this (fairseq: 320,000 samples), and a
     batch to its shortest utterance. Labelled utterances are never cropped."""
-    min_seconds: float = Field(2.0, ge=0.0)
+    min_seconds: float = Field(2.0, ge=0.0, le=MAX_SECONDS)
     """Pre-training leaves out shorter utterances (fairseq: 32,000 samples), unless all
     are shorter."""
     normalise: bool = True
@@ -51,11 +61,11 @@ class SpokenDigitsData(Section):
     """Fewest digits of a string."""
     max_digits: int = Field(5, ge=1, le=20)
     """Most digits of a string."""
-    num_train: int = Field(2_000, ge=10)
+    num_train: int = Field(2_000, ge=10, le=MAX_SAMPLES)
     """Training utterances, by 24 speakers."""
-    num_valid: int = Field(200, ge=10)
+    num_valid: int = Field(200, ge=10, le=MAX_SAMPLES)
     """Validation utterances, by 6 other speakers."""
-    num_test: int = Field(400, ge=10)
+    num_test: int = Field(400, ge=10, le=MAX_SAMPLES)
     """Test utterances, by 12 other speakers."""
 
     @model_validator(mode="after")
@@ -92,7 +102,7 @@ class ManifestData(Section):
     """Split that everything is selected on."""
     test: str = "test"
     """Split whose number is reported."""
-    sample_rate_hz: int | None = Field(None, ge=1)
+    sample_rate_hz: int | None = Field(None, ge=1, le=MAX_RATE_HZ)
     """Rate every file must have; null: whatever each says."""
     on_error: OnError = "raise"
     """Treatment of broken files."""
@@ -109,11 +119,12 @@ class LibriSpeechData(Section):
     pretrain: tuple[LibriSpeechSubset, ...] = Field(
         ("train-clean-100", "train-clean-360", "train-other-500"),
         min_length=1,
+        max_length=MAX_ITEMS,
         strict=False,
     )
     """Subsets that pre-training reads (paper: all 960 hours)."""
     train: tuple[LibriSpeechSubset, ...] = Field(
-        ("train-clean-100",), min_length=1, strict=False
+        ("train-clean-100",), min_length=1, max_length=MAX_ITEMS, strict=False
     )
     """Labelled subsets; ``evaluation.num_labels`` draws utterances from them."""
     valid: LibriSpeechSubset = "dev-other"
@@ -150,12 +161,12 @@ SpeechData = Annotated[
 class CtcProbeConfig(Section):
     """A linear CTC layer on frozen, standardised features; Adam, cosine decay."""
 
-    num_steps: int = Field(500, ge=1)
+    num_steps: int = Field(500, ge=1, le=MAX_STEPS)
     """Updates."""
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=1, le=MAX_BATCH)
     """Labelled utterances per update."""
-    learning_rates: tuple[float, ...] = Field(
-        (1e-2, 3e-2, 1e-1, 3e-1), min_length=1, strict=False
+    learning_rates: tuple[Factor, ...] = Field(
+        (1e-2, 3e-2, 1e-1, 3e-1), min_length=1, max_length=MAX_ITEMS, strict=False
     )
     """Peak learning rates; the one with the lowest validation word error rate is used
     and stored, the lowest character error rate where words tie."""
@@ -168,12 +179,14 @@ class SpeechFineTuning(FineTuningConfig):
     number of utterances in a batch, which is fairseq's 3.2 M samples on 8 workers.
     """
 
-    num_steps: int = Field(20_000, ge=1)
+    num_steps: int = Field(20_000, ge=1, le=MAX_STEPS)
     """Optimiser updates."""
-    batch_size: int = Field(126, ge=1)
+    batch_size: int = Field(126, ge=1, le=MAX_BATCH)
     """Labelled utterances per update: 8 workers of 200 s, at 12.7 s each
     (train-clean-100)."""
-    learning_rates: tuple[float, ...] = Field((5e-5,), min_length=1, strict=False)
+    learning_rates: tuple[Factor, ...] = Field(
+        (5e-5,), min_length=1, max_length=MAX_ITEMS, strict=False
+    )
     """Peak learning rates to choose from on the validation split."""
     decay: Decay = "tri_stage"
     """Shape after the warm-up."""
@@ -190,12 +203,12 @@ class SpeechFineTuning(FineTuningConfig):
     norm and projection are trained."""
     time_mask: float = Field(0.65, ge=0.0, lt=1.0)
     """Masked share of the frames if spans did not overlap; 0: none."""
-    time_mask_length: int = Field(10, ge=1)
+    time_mask_length: int = Field(10, ge=1, le=MAX_WIDTH)
     """Frames per span."""
     channel_mask: float = Field(0.5, ge=0.0, lt=1.0)
     """Share of the feature encoder's channels set to zero if spans did not overlap; 0:
     none."""
-    channel_mask_length: int = Field(64, ge=1)
+    channel_mask_length: int = Field(64, ge=1, le=MAX_WIDTH)
     """Neighbouring channels per span."""
 
 
@@ -210,7 +223,7 @@ class SpeechEvaluation(EvaluationConfig):
     """Settings of ``probe``."""
     fine_tuning: SpeechFineTuning = SpeechFineTuning()
     """Settings of ``fine_tune``."""
-    beam_width: int = Field(8, ge=1)
+    beam_width: int = Field(8, ge=1, le=MAX_WIDTH)
     """Prefixes kept by the beam search, which uses no language model."""
     utterance_label: str | None = None
     """Kind of label that whole utterances are classified by, from their mean frame:

@@ -11,6 +11,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.bounds import (
+    MAX_BATCH,
+    MAX_DEPTH,
+    MAX_FACTOR,
+    MAX_ITEMS,
+    MAX_VOCABULARY,
+    MAX_WIDTH,
+)
 from d2v_core.config.choices import BlockNorm, OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import HeadInit
@@ -25,18 +33,18 @@ EMBEDDED_TASKS = ("pydoc/topic", "pydoc/same_passage")
 class TextEncoderConfig(Section):
     """RoBERTa's architecture over a byte-level BPE."""
 
-    vocab_size: int = Field(50_265, ge=261)
+    vocab_size: int = Field(50_265, ge=261, le=MAX_VOCABULARY)
     """Tokens of the byte-level BPE and rows of the embedding: 5 special ones, 256 bytes
     and as many merges as the training text gives. 50,265 is RoBERTa's."""
-    max_tokens: int = Field(512, ge=8)
+    max_tokens: int = Field(512, ge=8, le=MAX_WIDTH)
     """Longest row, ``<s>`` and ``</s>`` included."""
-    width: int = Field(768, ge=4)
+    width: int = Field(768, ge=4, le=MAX_WIDTH)
     """Embedding dimension; must be divisible by ``num_heads``."""
-    depth: int = Field(12, ge=1)
+    depth: int = Field(12, ge=1, le=MAX_DEPTH)
     """Number of blocks."""
-    num_heads: int = Field(12, ge=1)
+    num_heads: int = Field(12, ge=1, le=MAX_WIDTH)
     """Attention heads per block."""
-    mlp_ratio: float = Field(4.0, gt=0.0)
+    mlp_ratio: float = Field(4.0, gt=0.0, le=MAX_FACTOR)
     """Hidden width of the feed-forward part over ``width``."""
     norm: BlockNorm = "post"
     """Norms after each residual addition, as published (``normalize_before: false``),
@@ -78,7 +86,7 @@ class TextSpanMask(Section):
     kind: Literal["span"] = "span"
     probability: float = Field(0.35, gt=0.0, lt=1.0)
     """Expected masked share if spans did not overlap; 0.35 masks 0.307."""
-    span: int = Field(4, ge=1)
+    span: int = Field(4, ge=1, le=MAX_WIDTH)
     """Tokens per span."""
 
 
@@ -123,7 +131,9 @@ class TextEvaluation(EvaluationConfig):
     secret), some of ``train`` selects and ``dev`` is reported.
     """
 
-    tasks: tuple[str, ...] = Field(EMBEDDED_TASKS, min_length=1, strict=False)
+    tasks: tuple[str, ...] = Field(
+        EMBEDDED_TASKS, min_length=1, max_length=MAX_ITEMS, strict=False
+    )
     """Folders below the data root in GLUE's layout (recognised by the last part: CoLA,
     SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE) or with ``train.tsv`` and ``dev.tsv``
     and/or ``test.tsv`` of columns ``sentence`` and ``label``; and, embedded,
@@ -138,10 +148,10 @@ class TextEvaluation(EvaluationConfig):
     one row ``<s> a </s></s> b </s>``, as fine-tuning always does."""
     fine_tuning: FineTuningConfig | None = None
     """Settings of ``fine_tune``, which requires them."""
-    fine_tuning_epochs: float | None = Field(None, gt=0.0)
+    fine_tuning_epochs: float | None = Field(None, gt=0.0, le=MAX_FACTOR)
     """Passes over each task's training samples instead of ``fine_tuning.num_steps``
     (paper: 10); null: the same number of updates for all."""
-    small_task_batch_size: int | None = Field(None, ge=1)
+    small_task_batch_size: int | None = Field(None, ge=1, le=MAX_BATCH)
     """Batch size of fine-tuning on tasks with fewer than 10,000 training samples
     (fairseq: 16 for CoLA, MRPC, RTE and STS-B, 32 otherwise); null: the same for
     all."""

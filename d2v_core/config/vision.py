@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
+from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_SIDE, MAX_WIDTH
 from d2v_core.config.choices import Initialisation, Pooling, Positions
 from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
@@ -21,19 +22,19 @@ class VisionEncoderConfig(Section):
 
     timm_model: str = "beit_base_patch16_224"
     """Any timm model of the families VisionTransformer or Beit."""
-    image_size: int = Field(224, ge=2)
+    image_size: int = Field(224, ge=2, le=MAX_SIDE)
     """Side of the square input in pixels; images are resized to it."""
-    patch_size: int | None = Field(None, ge=1)
+    patch_size: int | None = Field(None, ge=1, le=MAX_SIDE)
     """Side of a patch in pixels; must divide ``image_size``."""
     channels: Literal[1, 3] = 3
     """Colour channels of the input: 1 grey, 3 RGB."""
-    width: int | None = Field(None, ge=4)
+    width: int | None = Field(None, ge=4, le=MAX_WIDTH)
     """Embedding dimension; must be divisible by ``num_heads``."""
-    depth: int | None = Field(None, ge=1)
+    depth: int | None = Field(None, ge=1, le=MAX_DEPTH)
     """Number of blocks."""
-    num_heads: int | None = Field(None, ge=1)
+    num_heads: int | None = Field(None, ge=1, le=MAX_WIDTH)
     """Attention heads per block."""
-    mlp_ratio: float | None = Field(None, gt=0.0)
+    mlp_ratio: float | None = Field(None, gt=0.0, le=MAX_FACTOR)
     """Hidden width of the feed-forward part over ``width``."""
     positions: Positions = "model"
     """``model``: what the timm model has (learned or relative); ``sincos``: fixed 2-D
@@ -41,7 +42,7 @@ class VisionEncoderConfig(Section):
     shared_relative_position: bool = False
     """A single relative-position table for all blocks (Beit family only), as the
     authors pre-train."""
-    layer_scale: float | None = Field(None, gt=0.0)
+    layer_scale: float | None = Field(None, gt=0.0, le=MAX_FACTOR)
     """Initial layer-scale; the authors use 1e-4 for ViT-B."""
     init: Initialisation = "reference"
     """Distribution of the initial weights. ``reference``: as the authors pre-train,
@@ -65,9 +66,9 @@ class BlockMask(Section):
     ratio: float = Field(0.612, gt=0.0, lt=1.0)
     """Share of patches to mask, rounded to whole patches: 0.612 is the authors' 120 of
     196. It is a ceiling: the count varies per image (mean 0.610 at 0.612)."""
-    min_patches: int = Field(16, ge=1)
+    min_patches: int = Field(16, ge=1, le=MAX_WIDTH)
     """Smallest block area in patches."""
-    max_patches: int | None = Field(None, ge=1)
+    max_patches: int | None = Field(None, ge=1, le=MAX_WIDTH)
     """Largest block area in patches; null: only what is still to mask."""
     min_aspect: float = Field(0.3, gt=0.0, le=1.0)
     """Smallest height over width of a block; the largest is its inverse."""
@@ -90,7 +91,7 @@ class AugmentationConfig(Section):
     kind: Literal["none", "shift", "resized_crop"] = "none"
     """``shift`` moves by whole pixels (edges repeated), ``resized_crop`` is the
     standard random resized crop."""
-    max_shift: int = Field(1, ge=1)
+    max_shift: int = Field(1, ge=1, le=MAX_SIDE)
     """Largest shift in pixels along each side, for ``shift``."""
     min_scale: float = Field(0.08, gt=0.0, le=1.0)
     """Smallest share of the area kept, for ``resized_crop``."""
@@ -155,7 +156,7 @@ class VisionFineTuning(FineTuningConfig):
     drop_path: float | None = Field(None, ge=0.0, lt=1.0)
     """Stochastic depth of the last block, rising linearly from 0; null: as in
     pre-training. The released ViT-B command: 0.2."""
-    head_init_scale: float = Field(0.001, gt=0.0)
+    head_init_scale: float = Field(0.001, gt=0.0, le=MAX_FACTOR)
     """Multiplies the classifier's initial weights (std 0.02 before), so that the first
     gradients hardly reach the encoder."""
 

@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from ablations.layers import parse_assignments
 from ablations.record import Manifest, ManifestArm
+from ablations.yaml_source import parse_value
+from d2v_core.errors import ConfigError
 
+PLACE = re.compile(r"--(?:storage|tracking-uri)[ =](?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Address of ``d2v ui``, unless it was given another port."""
 
@@ -51,18 +55,16 @@ def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
 
     The study's settings, then ``--set``, then the arm's, as the plan merges them.
     """
-    given = {**(manifest.study.get("set") or {}), **arm.settings}
-    settings = {path: as_yaml(value) for path, value in given.items()}
+    settings: dict[str, Any] = dict(manifest.study.get("set") or {})
     for assignment in manifest.assignments:
-        path, _, text = assignment.partition("=")
-        if path.strip() not in arm.settings:
-            settings[path.strip()] = text  # as it was typed; nothing here reads YAML
+        settings |= parse_assignments([assignment], manifest.modality)
+    settings |= arm.settings
     words = ["d2v", "train", f"{manifest.modality}-{manifest.scale}"]
     words += ["--seed", str(seed)]
     if root := _data_root(manifest.base):
         words += ["--data-root", root]
     for path, value in settings.items():
-        words += ["--set", f"{path}={value}"]
+        words += ["--set", f"{path}={as_yaml(value)}"]
     return shlex.join(words)
 
 
@@ -72,14 +74,23 @@ def report_command(manifest: Manifest) -> str:
     words += ["--modality", manifest.modality, "--scale", manifest.scale]
     for assignment in manifest.assignments:
         words += ["--set", assignment]
-    return shlex.join(words)
+    return " ".join([shlex.join(words), *_places(manifest.command)])
+
+
+def _places(command: str) -> list[str]:
+    """Where a recorded command had its store; as it stands there, quotes included."""
+    return [part[0] for part in PLACE.finditer(command)]
 
 
 def as_yaml(value: Any) -> str:
-    """A setting that YAML reads back as itself; plain words stand without quotes."""
-    if isinstance(value, str) and PLAIN.fullmatch(value) and value not in YAML_WORDS:
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    """A setting that YAML reads back as itself, text without quotes where it may."""
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    try:
+        same = parse_value(value, "") == value
+    except ConfigError:
+        same = False
+    return value if same else json.dumps(value, ensure_ascii=False)
 
 
 def _data_root(base: Mapping[str, Any]) -> str | None:

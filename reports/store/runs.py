@@ -54,8 +54,9 @@ def open_store(tracking_uri: str) -> MlflowClient:
     Raises:
         ConfigError: There is no such file.
     """
-    database = tracking_uri.removeprefix("sqlite:///").partition("?")[0]
-    if database != tracking_uri and not Path(database).exists():
+    url = make_url(tracking_uri) if tracking_uri.startswith("sqlite") else None
+    database = url.database if url is not None else None
+    if database is not None and not Path(database).exists():
         raise ConfigError(
             [
                 Problem(

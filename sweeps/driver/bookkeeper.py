@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from ablations.record import DONE, Record, Status
@@ -14,6 +14,7 @@ from sweeps.driver.progress import LiveView
 from sweeps.environment import describe_environment
 from sweeps.listener import Listener
 from sweeps.plan.costing import with_flops
+from sweeps.plan.deleted import deleted_note, missing_deleted
 from sweeps.plan.planning import make_manifest, unique_trials
 from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.stopping import StopRequest
@@ -108,6 +109,8 @@ class Bookkeeper(Listener):
             previous = self.tracker.manifest(plan)
             manifest = make_manifest(plan, make_command, previous)
             self._parents[plan.name] = self.tracker.open_study(plan, manifest)
+            if deleted := missing_deleted(plan, self.tracker):
+                self.view.say(deleted_note(plan.name, deleted))
 
     def claim(self) -> list[PlannedCell]:
         """Trials that are now ours to train, in order; takes in what the store has.
@@ -193,7 +196,23 @@ class Bookkeeper(Listener):
         view.state, view.started = "running", time.monotonic()
         view.step = view.first_step = step
         view.num_steps = num_steps
-        self._submit(self._begin, key)
+        self._submit(self._keeping_its_run, key, lambda: self._begin(key))
+
+    def _keeping_its_run(self, key: str, write: Callable[[], None]) -> None:
+        """A write to a trial's run; in a new run, if somebody deleted that one."""
+        try:
+            write()
+        except Exception:  # whatever the store's client raises
+            run_id = self._runs.get(key)
+            if run_id is None or not self.tracker.is_deleted(run_id):
+                raise
+            label = self.board.trials[key].label
+            self.view.say(f"the run of {label} was deleted: it is logged in a new one")
+            del self._runs[key]
+            self._logged_until.pop(key, None)
+            self._begin(key)
+            self._log(key, spool_of(self.stores, key).read_history())
+            write()
 
     def data_read(self, line: str) -> None:
         """Say what was found of the data, once for all trials that read it."""
@@ -217,7 +236,7 @@ class Bookkeeper(Listener):
         """Log metrics that are not in the store yet."""
         self.board.trials[key].step = progress[-1][0]
         self.view.still_there()
-        self._submit(self._log, key, progress)
+        self._submit(self._keeping_its_run, key, lambda: self._log(key, progress))
 
     def _log(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
@@ -242,7 +261,8 @@ class Bookkeeper(Listener):
         view.score = record.metrics.get(self._home[record.key].metric.logged_as)
         view.seconds = time.monotonic() - (view.started or time.monotonic())
         self.outcome.add(record)
-        self._submit(self._end, record, timestamp)
+        end = partial(self._end, record, timestamp)
+        self._submit(self._keeping_its_run, record.key, end)
         self.view.say_ended(view)
 
     def _end(self, record: Record, timestamp: int) -> None:
@@ -303,8 +323,9 @@ class Bookkeeper(Listener):
 
     def _close(self, status: str) -> None:
         for run_id in self._parents.values():
-            self.tracker.close_study(run_id, status)
+            if not self.tracker.is_deleted(run_id):
+                self.tracker.close_study(run_id, status)
 
     def _abandon(self, key: str) -> None:
-        if key in self._runs:
+        if key in self._runs and not self.tracker.is_deleted(self._runs[key]):
             self.tracker.abandon_trial(self._runs[key])

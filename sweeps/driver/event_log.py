@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.record import Record, Status
+from ablations.redaction import redacted
 from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import Board
 from sweeps.listener import Listener
@@ -57,7 +58,7 @@ class EventLog(Listener):
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("a") as file:
-                file.write(line + "\n")
+                file.write(redacted(line) + "\n")
 
     def run_started(
         self, command: str, plans: Sequence[StudyPlan], stores: Stores

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.record import DONE, Status
+from ablations.redaction import redacted
 from sweeps.plan.durations import duration
 from sweeps.planned import PlannedCell, StudyPlan
 
@@ -223,6 +224,7 @@ class LiveView:
 
     def say(self, text: str) -> None:
         """A line for people, above the live table where there is one."""
+        text = redacted(text)
         self.console.print(text, style="yellow", markup=False, soft_wrap=True)
         self._on_say(text)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import ConfigError, Problem, shown
 
 UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+LONGEST = 10 * 365 * 86_400.0
+"""Seconds of a budget."""
 
 
 def parse_budget(text: str) -> float:
@@ -17,9 +19,14 @@ def parse_budget(text: str) -> float:
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
-        requirement = "must be a duration such as 2h, 1h30m, 90m or 45s"
-        raise ConfigError([Problem("--budget", f"{requirement}, got {text!r}")])
+    if (
+        "".join(number + unit for number, unit in parts) != text
+        or not 0 < seconds <= LONGEST
+    ):
+        requirement = (
+            "must be a duration such as 2h, 1h30m, 90m or 45s, up to ten years"
+        )
+        raise ConfigError([Problem("--budget", f"{requirement}, got {shown(text)}")])
     return seconds
 
 

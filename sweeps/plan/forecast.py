@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ablations.mlflow_names import (
@@ -24,6 +24,7 @@ from sweeps.plan.costing import (
     cost_fields,
     gpu_hours,
 )
+from sweeps.plan.deleted import missing_deleted
 from sweeps.plan.planning import removed_cells, unique_trials
 from sweeps.plan.resources import num_at_once, this_machine
 from sweeps.planned import PlannedCell, StudyPlan
@@ -51,6 +52,7 @@ class Forecast:
         basis: Where the seconds come from, for people.
         num_parallel_trials: Trials that would run at the same time here.
         removed: Trials of former arms and seeds that the store has, by study.
+        deleted: Names of trials whose runs somebody deleted there, by study.
     """
 
     plans: Sequence[StudyPlan]
@@ -62,6 +64,7 @@ class Forecast:
     basis: str
     num_parallel_trials: int
     removed: Mapping[str, Sequence[ManifestCell]]
+    deleted: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
@@ -163,6 +166,7 @@ def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
             [this_machine()], (cell.trial for cell in unique.values())
         ),
         removed=_removed(plans, tracker),
+        deleted=_deleted(plans, tracker),
     )
 
 
@@ -209,6 +213,16 @@ def _removed(
         for study, cells in former.items()
     }
     return {study: cells for study, cells in kept.items() if cells}
+
+
+def _deleted(
+    plans: Sequence[StudyPlan], tracker: Tracker | None
+) -> dict[str, list[str]]:
+    """Trials that would be trained anew since somebody deleted their runs."""
+    if tracker is None:
+        return {}
+    found = {plan.name: missing_deleted(plan, tracker) for plan in plans}
+    return {study: deleted for study, deleted in found.items() if deleted}
 
 
 def finished_seconds(finished: Iterable[StoredTrial]) -> dict[str, float]:

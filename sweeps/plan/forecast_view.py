@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from ablations.identity import SCHEMA_VERSION
 from ablations.record import ManifestCell
 from sweeps.plan.costing import cost_line, gpu_hours, people_hours
+from sweeps.plan.deleted import deleted_note
 from sweeps.plan.durations import duration
 from sweeps.plan.forecast import Forecast
 from sweeps.plan.planning import seed_warning
@@ -90,6 +91,8 @@ def summary(result: Forecast) -> Iterator[str]:
     )
     for study, cells in result.removed.items():
         yield from _removed(study, cells)
+    for study, deleted in result.deleted.items():
+        yield deleted_note(study, deleted)
     for problem in result.data_problems:
         yield (
             "the data is not here, so keys are unknown and nothing counts as cached: "

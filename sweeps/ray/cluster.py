@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,9 @@ def place_problems(nodes: Sequence[Node], stores: Stores) -> list[Problem]:
         problems.append(Problem("--storage", f"{rule}; {advice}, {given}"))
     if len({node.host for node in nodes}) > 1 and stores.database is not None:
         rule = "on a cluster of several machines the store must be served, not a file"
-        server = (
-            f"mlflow server --backend-store-uri {stores.tracking_uri} "
-            f"--artifacts-destination {stores.artifacts.as_uri()} --host 127.0.0.1"
-        )
+        words = ["mlflow", "server", "--backend-store-uri", stores.shown_uri]
+        words += ["--artifacts-destination", stores.artifacts.as_uri()]
+        server = shlex.join([*words, "--host", "127.0.0.1"])
         advice = f"start it where d2v runs: {server}"
         then = "and give --tracking-uri http://127.0.0.1:5000"
         problems.append(Problem("--tracking-uri", f"{rule}; {advice} ; {then}"))

@@ -12,7 +12,6 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -22,9 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablations.identity import SCHEMA_VERSION
 from ablations.record import DONE
+from ablations.redaction import redacted
 from ablations.search.bound_space import BoundSpace
 from d2v_core.errors import ConfigError, Problem
 from sweeps.search.distributions import to_optuna
+from sweeps.tracking.address import parse_address, sqlite_address
 from sweeps.tracking.stores import Stores
 
 END, REASON, KEY, FOUND = "end", "reason", "key", "found in the store"
@@ -51,7 +52,7 @@ def search_id(bound: BoundSpace) -> str:
 
 def default_storage(stores: Stores) -> str:
     """A SQLite file beside the results."""
-    return f"sqlite:///{stores.storage / 'search.db'}"
+    return sqlite_address(stores.storage / "search.db").uri
 
 
 def open_storage(uri: str) -> BaseStorage:
@@ -61,16 +62,17 @@ def open_storage(uri: str) -> BaseStorage:
         ConfigError: It cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    file = parse_address(uri, "--optuna-storage", web=False).file
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     try:
         return RDBStorage(uri)
     except Exception as error:  # whatever SQLAlchemy and its drivers raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = redacted((str(error).splitlines() or [type(error).__name__])[0])
         requirement = (
             "must be a database Optuna can use, such as sqlite:////folder/search.db "
+            "or postgresql+psycopg2://user@host/name"
         )
-        requirement += "or postgresql+psycopg2://user@host/name"
         raise ConfigError(
             [Problem("--optuna-storage", f"{requirement}; {reason}")]
         ) from error

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from sweeps.tracking.address import sqlite_address
+
 
 def create_database(database: Path, artifacts: Path) -> None:
     """Make MLflow's tables beside the path, then link the file to it.
@@ -27,7 +29,7 @@ def create_database(database: Path, artifacts: Path) -> None:
     with tempfile.TemporaryDirectory(dir=database.parent, prefix=".new-") as folder:
         made = Path(folder) / database.name
         store = SqlAlchemyStore(  # type: ignore[no-untyped-call]
-            f"sqlite:///{made}", artifacts.as_uri()
+            sqlite_address(made).uri, artifacts.as_uri()
         )
         store.engine.dispose()
         with suppress(OSError):  # it is there, or no links here: MLflow makes it there

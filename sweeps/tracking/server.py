@@ -25,7 +25,7 @@ def ui_address(stores: Stores, port: int) -> str:
 
 def is_served(stores: Stores) -> bool:
     """Whether the store is a server, with pages of its own."""
-    return stores.tracking_uri.startswith("http")
+    return stores.address.is_web
 
 
 def check_ui(stores: Stores, port: int) -> None:

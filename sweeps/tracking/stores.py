@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ablations.mlflow_names import DATABASE_FILE
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import ConfigError, Problem, shown
+from sweeps.tracking.address import (
+    Address,
+    host_and_port,
+    parse_address,
+    sqlite_address,
+)
+from sweeps.tracking.sqlite import OPTUNA, check_sqlite
 
 ANSWER_SECONDS = 5.0
-DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+MAX_FOLDER = 1_000
+"""Characters of a path, so that what lies below has room."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +29,11 @@ class Stores:
 
     Attributes:
         storage: Folder of checkpoints, artifacts, reports and the default store.
-        tracking_uri: Of MLflow.
+        tracking_uri: Of MLflow; of a database it may hold a password.
     """
 
     storage: Path
-    tracking_uri: str
+    tracking_uri: str = field(repr=False)
 
     @property
     def checkpoints(self) -> Path:
@@ -38,19 +46,19 @@ class Stores:
         return self.storage / "artifacts"
 
     @property
+    def address(self) -> Address:
+        """The tracking URI, parsed."""
+        return parse_address(self.tracking_uri, "--tracking-uri")
+
+    @property
     def database(self) -> Path | None:
         """The SQLite file, when that is the store."""
-        prefix = "sqlite:///"
-        uri = self.tracking_uri
-        return Path(uri.removeprefix(prefix)) if uri.startswith(prefix) else None
+        return self.address.file
 
     @property
     def shown_uri(self) -> str:
         """The tracking URI without a password."""
-        parts = urlsplit(self.tracking_uri)
-        if parts.password is None:
-            return self.tracking_uri
-        return self.tracking_uri.replace(f":{parts.password}@", ":…@")
+        return self.address.shown
 
     @property
     def is_new(self) -> bool:
@@ -59,36 +67,74 @@ class Stores:
 
 
 def choose_stores(storage: str | None, tracking_uri: str | None) -> Stores:
-    """Options, then ``MLFLOW_TRACKING_URI``, then SQLite inside the storage folder."""
-    folder = Path(storage or "d2v-runs").expanduser().resolve()
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return Stores(folder, uri or f"sqlite:///{folder / DATABASE_FILE}")
+    """Options, then ``MLFLOW_TRACKING_URI``, then SQLite inside the storage folder.
 
-
-def check_stores(stores: Stores) -> None:
-    """Refuse places that cannot work, before anything is started or written.
+    User name and password of a web address go to MLflow's client, and nowhere else.
 
     Raises:
-        ConfigError: Nobody answers at the tracking URI, its kind is not supported, or
-            the storage folder cannot be written.
+        ConfigError: The address is none, or of a kind that is not supported; or the
+            storage is no path.
     """
+    try:
+        folder = Path(storage or "d2v-runs").expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no home
+        raise ConfigError([_no_folder("--storage", storage or "")]) from None
+    if len(str(folder)) > MAX_FOLDER:
+        raise ConfigError([_no_folder("--storage", str(folder))])
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return Stores(folder, sqlite_address(folder / DATABASE_FILE).uri)
+    address = parse_address(uri, "--tracking-uri")
+    address.log_in()
+    return Stores(folder, address.uri)
+
+
+def check_stores(stores: Stores, studies: Iterable[str] = ()) -> None:
+    """Refuse places that cannot work, before anything is started or written.
+
+    Args:
+        stores: The places.
+        studies: Names of the experiments that are wanted; none of them may be deleted.
+
+    Raises:
+        ConfigError: Nobody answers at the tracking URI, or not as MLflow does; its
+            database is another's, or of another version; the storage folder cannot be
+            written; or an experiment is deleted.
+    """
+    address = stores.address
     problems = [*_check_folder("--storage", stores.storage)]
-    scheme = stores.tracking_uri.partition(":")[0].partition("+")[0]
-    if scheme == "sqlite":
-        assert stores.database is not None
-        problems += _check_folder("--tracking-uri", stores.database.parent)
-    elif scheme in DEFAULT_PORTS:
-        problems += _check_answer(stores.tracking_uri, DEFAULT_PORTS[scheme])
-    else:
-        problems.append(
-            Problem(
-                "--tracking-uri",
-                "must start with sqlite:///, http(s):// or a database scheme such as "
-                f"postgresql://, got {stores.tracking_uri!r}",
-            )
-        )
+    if address.file is not None:
+        problems += _check_folder("--tracking-uri", address.file.parent)
+    elif not _answers(address):
+        problems += [_no_answer(address)]
     if problems:
         raise ConfigError(problems)
+    if not stores.is_new:
+        from sweeps.tracking.state import check_state  # imports MLflow
+
+        check_state(address, studies)
+
+
+def check_search_storage(stores: Stores, uri: str) -> str:
+    """Optuna's address, as Optuna takes it.
+
+    Raises:
+        ConfigError: It is none, or MLflow's own database.
+    """
+    address = parse_address(uri, "--optuna-storage", web=False)
+    if address.same_place(stores.address):
+        rule = "must be another database than --tracking-uri: both would keep tables"
+        mend = "of one name there; leave it out to use search.db in the storage folder"
+        raise ConfigError([Problem("--optuna-storage", f"{rule} {mend}")])
+    if address.host is not None and not _answers(address):
+        where = f"{address.host}:{address.port}"
+        rule = f"nobody answers at {where}; start the database, or leave the option out"
+        raise ConfigError([Problem("--optuna-storage", rule)])
+    if address.file is not None:
+        if problems := _check_folder("--optuna-storage", address.file.parent):
+            raise ConfigError(problems)
+        check_sqlite(address.file, "--optuna-storage", OPTUNA)
+    return address.uri
 
 
 def check_address(address: str | None) -> None:
@@ -100,17 +146,19 @@ def check_address(address: str | None) -> None:
     Raises:
         ConfigError: Nobody answers there, or it is no cluster's own address.
     """
+    if address in (None, "auto", "local", ""):
+        return
     scheme = (address or "").partition("://")[0]
     if scheme in ("ray", "http", "https"):
-        requirement = f"must be the cluster's own address, head:6379, got {address!r}"
+        requirement = (
+            f"must be the cluster's own address, head:6379, got {shown(address)}"
+        )
         remedy = "run d2v on a machine of the cluster, or hand the command to its head"
         submit = "ray job submit --address http://HEAD:8265 -- d2v run …"
         raise ConfigError([Problem("--address", f"{requirement}; {remedy}: {submit}")])
-    host, _, port = (address or "").rpartition(":")
-    if not host or not port.isdigit():
-        return
+    host, port = host_and_port(address or "", "--address")
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+        socket.create_connection((host, port), timeout=ANSWER_SECONDS).close()
     except OSError as error:
         requirement = f"no Ray cluster answers at {host}:{port} ({error})"
         remedy = "start one (ray start --head), or leave the option and RAY_ADDRESS out"
@@ -119,48 +167,40 @@ def check_address(address: str | None) -> None:
 
 def answers(uri: str) -> bool:
     """Whether somebody listens at a tracking URI; a local file always does."""
-    scheme = uri.partition(":")[0].partition("+")[0]
-    if scheme not in DEFAULT_PORTS:
+    return _answers(parse_address(uri, "--tracking-uri"))
+
+
+def _answers(address: Address) -> bool:
+    if address.host is None:
         return True
     try:
-        _connect(uri, DEFAULT_PORTS[scheme])
+        place = (address.host, address.port)
+        socket.create_connection(place, timeout=ANSWER_SECONDS).close()
     except OSError:
         return False
     return True
 
 
-def _connect(uri: str, default_port: int) -> None:
-    address = _address(uri, default_port)
-    socket.create_connection(address, timeout=ANSWER_SECONDS).close()
-
-
-def _address(uri: str, default_port: int) -> tuple[str, int]:
-    parts = urlsplit(uri)
-    return (parts.hostname or "localhost", parts.port or default_port)
-
-
-def _check_answer(uri: str, default_port: int) -> list[Problem]:
-    address = _address(uri, default_port)
-    try:
-        _connect(uri, default_port)
-    except OSError as error:
-        return [
-            Problem(
-                "--tracking-uri",
-                f"nobody answers at {address[0]}:{address[1]} ({error}); start the "
-                "server (d2v ui serves the local store), or leave the option and "
-                "MLFLOW_TRACKING_URI out to use SQLite in the storage folder",
-            )
-        ]
-    return []
+def _no_answer(address: Address) -> Problem:
+    return Problem(
+        "--tracking-uri",
+        f"nobody answers at {address.host}:{address.port}; start the "
+        "server (d2v ui serves the local store), or leave the option and "
+        "MLFLOW_TRACKING_URI out to use SQLite in the storage folder",
+    )
 
 
 def _check_folder(option: str, folder: Path) -> list[Problem]:
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
-    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return []
-    return [
-        Problem(option, f"must be a folder that can be written, got {str(folder)!r}")
-    ]
+    try:
+        existing = folder
+        while not existing.exists():
+            existing = existing.parent
+        if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+            return []
+    except OSError:  # a name that is too long, a folder nobody may enter
+        pass
+    return [_no_folder(option, str(folder))]
+
+
+def _no_folder(option: str, given: str) -> Problem:
+    return Problem(option, f"must be a folder that can be written, got {shown(given)}")

@@ -8,8 +8,6 @@ the driver, so workers need no credentials.
 from __future__ import annotations
 
 import json
-import logging
-import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,6 +43,7 @@ from sweeps.tracking.labels import (
     trial_kind,
     with_try,
 )
+from sweeps.tracking.state import quieten_mlflow, refuses
 from sweeps.tracking.stores import Stores
 
 PAGE = 500
@@ -52,12 +51,6 @@ METRICS_PER_BATCH = 1_000
 PARAMS_PER_BATCH = 100
 LATEST = 200
 """Finished trials that prices are taken from."""
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-"""MLflow's own retries are few, for :mod:`sweeps.tracking.writer` has its own."""
 
 
 @dataclass(frozen=True)
@@ -92,23 +85,35 @@ class Tracker:
 
     def __init__(self, stores: Stores, command: str) -> None:
         self.stores, self.command = stores, command
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        for name in ("mlflow", "alembic"):  # no log of the tables they create
-            logging.getLogger(name).setLevel(logging.WARNING)
-        # What it logs as an error it raises too; the writer says it in a line.
-        logging.getLogger("mlflow").getChild("store").setLevel(logging.CRITICAL)
+        quieten_mlflow()
         if stores.database is not None:
             create_database(stores.database, stores.artifacts)
-        self.client = MlflowClient(tracking_uri=stores.tracking_uri)
+        self.client = MlflowClient(tracking_uri=stores.tracking_uri)  # opens it
 
     def works(self) -> bool:
-        """Whether the store answers; a database may be away behind its server."""
+        """Whether the store answers; a database may be away behind its server.
+
+        A refusal (HTTP 401, say) is an answer: nobody waits for another one.
+        """
         try:
             self.client.search_experiments(max_results=1)
-        except Exception:  # MLflow and its database libraries raise many kinds
-            return self.stores.database is not None  # a file is never away
+        except Exception as error:  # MLflow and its database libraries raise many kinds
+            return self.stores.database is not None or refuses(error)
         return True
+
+    def is_deleted(self, run_id: str) -> bool:
+        """Whether somebody deleted a run, or purged it after that."""
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException as error:
+            return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
+        return bool(run.info.lifecycle_stage == "deleted")
+
+    def deleted_trials(self, plan: StudyPlan) -> dict[str, str]:
+        """Names of this request's trials that were deleted, by their keys."""
+        condition = f"tags.`{request_tag(plan.request_id)}` != ''"
+        runs = self._search(condition, view=ViewType.DELETED_ONLY)
+        return {run.data.tags.get(names.KEY_TAG, ""): run.info.run_name for run in runs}
 
     def trials(self, keys: Iterable[str]) -> dict[str, StoredTrial]:
         """The trials among these keys that the store has, one search for each.
@@ -312,8 +317,9 @@ class Tracker:
         condition: str,
         experiments: Sequence[str] | None = None,
         at_most: int | None = None,
+        view: int = ViewType.ACTIVE_ONLY,
     ) -> list[Run]:
-        """Active runs, newest first."""
+        """Runs, newest first; those that were not deleted, unless told otherwise."""
         if experiments is None:
             experiments = self._experiments()
         runs: list[Run] = []
@@ -322,7 +328,7 @@ class Tracker:
             page = self.client.search_runs(
                 list(experiments),
                 filter_string=condition,
-                run_view_type=ViewType.ACTIVE_ONLY,
+                run_view_type=view,
                 max_results=at_most or PAGE,
                 order_by=["attributes.start_time DESC"],
                 page_token=token,

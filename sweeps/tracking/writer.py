@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ablations.redaction import redacted
 from d2v_core.files import is_disk_full
 from sweeps.stopping import StopRequest
 from sweeps.tracking.stores import Stores
@@ -142,4 +143,4 @@ class StoreWriter:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return redacted((str(error).splitlines() or [type(error).__name__])[0])

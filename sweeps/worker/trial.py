@@ -18,6 +18,7 @@ import torch
 
 from ablations.mlflow_names import LOST_METRIC
 from ablations.record import Record, Status
+from ablations.redaction import redacted
 from d2v_core.config import parse_trial
 from d2v_core.errors import DivergedError
 from d2v_core.files import is_disk_full
@@ -199,7 +200,7 @@ class Attempt:
         status = status_of(error)
         return Record(
             status=status,
-            reason=f"{type(error).__name__}: {error}",
+            reason=redacted(f"{type(error).__name__}: {error}"),
             steps=self._pending.last_step,
             num_parameters=self._started.num_parameters if self._started else 0,
             metrics={LOST_METRIC: self._seconds - self._saved_seconds},

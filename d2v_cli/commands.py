@@ -1,0 +1,94 @@
+"""Commands that are recorded and printed: complete, quoted, and without passwords.
+
+Pasted into a shell in any folder they do what they say. So every path in them is
+absolute, and what the environment or a default said stands in them too. An address
+that needs a password stands as the variable that holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablations.redaction import HIDDEN, redacted
+
+if TYPE_CHECKING:
+    from sweeps.tracking.stores import Stores
+
+FOLDERS = ("--storage", "--data-root")
+FILES = (".yaml", ".yml")
+FLAGS = ("--bars", "--json", "--all", "--open")
+"""Options without a value: a study may stand behind them."""
+VARIABLES = {"--optuna-storage": "OPTUNA_STORAGE"}
+VARIABLE = "MLFLOW_TRACKING_URI"
+"""Stands for an address that needs a password, any other option's."""
+
+
+def typed_command(stores: Stores, data_root: str | None) -> str:
+    """What was typed, with what it was typed beside; for the records."""
+    words, given = ["d2v"], set[str]()
+    option = ""
+    for word in sys.argv[1:]:
+        if not option and word.startswith("--") and "=" in word:
+            name, _, value = word.partition("=")
+            words += [name, _absolute(name, value, stores)]
+            given.add(name)
+            continue
+        words.append(_absolute(option, word, stores))
+        option = word if word.startswith("--") and word not in FLAGS else ""
+        given.add(option)
+    places = [("--data-root", data_root), *place_options(stores)]
+    for name, value in places:
+        if value and name not in given:
+            words += [name, _absolute(name, value, stores)]
+    return joined(words)
+
+
+def made_command(
+    verb: str,
+    names: Iterable[str],
+    stores: Stores,
+    options: Mapping[str, Sequence[str] | str | None],
+) -> str:
+    """A command that nobody typed: names, options that are given, and the places."""
+    words = ["d2v", verb, *(_absolute("", name, stores) for name in names)]
+    for name, given in options.items():
+        values = [given] if isinstance(given, str) else given or ()
+        for value in values:
+            words += [name, _absolute(name, value, stores)]
+    for name, value in place_options(stores):
+        words += [name, value]
+    return joined(words)
+
+
+def place_options(stores: Stores) -> list[tuple[str, str]]:
+    """``--storage``, and ``--tracking-uri`` unless it follows from that."""
+    options = [("--storage", str(stores.storage))]
+    if stores.database != stores.storage / "mlflow.db":
+        options.append(("--tracking-uri", stores.shown_uri))
+    return options
+
+
+def joined(words: Iterable[str]) -> str:
+    """Quoted for a shell; an address without its password becomes the variable."""
+    shown, option = list[str](), ""
+    for word in map(redacted, words):
+        variable = VARIABLES.get(option, VARIABLE)
+        hidden = f":{HIDDEN}@" in word
+        shown.append(f'"${variable}"' if hidden else shlex.quote(word))
+        option = word
+    return " ".join(shown)
+
+
+def _absolute(option: str, word: str, stores: Stores) -> str:
+    """A word that means the same in every folder."""
+    if option == "--tracking-uri":
+        return stores.shown_uri
+    is_study = not option and word.endswith(FILES) and Path(word).is_file()
+    if option in FOLDERS or is_study:
+        return os.path.abspath(os.path.expanduser(word))
+    return word
