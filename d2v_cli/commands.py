@@ -42,9 +42,9 @@ def typed_command(stores: Stores, data_root: str | None) -> str:
         option = word if word.startswith("--") and word not in FLAGS else ""
         given.add(option)
     places = [("--data-root", data_root), *place_options(stores)]
-    for name, value in places:
-        if value and name not in given:
-            words += [name, _absolute(name, value, stores)]
+    for name, place in places:
+        if place and name not in given:
+            words += [name, _absolute(name, place, stores)]
     return joined(words)
 
 

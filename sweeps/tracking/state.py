@@ -47,7 +47,7 @@ def refuses(error: Exception) -> bool:
     """Whether an error is the store's own word, which no waiting changes."""
     if not isinstance(error, MlflowException):
         return False
-    return error.get_http_status_code() in REFUSALS or _is_no_json(error)
+    return _http_status(error) in REFUSALS or _is_no_json(error)
 
 
 def check_state(address: Address, studies: Iterable[str]) -> None:
@@ -93,7 +93,7 @@ def _refuse(address: Address, error: Exception) -> NoReturn:
 def _reason(address: Address, error: Exception) -> str:
     """What an answer means, and what to do about it."""
     where, text = address.shown, redacted(_first_line(error))
-    status = error.get_http_status_code() if isinstance(error, MlflowException) else 0
+    status = _http_status(error)
     if "out-of-date database schema" in str(error):
         mend = f"copy it, then: mlflow db upgrade '{where}'"
         return f"{where} was written by another MLflow ({text}); {mend}"
@@ -108,6 +108,13 @@ def _reason(address: Address, error: Exception) -> str:
         return f"no MLflow at {where}: another service answers ({answer}); {mend}"
     mend = "look into its log; its database may be away"
     return f"the server at {where} cannot answer ({text}); {mend}"
+
+
+def _http_status(error: Exception) -> int:
+    """0 for an error that MLflow did not raise."""
+    if not isinstance(error, MlflowException):
+        return 0
+    return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
 
 
 def _is_no_json(error: Exception) -> bool:
