@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,10 +32,14 @@ class Layer:
     Attributes:
         settings: Nested plain data.
         locate: Says where a path of this layer stands, for people.
+        folder: Where its relative paths start; None: where the command was typed.
+        if_known: Drop its settings where the chosen variants have none of that name.
     """
 
     settings: Mapping[str, Any]
     locate: Callable[[DataPath], str]
+    folder: Path | None = None
+    if_known: bool = False
 
     @classmethod
     def from_yaml(cls, source: YamlSource) -> Layer:
@@ -45,11 +50,15 @@ class Layer:
         """
         if not isinstance(source.data, dict | None):
             raise source.located([Problem("", "must be a mapping of settings")])
-        return cls(source.data or {}, source.locate)
+        return cls(source.data or {}, source.locate, source.file.resolve().parent)
 
     @classmethod
     def from_dotted(
-        cls, settings: Mapping[str, Any], locate: Callable[[DataPath], str]
+        cls,
+        settings: Mapping[str, Any],
+        locate: Callable[[DataPath], str],
+        folder: Path | None = None,
+        if_known: bool = False,
     ) -> Layer:
         """``{"target.top_k": 4}``.
 
@@ -68,7 +77,7 @@ class Layer:
                         [Problem(where, f"{parent!r} is set to {place!r} as a whole")]
                     )
             place[last] = value
-        return cls(nested, locate)
+        return cls(nested, locate, folder, if_known)
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -113,6 +122,7 @@ def resolve(modality: str, layers: Sequence[Layer]) -> TrialConfig:
     origins: dict[DataPath, Layer] = {}
     for layer in layers:
         _merge(data, layer, origins, model)
+    _settle_data_root(data["data"], origins, model)
     try:
         return parse_trial(data)
     except ConfigError as error:
@@ -138,6 +148,21 @@ def _merge(
                 into[key] = value
 
     merge(data, layer.settings, ())
+
+
+def _settle_data_root(
+    section: Any, origins: Mapping[DataPath, Layer], model: type[BaseModel]
+) -> None:
+    """Make the data root absolute: workers stand in another folder than the command."""
+    layer = origins.get(("data", "root"))
+    if layer is None or not isinstance(section, dict):
+        return
+    known = known_settings(model, ("data", str(section.get("source"))))
+    if layer.if_known and "root" not in known:
+        section.pop("root", None)
+    elif isinstance(section.get("root"), str):
+        folder = layer.folder or Path.cwd()
+        section["root"] = str((folder / Path(section["root"]).expanduser()).resolve())
 
 
 def _keep_common(

@@ -13,7 +13,7 @@ from ablations.study.axis import Axis, Point, Value, axis_points, point
 from ablations.study.locations import Places
 from ablations.study.schema import Study
 from ablations.yaml_source import DataPath, YamlSource
-from d2v_core.config import TrialConfig, embedded_sources, leaves
+from d2v_core.config import TrialConfig, leaves
 from d2v_core.errors import ConfigError, Problem
 
 
@@ -91,15 +91,18 @@ class ExpandedStudy:
 def recipe_layers(request: Request) -> list[Layer]:
     """The recipe, then the data root."""
     recipe = Layer.from_yaml(read_recipe(f"{request.modality}-{request.scale}"))
-    return [recipe, *data_root_layer(recipe, request.modality, request.data_root)]
+    return [recipe, *data_root_layer(request.data_root)]
 
 
-def data_root_layer(recipe: Layer, modality: str, data_root: str | None) -> list[Layer]:
-    """The data root as a layer, when the recipe's data has one."""
-    source = recipe.settings.get("data", {}).get("source")
-    if data_root is None or source in embedded_sources(modality):
+def data_root_layer(data_root: str | None) -> list[Layer]:
+    """The data root as a layer; embedded data has no use for it."""
+    if data_root is None:
         return []
-    return [Layer.from_dotted({"data.root": data_root}, lambda path: "--data-root")]
+    return [
+        Layer.from_dotted(
+            {"data.root": data_root}, lambda path: "--data-root", if_known=True
+        )
+    ]
 
 
 def expand(
@@ -119,7 +122,9 @@ def expand(
     """
     places = Places(study, request.modality, source)
     study = study.for_modality(request.modality)
-    common = [*recipe_layers(request), Layer.from_dotted(study.set, places.common)]
+    folder = None if source is None else source.file.resolve().parent
+    own_layer = Layer.from_dotted(study.set, places.common, folder)
+    common = [*recipe_layers(request), own_layer]
     chosen = parse_assignments(request.assignments)
     settings = [axis.setting for axis in study.all_axes]
     fixed = {path: chosen.pop(path) for path in settings if path in chosen}

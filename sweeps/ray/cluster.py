@@ -56,8 +56,14 @@ def this_machine() -> Node:
     """What Ray will find here."""
     import torch
 
-    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    return Node("", "this machine", float(cpus), float(gpus))
+    return Node("", "this machine", float(num_cores()), torch.cuda.device_count())
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use: affinity and container limits count."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def num_at_once(nodes: Sequence[Node], trials: Iterable[TrialConfig]) -> int:

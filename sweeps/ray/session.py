@@ -11,11 +11,13 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
+import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread, main_thread
+from threading import Event, Thread, current_thread, main_thread
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -27,6 +29,7 @@ from sweeps.ray.cluster import (
     look,
     node_problems,
     num_at_once,
+    num_cores,
     place_problems,
     resource_problems,
     this_machine,
@@ -51,6 +54,10 @@ ROOMS = ("d2v_core", "ablations", "sweeps")
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by ``ray job submit``."""
 POLL_SECONDS = 0.5
+SHORT_TEMPORARY = "/tmp"
+MAX_TEMPORARY_LENGTH = 36
+"""Ray's sockets lie 70 characters below its folder for temporary files, and the system
+takes no socket path of more than 107."""
 ANSWER_SECONDS = 180.0
 """For every node to fetch the code and import its libraries once."""
 
@@ -175,6 +182,7 @@ class RaySession:
         """
         self.begin(trials)
         self._ready.wait()
+        _take_signals_back()
         if self._error is not None:
             raise self._error
 
@@ -196,6 +204,7 @@ class RaySession:
         os.environ.update({**QUIET, **NO_GPU_UNLESS_RESERVED})
         if self._address is None:
             os.environ.update({**ON_LOOPBACK, **(WARM if self.warm else COLD)})
+            _shorten_temporary_folder()
             if self.warm:
                 os.environ.setdefault(*ONE_THREAD)
         else:
@@ -248,15 +257,47 @@ def _start_here(quiet: dict[str, Any]) -> None:
     """Start Ray; it gives its own processes 30 s, too little on a busy machine."""
     import ray
 
+    quiet = {**quiet, "num_cpus": num_cores()}  # Ray does not look at the affinity
     for tries_left in (2, 1, 0):
         try:
-            ray.init(address="local", include_dashboard=False, **quiet)
+            with _children_spared_from_sigterm():
+                ray.init(address="local", include_dashboard=False, **quiet)
         except Exception as error:  # Ray raises no narrower one
             if "timed out during startup" not in str(error) or not tries_left:
                 raise
             ray.shutdown()
         else:
             return
+
+
+@contextmanager
+def _children_spared_from_sigterm() -> Iterator[None]:
+    """Start processes that SIGTERM does not end; Ray does the same for SIGINT.
+
+    Batch systems send it to the whole process group. Trials can only save if Ray is
+    still there then; Ray ends what is left with SIGKILL a second later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _take_signals_back() -> None:
+    """Install this process's handlers again: Ray's own end it with SIGABRT."""
+    if current_thread() is not main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if handler is not None:
+            signal.signal(number, handler)
+
+
+def _shorten_temporary_folder() -> None:
+    """Lead Ray away from a TMPDIR that is too long for its sockets."""
+    if len(tempfile.gettempdir()) > MAX_TEMPORARY_LENGTH:
+        os.environ.setdefault("RAY_TMPDIR", SHORT_TEMPORARY)
 
 
 def _code() -> dict[str, Any]:

@@ -11,12 +11,11 @@ most of the processes would load 200 MB for nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from d2v_core.config import TrialConfig
-from sweeps.ray.cluster import bundles
+from sweeps.ray.cluster import bundles, num_cores
 
 COLD = {"RAY_prestart_worker_first_driver": "0", "RAY_preload_python_modules": ""}
 WARM = {
@@ -31,7 +30,7 @@ too late for libraries that are loaded already."""
 
 def fills_machine(trials: Collection[TrialConfig]) -> bool:
     """Whether each CPU of this machine is about to get a trial."""
-    if len(trials) < (os.cpu_count() or 1):
+    if len(trials) < num_cores():
         return False
     return all(bundles(trial) == [{"CPU": 1.0, "GPU": 0.0}] for trial in trials)
 
