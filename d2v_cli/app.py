@@ -45,8 +45,10 @@ def main() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)  # no last search through all libraries: 1 to 2 s
     from d2v_core.errors import ConfigError, DataError, DivergedError
+    from sweeps.tracking.environment import give_user_a_name
     from sweeps.tracking.writer import StoreWriteError
 
+    give_user_a_name()  # before torch, Ray or MLflow ask for it
     try:
         app()
     except (ConfigError, DataError) as error:
