@@ -7,8 +7,10 @@ the file and line, or the option, that has to change.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -30,10 +32,14 @@ class Layer:
     Attributes:
         settings: Nested plain data.
         locate: Says where a path of this layer stands, for people.
+        folder: Where its relative paths start; None: where the command was typed.
+        if_known: Drop its settings where the chosen variants have none of that name.
     """
 
     settings: Mapping[str, Any]
     locate: Callable[[DataPath], str]
+    folder: Path | None = None
+    if_known: bool = False
 
     @classmethod
     def from_yaml(cls, source: YamlSource) -> Layer:
@@ -44,11 +50,15 @@ class Layer:
         """
         if not isinstance(source.data, dict | None):
             raise source.located([Problem("", "must be a mapping of settings")])
-        return cls(source.data or {}, source.locate)
+        return cls(source.data or {}, source.locate, source.file.resolve().parent)
 
     @classmethod
     def from_dotted(
-        cls, settings: Mapping[str, Any], locate: Callable[[DataPath], str]
+        cls,
+        settings: Mapping[str, Any],
+        locate: Callable[[DataPath], str],
+        folder: Path | None = None,
+        if_known: bool = False,
     ) -> Layer:
         """``{"target.top_k": 4}``.
 
@@ -71,7 +81,7 @@ class Layer:
                         ]
                     )
             place[last] = value
-        return cls(nested, locate)
+        return cls(nested, locate, folder, if_known)
 
 
 def parse_assignments(
@@ -148,6 +158,7 @@ def _merged(
     origins: dict[DataPath, Layer] = {}
     for layer in layers:
         _merge(data, layer, origins, model)
+    _settle_data_root(data["data"], origins, model)
     return data, origins
 
 
@@ -157,6 +168,9 @@ def _merge(
     origins: dict[DataPath, Layer],
     model: type[BaseModel],
 ) -> None:
+    if layer.if_known and not isinstance(data.get("data"), dict):
+        return  # a mistake of another layer, to be named as such
+
     def merge(into: dict[str, Any], new: Mapping[str, Any], path: DataPath) -> None:
         for tag in TAGS & new.keys() & into.keys():
             if new[tag] != into[tag]:
@@ -170,6 +184,23 @@ def _merge(
                 into[key] = copy.deepcopy(value)  # later layers merge into it
 
     merge(data, layer.settings, ())
+
+
+def _settle_data_root(
+    section: Any, origins: Mapping[DataPath, Layer], model: type[BaseModel]
+) -> None:
+    """Make the data root absolute: workers stand in another folder than the command."""
+    layer = origins.get(("data", "root"))
+    if layer is None or not isinstance(section, dict):
+        return
+    known = known_settings(model, ("data", str(section.get("source"))))
+    if layer.if_known and "root" not in known:
+        section.pop("root", None)
+    elif isinstance(section.get("root"), str):
+        folder = layer.folder or Path.cwd()
+        # Plain text work: what is no path at all is refused where the data is read.
+        root = os.path.expanduser(section["root"])
+        section["root"] = os.path.abspath(os.path.join(folder, root))
 
 
 def _keep_common(

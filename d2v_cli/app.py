@@ -46,8 +46,10 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from d2v_core.errors import ConfigError, DataError, DivergedError
     from reports.files import ReportWriteError
+    from sweeps.environment import give_user_a_name
     from sweeps.tracking.writer import StoreWriteError
 
+    give_user_a_name()  # before torch, Ray or MLflow ask for it
     try:
         app()
     except (ConfigError, DataError) as error:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 Studies = Annotated[
     list[str],
@@ -35,10 +38,40 @@ Set = Annotated[
         "--set", metavar="PATH=VALUE", help="Change a setting: target.top_k=4."
     ),
 ]
+
+
+def _absolute_data_root(context: typer.Context, value: str | None) -> str | None:
+    """Make the folder absolute, and refuse one that was typed and is not there.
+
+    Workers stand in another folder than the command.
+
+    Raises:
+        ConfigError: It does not exist. The environment's may: not all recipes read it.
+    """
+    if value is None:
+        return None
+    folder = Path(value).expanduser().resolve()
+    source = context.get_parameter_source("data_root")
+    if source is not None and source.name == "COMMANDLINE":
+        context.meta[TYPED_DATA_ROOT] = True
+        if not folder.is_dir():
+            from d2v_core.errors import ConfigError, Problem
+
+            requirement = f"must be an existing folder, got {str(folder)!r}"
+            raise ConfigError([Problem("--data-root", requirement)])
+    return str(folder)
+
+
 DataRoot = Annotated[
     str | None,
-    typer.Option(envvar="D2V_DATA", help="Folder of the real data."),
+    typer.Option(
+        envvar="D2V_DATA",
+        help="Folder of the real data.",
+        callback=_absolute_data_root,
+    ),
 ]
+TYPED_DATA_ROOT = "d2v.typed_data_root"
+"""In the context of a command: whether ``--data-root`` was typed."""
 TrackingUri = Annotated[
     str | None,
     typer.Option(
@@ -120,6 +153,17 @@ def study_name(study: str) -> str:
     from ablations.library import load_study
 
     return load_study(study).name if study.endswith((".yaml", ".yml")) else study
+
+
+def note_unused_data_root(
+    context: typer.Context, trials: Iterable[Any], console: Console
+) -> None:
+    """Say so where ``--data-root`` was typed and all data is embedded."""
+    data = [trial.data for trial in trials]
+    if context.meta.get(TYPED_DATA_ROOT) and not any(hasattr(d, "root") for d in data):
+        sources = ", ".join(sorted({each.source for each in data}))
+        note = f"note: --data-root is not used: {sources} is embedded data"
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typer
 from rich.console import Console
 
 from d2v_cli import options as o
@@ -9,6 +10,7 @@ from d2v_cli.commands import made_command
 
 
 def plan(
+    context: typer.Context,
     study: o.Studies,
     scale: o.Scale = "smoke",
     modality: o.Modality = "vision",
@@ -34,6 +36,8 @@ def plan(
         o.print_json(result.as_dict())
         return
     console = Console()
+    trials = [cell.trial for each in plans for cell in each.cells]
+    o.note_unused_data_root(context, trials, console)
     show_forecast(result, console)
     options = {
         "--scale": scale,

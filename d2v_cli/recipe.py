@@ -29,7 +29,7 @@ def resolve_recipe(
     layer = Layer.from_yaml(source)
     layers = [
         layer,
-        *data_root_layer(layer, modality, data_root),
+        *data_root_layer(data_root),
         set_layer({**parse_assignments(assignments, modality), "seed": seed}),
     ]
     trial = resolve(modality, layers)

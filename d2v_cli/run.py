@@ -13,6 +13,7 @@ from d2v_cli.showing import show_outcome, show_study
 
 
 def run(
+    context: typer.Context,
     study: o.Studies,
     scale: o.Scale = "smoke",
     modality: o.Modality = "vision",
@@ -47,6 +48,8 @@ def run(
     request = o.make_request(scale, modality, seeds, set_, data_root)
     budget_seconds = parse_budget(budget) if budget is not None else None
     studies = [expand_named(name, request) for name in study]
+    trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
+    o.note_unused_data_root(context, trials, console)
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores, [each.study.name for each in studies])
     check_address(address)

@@ -16,6 +16,7 @@ from d2v_cli.showing import show_outcome
 
 
 def search(
+    context: typer.Context,
     space: Annotated[
         str,
         typer.Argument(help="A shipped search space (tau_mask_k), or a YAML of yours."),
@@ -78,6 +79,7 @@ def search(
         path_seeds = ",".join(map(str, chosen)) + ","
     request = o.make_request(scale, modality, f"{seed},", set_, data_root)
     bound = bind(read_space(space), request)
+    o.note_unused_data_root(context, [bound.base], console)
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores, [f"{bound.space.name}_search"])
     optuna_storage = check_search_storage(
@@ -106,6 +108,7 @@ def search(
         raise typer.Exit(1)
     if path is not None and path_seeds is not None:
         run(
+            context,
             [str(path)],
             scale=scale,
             modality=modality,

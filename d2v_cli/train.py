@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     recipe: Annotated[
         str, typer.Argument(help="A recipe (vision-smoke) or a YAML file of yours.")
     ],
@@ -38,6 +39,7 @@ def train(
     trial = resolve_recipe(
         recipe, seed=seed, assignments=tuple(set_ or ()), data_root=data_root
     )
+    o.note_unused_data_root(context, [trial], console)
     if (num_workers := trial.execution.num_workers) > 1:
         requirement = "d2v train is one process, d2v run starts several; must be 1, got"
         raise ConfigError(

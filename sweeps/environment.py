@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,6 +51,24 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def give_user_a_name() -> None:
+    """Name the user and a home folder where the system has none.
+
+    In containers that run under an arbitrary id, torch, Ray and MLflow ask the password
+    database for both and fail.
+    """
+    if user() == "unknown":
+        os.environ["USER"] = f"uid{os.getuid()}"
+    try:
+        home: Path | None = Path.home()
+    except RuntimeError:
+        home = None
+    if home is None or not os.access(home, os.W_OK):
+        folder = Path(tempfile.gettempdir()) / f"home-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.environ["HOME"] = str(folder)
 
 
 def describe_environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ from ablations.study.axis import Axis, Point, Value, axis_points, point
 from ablations.study.locations import Locations
 from ablations.study.schema import Study
 from ablations.yaml_source import DataPath, YamlSource
-from d2v_core.config import TrialConfig, embedded_sources, leaves
+from d2v_core.config import TrialConfig, leaves
 from d2v_core.errors import ConfigError, Problem
 
 MAX_ARMS = 2_000
@@ -103,16 +103,18 @@ class ExpandedStudy:
 def recipe_layers(request: Request) -> list[Layer]:
     """The recipe, then the data root."""
     recipe = Layer.from_yaml(read_recipe(f"{request.modality}-{request.scale}"))
-    return [recipe, *data_root_layer(recipe, request.modality, request.data_root)]
+    return [recipe, *data_root_layer(request.data_root)]
 
 
-def data_root_layer(recipe: Layer, modality: str, data_root: str | None) -> list[Layer]:
-    """The data root as a layer, when the recipe's data has one."""
-    data = recipe.settings.get("data")
-    source = data.get("source") if isinstance(data, Mapping) else None
-    if data_root is None or source in tuple(embedded_sources(modality)):
+def data_root_layer(data_root: str | None) -> list[Layer]:
+    """The data root as a layer; embedded data has no use for it."""
+    if data_root is None:
         return []
-    return [Layer.from_dotted({"data.root": data_root}, lambda path: "--data-root")]
+    return [
+        Layer.from_dotted(
+            {"data.root": data_root}, lambda path: "--data-root", if_known=True
+        )
+    ]
 
 
 def expand_named(name: str, request: Request) -> ExpandedStudy:
@@ -145,11 +147,12 @@ def expand(
     study = study.for_modality(request.modality)
     chosen = parse_assignments(request.assignments, request.modality)
     settings = [axis.setting for axis in study.all_axes]
+    folder = None if source is None else source.file.resolve().parent
     # An axis whose setting the user chose shrinks to that value.
     fixed = {path: chosen.pop(path) for path in settings if path in chosen}
     common = [
         *recipe_layers(request),
-        Layer.from_dotted(study.set, locations.common),
+        Layer.from_dotted(study.set, locations.common, folder),
         set_layer(chosen),
     ]
     seeds = request.seeds if request.seeds is not None else study.seed_list()

@@ -18,7 +18,7 @@ from d2v_core.config.objective import (
     UntrainedObjective,
 )
 from d2v_core.config.parsing import parse_section, parse_trial
-from d2v_core.config.registry import TRIAL_TYPES, embedded_sources
+from d2v_core.config.registry import TRIAL_TYPES
 from d2v_core.config.trial import TrialConfig, modality_name
 from d2v_core.config.vision import VisionTrial
 
@@ -37,7 +37,6 @@ __all__ = [
     "TrialConfig",
     "UntrainedObjective",
     "VisionTrial",
-    "embedded_sources",
     "is_identity",
     "leaves",
     "modality_name",

@@ -211,7 +211,7 @@ class Bookkeeper(Listener):
             del self._runs[key]
             self._logged_until.pop(key, None)
             self._begin(key)
-            self._log(key, spool_of(self.stores, key).read_history())
+            self._log(key, Spool(self.stores.checkpoints / key).read_history())
             write()
 
     def data_read(self, line: str) -> None:

@@ -7,7 +7,6 @@ rules hold for this machine and for any cluster.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -57,8 +56,15 @@ def this_machine() -> Node:
     """What Ray will find here."""
     import torch
 
-    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    return Node("", "this machine", float(cpus), float(gpus))
+    gpus = torch.cuda.device_count()
+    return Node("", "this machine", float(num_cores()), float(gpus))
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use: affinity and container limits count."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def num_at_once(nodes: Sequence[Node], trials: Iterable[TrialConfig]) -> int:

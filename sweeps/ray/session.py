@@ -11,17 +11,25 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
+import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread, main_thread
+from threading import Event, Thread, current_thread, main_thread
 from types import TracebackType
 from typing import Any, ClassVar
 
 from d2v_core.config import TrialConfig
 from d2v_core.errors import ConfigError, Problem
-from sweeps.plan.resources import Node, num_at_once, resource_problems, this_machine
+from sweeps.plan.resources import (
+    Node,
+    num_at_once,
+    num_cores,
+    resource_problems,
+    this_machine,
+)
 from sweeps.ray.cluster import Wanted, look, node_problems, place_problems
 from sweeps.ray.compat import JOB_CONFIG, NO_GPU_UNLESS_RESERVED, ON_LOOPBACK
 from sweeps.tracking.stores import Stores, check_address
@@ -38,6 +46,10 @@ no files of its own: nothing reads them again."""
 ROOMS = ("d2v_core", "ablations", "sweeps")
 """What the workers need of the code."""
 POLL_SECONDS = 0.5
+SHORT_TEMPORARY = "/tmp"
+MAX_TEMPORARY_LENGTH = 36
+"""Ray's sockets lie 70 characters below its folder for temporary files, and the system
+takes no socket path of more than 107."""
 ANSWER_SECONDS = 180.0
 """For every node to fetch the code and import its libraries once."""
 
@@ -157,6 +169,7 @@ class RaySession:
         """
         self.begin()
         self._ready.wait()
+        _take_signals_back()
         if self._error is not None:
             raise self._error
 
@@ -178,6 +191,7 @@ class RaySession:
         os.environ.update({**QUIET, **NO_GPU_UNLESS_RESERVED})
         if self._address is None:
             os.environ.update(ON_LOOPBACK)
+            _shorten_temporary_folder()
         else:
             check_address(self._address)
         import ray  # noqa: F401  (sets the levels that are changed here)
@@ -228,15 +242,47 @@ def _start_here(quiet: dict[str, Any]) -> None:
     """Start Ray; it gives its own processes 30 s, too little on a busy machine."""
     import ray
 
+    quiet = {**quiet, "num_cpus": num_cores()}  # Ray does not look at the affinity
     for tries_left in (2, 1, 0):
         try:
-            ray.init(address="local", include_dashboard=False, **quiet)
+            with _children_spared_from_sigterm():
+                ray.init(address="local", include_dashboard=False, **quiet)
         except Exception as error:  # Ray raises no narrower one
             if "timed out during startup" not in str(error) or not tries_left:
                 raise
             ray.shutdown()
         else:
             return
+
+
+@contextmanager
+def _children_spared_from_sigterm() -> Iterator[None]:
+    """Start processes that SIGTERM does not end; Ray does the same for SIGINT.
+
+    Batch systems send it to the whole process group. Trials can only save if Ray is
+    still there then; Ray ends what is left with SIGKILL a second later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _take_signals_back() -> None:
+    """Install this process's handlers again: Ray's own end it with SIGABRT."""
+    if current_thread() is not main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if handler is not None:
+            signal.signal(number, handler)
+
+
+def _shorten_temporary_folder() -> None:
+    """Lead Ray away from a TMPDIR that is too long for its sockets."""
+    if len(tempfile.gettempdir()) > MAX_TEMPORARY_LENGTH:
+        os.environ.setdefault("RAY_TMPDIR", SHORT_TEMPORARY)
 
 
 def _code() -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import webbrowser
 from collections.abc import Sequence
-from typing import NoReturn
 
 from d2v_core.errors import ConfigError, Problem
 from sweeps.tracking.stores import Stores, answers
 
+END_SECONDS = 5.0
+"""What the server gets to end by itself."""
 OPEN_SECONDS = 60.0
 """How long a browser waits for the server."""
 
@@ -50,8 +52,12 @@ def check_ui(stores: Stores, port: int) -> None:
             raise ConfigError([Problem("--port", requirement)]) from None
 
 
-def serve_ui(stores: Stores, port: int) -> NoReturn:
-    """Become the server, until it is stopped."""
+def serve_ui(stores: Stores, port: int) -> None:
+    """Serve until Ctrl-C, SIGTERM or the server's own end.
+
+    The server runs in a session of its own: a Ctrl-C of the terminal would reach its
+    workers too, and each would end with a traceback.
+    """
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
         *("--backend-store-uri", stores.tracking_uri),
@@ -60,7 +66,24 @@ def serve_ui(stores: Stores, port: int) -> NoReturn:
         *("--uvicorn-opts", "--log-level warning"),
     ]
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # GenAI's
-    os.execv(command[0], command)  # signals reach the server itself
+    server = subprocess.Popen(command, start_new_session=True)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        _end(server)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server with its workers; those that do not listen are killed."""
+    os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def open_soon(addresses: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from ablations.layers import (
     resolve,
     set_layer,
 )
+from ablations.study.arms import data_root_layer
 from ablations.yaml_source import parse_yaml
 from d2v_core.config import L2Loss, SmoothL1Loss
 from d2v_core.config.vision import BlockMask, DigitsData, FolderData, RandomMask
@@ -197,3 +198,35 @@ def test_settings_are_checked_by_name():
     assert problem.path == "target.top_q"
     assert "did you mean 'top_k'?" in problem.message
     assert check_setting("vision", "target.top_k.x") is not None
+
+
+def test_a_relative_data_root_of_a_file_starts_at_the_file(tmp_path):
+    file = tmp_path / "recipes" / "mine.yaml"
+    text = "data: {source: image_folder, root: ../pictures}\n"
+    trial = resolve("vision", [Layer.from_yaml(parse_yaml(text, file))])
+    assert trial.data.root == str(tmp_path / "pictures")
+
+
+def test_a_relative_data_root_that_is_typed_starts_where_it_is_typed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    trial = resolve("vision", [options("data.source=image_folder", "data.root=a")])
+    assert trial.data.root == str(tmp_path / "a")
+
+
+def test_the_data_root_goes_to_data_that_has_one_whoever_chose_it():
+    root = data_root_layer("/pictures")
+    embedded = resolve("vision", [recipe("data: {source: digits}"), *root])
+    assert not hasattr(embedded.data, "root")
+    chosen = options("data.source=image_folder")
+    trial = resolve("vision", [recipe("data: {source: digits}"), *root, chosen])
+    assert trial.data.root == "/pictures"
+
+
+def test_what_is_set_after_the_data_root_wins():
+    layers = [
+        *data_root_layer("/a"),
+        options("data.source=image_folder", "data.root=/b"),
+    ]
+    assert resolve("vision", layers).data.root == "/b"

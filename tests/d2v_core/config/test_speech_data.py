@@ -4,7 +4,6 @@ import pytest
 from pydantic import ValidationError
 
 from d2v_core.config import parse_trial
-from d2v_core.config.registry import embedded_sources
 from d2v_core.config.speech_data import (
     SpeechEvaluation,
     SpeechFineTuning,
@@ -63,5 +62,4 @@ def test_sections_are_frozen():
 
 
 def test_the_synthetic_digits_need_no_root():
-    assert embedded_sources("speech") == {"spoken_digits"}
     assert SpokenDigitsData().source == "spoken_digits"

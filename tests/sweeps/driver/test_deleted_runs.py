@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from sweeps.driver.stopping import StopRequest
 
 from ablations.study.arms import Request
 from sweeps.driver.bookkeeper import Books, open_tracker
@@ -17,10 +16,11 @@ from sweeps.plan.deleted import missing_deleted
 from sweeps.plan.forecast import forecast
 from sweeps.plan.forecast_view import summary
 from sweeps.plan.planning import StudyPlan, plan_study
+from sweeps.stopping import StopRequest
 from sweeps.tracking.locks import TrialLocks
 from sweeps.tracking.stores import Stores, choose_stores
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.spool import spool_of
+from sweeps.worker.spool import Spool
 from tests.sweeps.tracking.test_labels import failed
 
 HISTORY = [(5, 1_000, {"train/loss": 2.0}), (10, 2_000, {"train/loss": 1.0})]
@@ -57,7 +57,7 @@ def train(plan: StudyPlan, stores: Stores, delete: str = "") -> list[str]:
     with TrialLocks(stores.storage) as locks:
         books = books_of(plan, stores, locks, said)
         for cell in books.claim():
-            key, spool = cell.key, spool_of(stores, cell.key)
+            key, spool = cell.key, Spool(stores.checkpoints / cell.key)
             books.trial_started(key, 0, 10)
             books.trial_progressed(key, HISTORY[:1])
             spool.folder.mkdir(parents=True)
