@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 from ablations.metrics import METRICS
 from ablations.record import Manifest
 from ablations.study.claims import Claim
-from ablations.study.schema import OwnMetric
+from ablations.study.fields import OwnMetric
 from reports.statistics.inference import LARGEST
 from reports.store.foreign import Location, Origin, parse
 from reports.text import quoted

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ablations.study.arms import Request
-from sweeps.driver.bookkeeper import Books, open_tracker
+from sweeps.driver.bookkeeper import Bookkeeper, open_tracker
 from sweeps.driver.progress import Board, LiveView
 from sweeps.plan.deleted import missing_deleted
 from sweeps.plan.forecast import forecast
@@ -40,13 +40,13 @@ def plan() -> StudyPlan:
 
 def books_of(
     plan: StudyPlan, stores: Stores, locks: TrialLocks, said: list[str]
-) -> Books:
+) -> Bookkeeper:
     board = Board([plan], 1)
     view = LiveView(board, Console(file=io.StringIO()), on_say=said.append)
     names = {cell.key: "digits" for cell in plan.cells}
     opens = partial(open_tracker, stores, "test")
     stop = StopRequest(stores.storage)
-    books = Books([plan], opens, stores, view, names, locks, stop)
+    books = Bookkeeper([plan], opens, stores, view, names, locks, stop)
     books.open(make_command="test")
     return books
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from ablations.record import Record
+from d2v_cli.app import app
 from d2v_cli.train import train
 from d2v_core.errors import ConfigError
 from d2v_core.training.parallel import Workers
@@ -239,8 +241,9 @@ def test_a_fault_of_another_is_the_result_only_if_the_first_has_none(
 
 
 def test_the_foreground_refuses_several_workers() -> None:
+    context = typer.Context(typer.main.get_command(app), info_name="d2v")
     with pytest.raises(ConfigError) as error:
-        train("vision-smoke", set_=["execution.num_workers=2"])
+        train(context, "vision-smoke", set_=["execution.num_workers=2"])
     assert str(error.value) == (
         "execution.num_workers: d2v train is one process, d2v run starts several; must "
         "be 1, got 2"
