@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -246,5 +247,5 @@ class _Attention(TorchFunctionMode):
 
 
 def _place(tensor: Tensor) -> int:
-    place: int = tensor.untyped_storage()._cdata
+    place: int = StorageWeakRef(tensor.untyped_storage()).cdata
     return place

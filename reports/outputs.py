@@ -8,9 +8,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from ablations.mlflow_names import TAG_LENGTH
+from ablations.mlflow_names import NOTE_TAG, TAG_LENGTH
 from ablations.record import Manifest
-from ablations.study.description import NOTE_TAG, study_note
+from ablations.study.description import study_note
 from reports.claims.scorecard import (
     claims_csv,
 )

@@ -113,11 +113,17 @@ class VisionEncoder(Encoder):
         vit = self.vit
         if isinstance(vit, Beit):
             x = torch.cat((vit.cls_token.expand(len(patches), -1, -1), patches), 1)
-            x = vit.pos_drop(x if vit.pos_embed is None else x + vit.pos_embed)
+            return vit.pos_drop(x if vit.pos_embed is None else x + vit.pos_embed)
+        names = ("cls_token", "dist_token", "reg_token")
+        tokens = [getattr(vit, name, None) for name in names]
+        prefix = [t.expand(len(patches), -1, -1) for t in tokens if t is not None]
+        if vit.pos_embed is None:
+            x = torch.cat((*prefix, patches), 1)
+        elif vit.no_embed_class:
+            x = vit.pos_drop(torch.cat((*prefix, patches + vit.pos_embed), 1))
         else:
-            grid = patches.unflatten(1, self.grid) if vit.dynamic_img_size else patches
-            x = vit.norm_pre(vit.patch_drop(vit._pos_embed(grid)))
-        return x
+            x = vit.pos_drop(torch.cat((*prefix, patches), 1) + vit.pos_embed)
+        return vit.norm_pre(vit.patch_drop(x))
 
     def _run(
         self, x: Float[Tensor, "batch all_tokens dim"], kept: Kept | None, want: Collect

@@ -105,7 +105,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
         Raises:
             DataError: Pre-training would read an utterance too short to be masked.
         """
-        if isinstance(trial.objective, Data2VecObjective):
+        if trial.objective.reads == "unlabelled":
             least = samples_for(LEAST_FRAMES, trial.speech.front_end.windows)
             check_shortest(dataset, trial.waveform, least)
         return SpeechBatches(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map
 
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.files import replacing, set_aside_torn_archive
@@ -63,12 +62,19 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
 
 def snapshot(state: TrainingState) -> dict[str, Any]:
     """Copy the state to host memory for :func:`write_checkpoint`; training goes on."""
+    content: dict[str, Any] = _copied(_content(state))
+    return content
 
-    def copied(value: Any) -> Any:
-        return value.detach().to("cpu", copy=True) if torch.is_tensor(value) else value
 
-    frozen: dict[str, Any] = tree_map(copied, _content(state))
-    return frozen
+def _copied(value: Any) -> Any:
+    """Copies of all tensors, on the host, in containers of the same kind."""
+    if torch.is_tensor(value):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(each) for each in value)
+    return value
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

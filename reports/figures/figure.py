@@ -148,10 +148,12 @@ def _draw_intervals(
     known = [p for p in points if p.mean is not None and p.half_width is not None]
     if not known:
         return
-    means, widths = [p.mean for p in known], [p.half_width for p in known]
+    means = [p.mean for p in known if p.mean is not None]
+    widths = [p.half_width for p in known if p.half_width is not None]
     positions = [p.position for p in known]
     axes.errorbar(
-        *((means, positions) if is_row else (positions, means)),
+        x=means if is_row else positions,
+        y=positions if is_row else means,
         xerr=widths if is_row else None,
         yerr=None if is_row else widths,
         color=colour,

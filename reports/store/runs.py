@@ -12,6 +12,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
 
 from d2v_core.errors import ConfigError, Problem
 from reports.store.foreign import MAX_BYTES, Origin, usable_metrics, usable_moment

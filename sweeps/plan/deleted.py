@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweeps.plan.planning import StudyPlan
+from sweeps.planned import StudyPlan
 
 if TYPE_CHECKING:
     from sweeps.tracking.tracker import Tracker

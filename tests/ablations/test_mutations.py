@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from d2v_cli.single import resolve_recipe
 
 from ablations.library import (
     RECIPES,
@@ -27,6 +26,7 @@ from ablations.library import (
 )
 from ablations.search.bound_space import bind
 from ablations.study.arms import Request, expand
+from d2v_cli.recipe import resolve_recipe
 from d2v_core.config import TRIAL_TYPES, leaves
 from d2v_core.errors import ConfigError
 
@@ -141,7 +141,9 @@ def study_answer(text: str, file: Path, draw: random.Random) -> Answer:
 def recipe_answer(text: str, file: Path, draw: random.Random) -> Answer:
     def answer() -> object:
         file.write_text(text, encoding="utf-8", errors="replace")
-        return resolve_recipe(str(file), 0, (), draw.choice((None, "/data")))
+        return resolve_recipe(
+            str(file), seed=0, assignments=(), data_root=draw.choice((None, "/data"))
+        )
 
     return answer
 

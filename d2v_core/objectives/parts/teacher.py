@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 Network = TypeVar("Network", bound=nn.Module)
 Pairs = tuple[list[Tensor], list[Tensor]]
@@ -56,13 +57,14 @@ class EmaTeacher(Generic[Network]):
             self._followed[0] is student and self._followed[1] == shared
         ):  # walking the modules costs more than lerp
             self._follow(student, shared)
-        if self._shared[0]:
-            torch._foreach_copy_(*self._shared)
-        if self._averaged[0] and tau == 0.0:
-            # A plain copy: lerp by 1 would leave a teacher that is not finite.
-            torch._foreach_copy_(*self._averaged)
+        copied = [self._shared]
+        if tau == 0.0:  # lerp by 1 would leave a teacher that is not finite
+            copied.append(self._averaged)
         elif self._averaged[0]:
-            torch._foreach_lerp_(*self._averaged, 1.0 - tau)
+            get_ema_multi_avg_fn(tau)(*self._averaged, None)  # all tensors at once
+        for owns, sources in copied:
+            for own, source in zip(owns, sources, strict=True):
+                own.copy_(source)
         buffers = zip(self.network.buffers(), student.buffers(), strict=True)
         for buffer, source in buffers:
             buffer.copy_(source)
