@@ -44,8 +44,10 @@ def test_a_run_without_updates_makes_no_batch(ahead):
 def test_rows_of_different_length_pass_through(ahead):
     rows = Padded(torch.zeros(2, 3), (3, 1))
     with feed(lambda step: (rows, rows), ahead=ahead) as batches:
-        for _, inputs, labels in batches:
-            assert inputs.lengths == labels.lengths == (3, 1)
+        seen = list(batches)
+    assert len(seen) == 7
+    for _, inputs, labels in seen:
+        assert inputs.lengths == labels.lengths == (3, 1)
 
 
 @AHEAD

@@ -13,7 +13,7 @@ from sweeps.plan.planning import make_manifest, plan_study
 from sweeps.tracking.stores import choose_stores
 from sweeps.tracking.tracker import Tracker
 from sweeps.worker.spool import Spool
-from tests.sweeps.command import d2v
+from tests.sweeps.command import Here
 from tests.sweeps.conftest import COMMAND, Lab
 from tests.sweeps.tracking.test_labels import failed
 
@@ -46,11 +46,13 @@ def test_a_trial_counts_as_done_only_once_all_else_is_written(
     assert not tracker.lacks(cell.key)
 
 
-def test_what_lies_at_rest_of_a_trial_that_is_in_the_store_is_dropped(lab: Lab) -> None:
+def test_what_lies_at_rest_of_a_trial_that_is_in_the_store_is_dropped(
+    lab: Lab, here: Here
+) -> None:
     key = lab.trials()[0].data.tags["d2v.key"]
     spool = Spool(lab.folder / "d2v-runs" / "checkpoints" / key)
     spool.write_record(failed(key=key, status="finished"), 1_000)
-    again = d2v(lab.folder, *COMMAND)
+    again = here(lab.folder, *COMMAND)
     assert again.code == 0, again.err
     assert "nothing to train" in again.out
     assert not spool.folder.exists()
