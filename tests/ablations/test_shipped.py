@@ -110,7 +110,7 @@ def test_every_published_number_stands_beside_an_arm() -> None:
         theirs = Counter(published.values.values()) if published else Counter()
         assert Counter(value.value for value in matched.values()) == theirs
         num_published += theirs.total()
-    assert num_published >= 100
+    assert num_published >= 70
 
 
 @pytest.mark.parametrize("modality", sorted({modality for _, modality in SMOKE}))
