@@ -57,14 +57,11 @@ CORE = (
         ("tests/d2v_core/masks/test_tokens.py",),
     ),
     Mutation(
-        "targets carry gradients into shared features",
+        "dropout is on in the teacher",
         "d2v_core/objectives",
-        ".features(shown)).detach()",
-        ".features(shown))",
-        (
-            "tests/d2v_core/objectives/test_learners.py",
-            "tests/d2v_core/objectives/test_learner_knobs.py",
-        ),
+        "copy.deepcopy(student).requires_grad_(False).eval()",
+        "copy.deepcopy(student).requires_grad_(False)",
+        (f"{PARTS}/test_teacher.py", "tests/d2v_core/objectives/test_learners.py"),
     ),
     Mutation(
         "one layer too many is averaged (speech, text)",
@@ -90,8 +87,8 @@ CORE = (
     Mutation(
         "padding takes part in the norm of a target",
         "d2v_core/objectives",
-        "centred = (features - summed(features) / count).masked_fill(~kept, 0.0)",
-        "centred = features - summed(features) / count",
+        "values.expand_as(features).masked_fill(~kept, 0).sum(axes, keepdim=True)",
+        "values.expand_as(features).sum(axes, keepdim=True)",
         (f"{PARTS}/test_targets.py",),
     ),
     Mutation(
