@@ -212,18 +212,17 @@ ABLATIONS = (
         "ablations/record.py",
         'DONE: tuple[Status, ...] = ("finished", "collapsed")',
         'DONE: tuple[Status, ...] = ("finished", "collapsed", "failed")',
-        (
-            "tests/reports/statistics/test_summary.py",
-            "tests/sweeps/tracking/test_tracker.py",
-            "tests/sweeps/driver/test_failure.py",
-        ),
+        (f"{STATISTICS}/test_summary.py",),
     ),
     Mutation(
         "a number of the paper is mistyped",
         "ablations/studies/layer_averaging.yaml",
         "83.01",
         "83.10",
-        ("tests/ablations/test_shipped.py",),
+        (
+            "tests/ablations/test_shipped.py"
+            "::test_figure_2_is_matched_at_the_same_share_of_the_depth",
+        ),
     ),
 )
 
@@ -240,14 +239,14 @@ SWEEPS = (
         "sweeps/tracking/locks.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key)",
         "fcntl.LOCK_EX | fcntl.LOCK_NB, 1, os.getpid()",
-        ("tests/sweeps/search/test_search.py",),
+        ("tests/sweeps/tracking/test_locks.py",),
     ),
     Mutation(
         "a lock is not given back",
         "sweeps/tracking/locks.py",
         "fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _place(key))",
         "_place(key)",
-        ("tests/sweeps/tracking", "tests/sweeps/driver"),
+        ("tests/sweeps/tracking/test_locks.py",),
     ),
     Mutation(
         "a trial is started again once too often",
@@ -290,7 +289,7 @@ SWEEPS = (
         "sweeps/tracking/tracker.py",
         "            names.ARM_TAG: cell.arm.label,\n",
         "            names.ARM_TAG: str(cell.seed),\n",
-        (END_TO_END,),
+        ("tests/sweeps/tracking/test_tracker.py::test_a_trials_tags_say_which_it_is",),
     ),
 )
 
