@@ -71,7 +71,7 @@ def alone(folder: Path) -> tuple[str, ...]:
 
 
 def wait_until(
-    happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120
+    happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300
 ) -> None:
     deadline = time.monotonic() + seconds
     while not happened():

@@ -38,7 +38,7 @@ OFTEN = ("--set", "execution.checkpoint_every_seconds=0.2")
 def test_a_killed_and_a_frozen_worker_go_on_from_their_checkpoints(
     tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
-    limit = ("--set", "execution.silence_seconds=15")
+    limit = ("--set", "execution.silence_seconds=30")
     with running(tmp_path, *LONG, *limit) as run:
         wait_until(lambda: num_in_the_middle(tmp_path) == 2, run)
         workers = workers_of(run)
