@@ -5,13 +5,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format constraints clean
+# Two processes, each with one thread: more only wait for each other on two cores.
+# Which tests may run beside each other: tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup \
+  --no-loadscope-reorder
+
+.PHONY: demo test test-rest test-all check format constraints clean
 
 demo: $(READY)  ## train the smoke study on digits, print its table
 	$(BIN)/d2v run layer_averaging --modality vision --scale smoke --seeds 2
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## everything in a few minutes: one small study really runs
+	$(PYTEST) -m "not thorough"
+
+test-rest: $(READY)  ## what test leaves out: faults, clusters, servers, browser, studies
+	$(PYTEST) -m thorough
+
+test-all: test test-rest  ## both
 
 check: $(READY)  ## format, lint and types, as strict as they come
 	$(BIN)/ruff format --check .

@@ -7,6 +7,8 @@ lost if the driver ends meanwhile, for results lie beside the checkpoints
 
 from __future__ import annotations
 
+import math
+import os
 import queue
 import threading
 import time
@@ -16,12 +18,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ablations.redaction import redacted
+from d2v_core.errors import ConfigError, Problem
 from d2v_core.files import is_disk_full
 from sweeps.stopping import StopRequest
 from sweeps.tracking.stores import Stores
 
 PATIENCE_SECONDS = 60.0
 """How long a write that fails although the store answers is tried again."""
+PATIENCE_VARIABLE = "D2V_STORE_PATIENCE_SECONDS"
+"""Environment variable that says otherwise."""
 POLL_SECONDS = 1.0
 Answer = TypeVar("Answer")
 
@@ -46,6 +51,9 @@ class StoreWriter:
             waits for a store that is away, except for what a trial has to say.
         works: Whether the store answers a simple question.
 
+    Raises:
+        ConfigError: :data:`PATIENCE_VARIABLE` is no number of seconds.
+
     Attributes:
         is_away: Whether writes wait for the store.
         failure: Why writes are not made any more.
@@ -59,6 +67,7 @@ class StoreWriter:
         works: Callable[[], bool],
     ) -> None:
         self._stores, self._say, self._stop, self._works = stores, say, stop, works
+        self._patience = patience_seconds()
         self._queue: queue.Queue[_Write | None] = queue.Queue()
         self._closing = False
         self.is_away = False
@@ -130,7 +139,7 @@ class StoreWriter:
             return False
         if self._works():
             time.sleep(POLL_SECONDS)
-            return time.monotonic() - first < PATIENCE_SECONDS
+            return time.monotonic() - first < self._patience
         self._say("the tracking store does not answer: results wait in the storage")
         self.is_away = True
         while not self._works():
@@ -140,6 +149,25 @@ class StoreWriter:
         self.is_away = False
         self._say("the tracking store answers again")
         return True
+
+
+def patience_seconds() -> float:
+    """:data:`PATIENCE_SECONDS`, unless the environment says otherwise.
+
+    Raises:
+        ConfigError: It says something that is no number of seconds.
+    """
+    text = os.environ.get(PATIENCE_VARIABLE)
+    if text is None:
+        return PATIENCE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 <= seconds < math.inf:
+        rule = f"must be a number of seconds, at least 0, got {text!r}"
+        raise ConfigError([Problem(PATIENCE_VARIABLE, rule)])
+    return seconds
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ class Watchdog:
         seconds: How long; None: for ever.
         give_up: Called then, in a thread of its own.
         awake: Called in that thread at once, and then several times in ``seconds``.
+        clock: Seconds since any moment; never goes back.
     """
 
     def __init__(
@@ -23,9 +24,11 @@ class Watchdog:
         seconds: float | None,
         give_up: Callable[[], None],
         awake: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds, self._give_up, self._awake = seconds, give_up, awake
-        self._heard = time.monotonic()
+        self._clock = clock
+        self._heard = clock()
         self._over = threading.Event()
         self._paused = False
 
@@ -39,7 +42,7 @@ class Watchdog:
 
     def sign_of_life(self) -> None:
         """Something happened."""
-        self._heard = time.monotonic()
+        self._heard = self._clock()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -55,12 +58,12 @@ class Watchdog:
         assert self._seconds is not None
         called = -math.inf
         while True:
-            if self._awake and time.monotonic() - called > self._seconds / 8:
-                called = time.monotonic()
+            if self._awake and self._clock() - called > self._seconds / 8:
+                called = self._clock()
                 self._awake()
             if self._over.wait(min(1.0, self._seconds / 4)):
                 return
-            silent = time.monotonic() - self._heard > self._seconds
+            silent = self._clock() - self._heard > self._seconds
             if silent and not self._paused:
                 self._give_up()
                 return

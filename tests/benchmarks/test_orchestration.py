@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.orchestration import into_slots, measure
 
 
@@ -10,6 +12,7 @@ def test_a_slot_is_what_a_trial_leaves_for_the_next() -> None:
     assert into_slots(trials) == [[trials[0], trials[2]], [trials[1], trials[3]]]
 
 
+@pytest.mark.thorough
 def test_a_whole_run_is_measured() -> None:
     found = measure("d2v run", num_trials=4, seconds=0.2)
     assert len(found.dead) == 2

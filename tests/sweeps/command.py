@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -47,7 +48,8 @@ def d2v_here(
     monkeypatch.chdir(folder)
     for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "D2V_DATA"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {"D2V_CACHE": str(folder / "cache"), **extra}.items():
+    ours = {"D2V_CACHE": str(folder / "cache"), "COLUMNS": "120", **extra}
+    for name, value in ours.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", ["d2v", *arguments])
     with pytest.raises(SystemExit) as end:
@@ -56,6 +58,12 @@ def d2v_here(
     code = end.value.code
     assert isinstance(code, int)
     return Done(code, captured.out, captured.err)
+
+
+class Here(Protocol):
+    """:func:`d2v_here` with pytest's fixtures filled in (``here`` in conftest.py)."""
+
+    def __call__(self, folder: Path, *arguments: str, **extra: str) -> Done: ...
 
 
 def d2v(folder: Path, *arguments: str, **extra: str) -> Done:

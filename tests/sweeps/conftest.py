@@ -1,15 +1,17 @@
-"""One small study, really run once: Ray, MLflow on SQLite, report; shared by tests."""
+"""Two studies, really run once: Ray, MLflow on SQLite, report; shared by tests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.sweeps.command import TINY, Done, d2v
+from tests.sweeps.command import TINY, Done, Here, d2v, d2v_here
+from tests.sweeps.driver.long_run import LONG, client, results, running
 
 COMMAND = ("run", "layer_averaging", "--seeds", "2", *TINY)
 
@@ -39,4 +41,42 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     folder = tmp_path_factory.mktemp("lab")
     done = d2v(folder, *COMMAND)
     assert done.code == 0, done.out + done.err
-    return Lab(folder, done)
+    lab = Lab(folder, done)
+    assert len(lab.trials()) == 12
+    return lab
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command inside this process: for what starts neither Ray nor a worker."""
+
+    def call(folder: Path, *arguments: str, **extra: str) -> Done:
+        given = {"monkeypatch": monkeypatch, "capsys": capsys}
+        return d2v_here(folder, *arguments, **given, **extra)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """The long run as it goes when nothing happens to it.
+
+    Attributes:
+        results: As :func:`tests.sweeps.driver.long_run.results` gives them.
+        lines: What was printed, each with whether the command still ran then.
+    """
+
+    results: dict[str, Any]
+    lines: list[tuple[str, bool]]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with running(folder, *LONG) as run:
+        assert run.stdout is not None
+        lines = [(line, run.poll() is None) for line in run.stdout]
+        assert run.wait() == 0, lines
+    found = results(client(folder))
+    assert len(found) == 3
+    return Undisturbed(found, lines)

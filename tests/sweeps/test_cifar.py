@@ -12,6 +12,7 @@ from tests.sweeps.command import d2v
 ROOT = os.environ.get("D2V_DATA")
 
 
+@pytest.mark.thorough
 @pytest.mark.data
 @pytest.mark.skipif(
     not ROOT or not (Path(ROOT) / "cifar10").is_dir(),

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 
 from ablations.record import Manifest, Record
-from tests.sweeps.command import d2v
+from tests.sweeps.command import Here
 from tests.sweeps.conftest import COMMAND, Lab
 
 
@@ -38,9 +38,9 @@ def test_nothing_but_our_own_words_is_printed(lab: Lab) -> None:
         assert noise not in lab.first.out + lab.first.err
 
 
-def test_a_second_run_trains_nothing_and_says_so(lab: Lab) -> None:
+def test_a_second_run_trains_nothing_and_says_so(lab: Lab, here: Here) -> None:
     before = {run.info.run_id for run in lab.runs()}
-    again = d2v(lab.folder, *COMMAND)
+    again = here(lab.folder, *COMMAND)
     assert again.code == 0
     assert "nothing to train: all 12 trials were found in the store by key" in again.out
     assert {run.info.run_id for run in lab.runs()} == before
@@ -117,24 +117,21 @@ def test_no_checkpoint_of_a_finished_trial_is_left(lab: Lab) -> None:
     assert list((lab.folder / "d2v-runs/checkpoints").glob("**/*.pt")) == []
 
 
-def test_plan_counts_what_the_store_has(lab: Lab) -> None:
-    done = d2v(lab.folder, "plan", *COMMAND[1:], "--json")
+def test_plan_counts_what_the_store_has(lab: Lab, here: Here) -> None:
+    done = here(lab.folder, "plan", *COMMAND[1:], "--json")
     plan = json.loads(done.out)
     assert (plan["cells"], plan["unique_trials"]) == (12, 12)
     assert (plan["cached"], plan["missing"]) == (12, 0)
-    more = json.loads(
-        d2v(
-            lab.folder, "plan", "layer_averaging", "--seeds=3", *COMMAND[4:], "--json"
-        ).out
-    )
+    longer = ("layer_averaging", "--seeds=3", *COMMAND[4:])
+    more = json.loads(here(lab.folder, "plan", *longer, "--json").out)
     assert (more["cached"], more["missing"]) == (12, 6)
     assert more["estimate_from"] == "finished trials in the store"
 
 
 def test_plan_prices_an_empty_store_by_a_pilot_and_writes_nothing(
-    tmp_path: Path,
+    tmp_path: Path, here: Here
 ) -> None:
-    done = d2v(tmp_path, "plan", "layer_averaging", "--seeds", "2", "--json")
+    done = here(tmp_path, "plan", "layer_averaging", "--seeds", "2", "--json")
     plan = json.loads(done.out)
     assert plan["missing"] == 12
     assert plan["estimate_from"] == "a pilot of 6 updates on this machine"
@@ -142,8 +139,10 @@ def test_plan_prices_an_empty_store_by_a_pilot_and_writes_nothing(
     assert not (tmp_path / "d2v-runs").exists()
 
 
-def test_the_report_is_rebuilt_from_the_store_alone(lab: Lab, tmp_path: Path) -> None:
-    done = d2v(
+def test_the_report_is_rebuilt_from_the_store_alone(
+    lab: Lab, here: Here, tmp_path: Path
+) -> None:
+    done = here(
         *(tmp_path, "report", "layer_averaging", "--tracking-uri", lab.uri),
         *("--storage", str(tmp_path / "elsewhere")),
     )
@@ -153,7 +152,9 @@ def test_the_report_is_rebuilt_from_the_store_alone(lab: Lab, tmp_path: Path) ->
     assert new.read_text() == ours.read_text()
 
 
-def test_a_users_study_in_a_file_shares_trials_with_the_shipped_one(lab: Lab) -> None:
+def test_a_users_study_in_a_file_shares_trials_with_the_shipped_one(
+    lab: Lab, here: Here
+) -> None:
     file = lab.folder / "mine.yaml"
     file.write_text(
         "name: mine\ntitle: Mine\nmetric: {vision: knn_accuracy}\nseeds: 2\n"
@@ -161,7 +162,7 @@ def test_a_users_study_in_a_file_shares_trials_with_the_shipped_one(lab: Lab) ->
         "- {name: two layers, set: {target.top_k: 2}}\n"
         "reference_arms: [untrained]\n"
     )
-    done = d2v(lab.folder, "run", str(file), *COMMAND[4:])
+    done = here(lab.folder, "run", str(file), *COMMAND[4:])
     assert done.code == 0, done.err
     assert "nothing to train: all 6 trials were found" in done.out
     assert "top layer" in done.out

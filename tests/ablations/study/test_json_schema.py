@@ -118,8 +118,13 @@ def test_every_setting_is_there_with_its_description(schema: dict[str, Any]) -> 
 
 
 def test_every_field_is_described(schema: dict[str, Any]) -> None:
-    for name, part in {"Study": schema, **schema["$defs"]}.items():
-        if name.startswith("Setting") or "properties" not in part:
-            continue
+    parts = {"Study": schema, **schema["$defs"]}
+    ours = {
+        name: part
+        for name, part in parts.items()
+        if not name.startswith("Setting") and "properties" in part
+    }
+    assert {"Study", "Claim"} <= ours.keys()
+    for name, part in ours.items():
         for field, described in part["properties"].items():
             assert described.get("description") or "const" in described, (name, field)

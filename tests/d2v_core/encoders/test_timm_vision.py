@@ -101,6 +101,7 @@ def test_block_features_are_timms_own_intermediates(encoder, images):
         images, output_fmt="NLC", intermediates_only=True
     )
     ours = top_layers(encoder, images, feature="block", top_k=3)
+    assert len(ours) == 3
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -140,6 +141,7 @@ def test_everything_masked_gives_the_same_output_for_every_image(encoder, images
 def test_no_hook_is_left_after_reading_features(encoder, images):
     top_layers(encoder, images, feature="ffn", top_k=3)
     top_layers(encoder, images, feature="block", top_k=3)
+    assert len(encoder.vit.blocks) == 3
     for block in encoder.vit.blocks:
         for module in block.modules():
             assert not module._forward_hooks

@@ -80,6 +80,7 @@ def test_berts_shares_are_those_asked_for():
 def test_spans_are_whole_but_for_the_ends():
     rows = rows_of([200] * 50, inner=False)
     mask = SPANS(rows.fixed, np.random.default_rng(0)).mask[:, 1:-1]
+    assert mask.any(axis=1).all()
     for row in mask:
         edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
         starts, ends = edges[::2], edges[1::2]

@@ -111,12 +111,18 @@ def test_a_collapsed_patch_embedding_shows_although_positions_keep_the_spread(
     assert result.describe()["student/local_effective_rank"] == 0.0
 
 
+MODELS = ("vit_tiny_patch16_224", "beit_base_patch16_224")
+CONTEXTS = (None, 0.2)
+
+
 @pytest.mark.parametrize(
-    "timm_model", ["vit_tiny_patch16_224", "beit_base_patch16_224"]
+    ("timm_model", "norm", "feature", "context"),
+    [  # so each pair of two of them occurs
+        (MODELS[(i + j) % 2], norm, feature, CONTEXTS[(i + (j + 1) // 2) % 2])
+        for i, norm in enumerate(("none", "layer", "instance", "batch", "group"))
+        for j, feature in enumerate(("ffn", "attention", "block"))
+    ],
 )
-@pytest.mark.parametrize("norm", ["none", "layer", "instance", "batch", "group"])
-@pytest.mark.parametrize("feature", ["ffn", "attention", "block"])
-@pytest.mark.parametrize("context", [None, 0.2])
 def test_the_loss_is_to_these_targets_however_few_positions_are_computed(
     images, labels, timm_model, norm, feature, context
 ):

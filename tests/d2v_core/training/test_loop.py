@@ -139,6 +139,7 @@ def test_the_state_is_consistent_whenever_the_loop_is_suspended():
         assert state.step == len(objective.updates)
         if isinstance(event, Progress):
             assert (state.step, state.seconds) == (event.step, event.seconds)
+    assert state.step == 10
 
 
 def test_seconds_only_grow_and_do_not_count_what_the_driver_does(monkeypatch):

@@ -133,7 +133,7 @@ class Two:
             queue.put(task)
 
     def result(self) -> tuple[int, Any]:
-        rank, found = self._results.get(timeout=120)
+        rank, found = self._results.get(timeout=400)
         return rank, found
 
     def __call__(self, task: Callable[[Workers], Any]) -> list[Any]:
@@ -146,7 +146,7 @@ class Two:
         for queue in self._tasks:
             queue.put(None)
         for process in self.processes:
-            process.join(timeout=10)
+            process.join(timeout=60)
             process.kill()
 
 

@@ -49,9 +49,11 @@ def test_rows_of_different_length_pass_through(ahead):
         torch.ones(2, 3).bool(), torch.tensor([1]), student=rows, teacher=None
     )
     with feed(lambda step: (rows, rows, drawn), ahead=ahead) as batches:
-        for _, inputs, labels, draw in batches:
-            assert inputs.lengths == labels.lengths == draw.student.lengths == (3, 1)
-            assert draw.positions.tolist() == [1]
+        seen = list(batches)
+    assert len(seen) == 7
+    for _, inputs, labels, draw in seen:
+        assert inputs.lengths == labels.lengths == draw.student.lengths == (3, 1)
+        assert draw.positions.tolist() == [1]
 
 
 @AHEAD
@@ -85,7 +87,7 @@ def test_no_more_than_so_many_are_made_ahead_by_another_thread(ahead):
 
     with feed(remember, ahead=ahead) as batches:
         for step, *_ in batches:
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
             while len(made) < min(7, step + ahead) and time.monotonic() < deadline:
                 time.sleep(0.001)
             time.sleep(0.005)  # it must not run further
@@ -101,18 +103,23 @@ def test_leaving_early_ends_the_thread():
 
 
 def test_waiting_is_measured_and_less_of_it_when_batches_are_made_ahead():
+    made = []
+
     def slow(step):
-        time.sleep(0.01)
+        time.sleep(0.03)
+        made.append(step)
         return numbered(step)
 
     waited = {}
     for ahead in (0, 2):
+        made.clear()
         with feed(slow, ahead=ahead) as batches:
-            for _ in batches:
-                time.sleep(0.015)  # the update
+            for step, *_ in batches:  # an update takes until the next batch is made
+                while ahead and step < 7 and step + 1 not in made:
+                    time.sleep(0.001)
             waited[ahead] = batches.take_seconds_waited()
             assert batches.take_seconds_waited() == 0.0
-    assert waited[0] >= 7 * 0.01
+    assert waited[0] >= 7 * 0.03
     assert waited[2] < waited[0] / 2
 
 

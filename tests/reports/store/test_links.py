@@ -44,6 +44,7 @@ def test_the_command_trains_exactly_the_planned_trial(study: str):
     plan = plan_study(study, Request(modality, "smoke", assignments, seeds=(0, 3)))
     manifest = make_manifest(plan, "d2v run")
     arms = {arm.label: arm for arm in manifest.arms}
+    assert len(plan.cells) > 2
     for cell in plan.cells:
         command = train_command(manifest, arms[cell.arm.label], cell.seed)
         words = shlex.split(command)

@@ -97,6 +97,7 @@ def test_latex_is_a_booktabs_table(tables: list[Table]) -> None:
 
 
 def test_braces_balance_and_nothing_exotic_is_left(tables: list[Table]) -> None:
+    assert tables
     for text in map(to_latex, tables):
         opened, closed = (
             text.count(brace) - text.count(rf"\{brace}") for brace in "{}"

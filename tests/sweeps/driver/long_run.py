@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,17 @@ LONG = (
     *("--set", "target.top_k=2", "--set", "execution.checkpoint_every_seconds=0.5"),
 )
 """Three trials: K=2, untrained, supervised."""
+ALONE = """\
+name: alone
+title: One trial of the long run
+arms: [{name: two, set: {target.top_k: 2}}]
+seeds: 1
+metric: {vision: linear_accuracy}
+"""
 
 
 def start(folder: Path, *arguments: str, **extra: str) -> subprocess.Popen[str]:
-    """The command in the background, its own process group."""
+    """The command in the background, in a session of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "d2v_cli", *arguments],
         cwd=folder,
@@ -42,8 +50,28 @@ def start(folder: Path, *arguments: str, **extra: str) -> subprocess.Popen[str]:
     )
 
 
+@contextmanager
+def running(
+    folder: Path, *arguments: str, **extra: str
+) -> Iterator[subprocess.Popen[str]]:
+    """:func:`start`; whatever is left of it is ended with the context."""
+    process = start(folder, *arguments, **extra)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        end_ray_of(process.pid)
+
+
+def alone(folder: Path) -> tuple[str, ...]:
+    """The command that trains only the trial K=2 of the long run."""
+    (folder / "alone.yaml").write_text(ALONE)
+    return ("run", "alone.yaml", *LONG[4:])
+
+
 def wait_until(
-    happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120
+    happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300
 ) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
@@ -69,8 +97,8 @@ def num_in_the_middle(folder: Path) -> int:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Processes of Ray in which a trial of this driver runs."""
-    session = os.getsid(process.pid)
+    """Processes of Ray in which a trial of this driver runs, which may be dead."""
+    session = process.pid  # see start
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

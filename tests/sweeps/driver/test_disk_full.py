@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +11,14 @@ import pytest
 from d2v_core.files import write_atomically
 from sweeps.worker.spool import Spool
 from tests.sweeps.command import d2v
+from tests.sweeps.conftest import Undisturbed
 from tests.sweeps.driver.long_run import (
     LONG,
     client,
-    end_ray_of,
     results,
-    start,
+    running,
     trials_so_far,
+    wait_until,
 )
 from tests.sweeps.worker.test_trial import job, run_and_hang
 
@@ -51,19 +50,18 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+def num_finished(folder: Path) -> int:
+    return [t.info.status for t in trials_so_far(folder)].count("FINISHED")
+
+
+@pytest.mark.thorough
 def test_a_run_ends_with_one_message_and_continues_with_space(
-    tmp_path: Path, disk: Path
+    tmp_path: Path, disk: Path, undisturbed: Undisturbed
 ) -> None:
-    run = start(tmp_path, *LONG)
-    session = os.getsid(run.pid)
-    deadline = time.monotonic() + 300
-    while not any(t.info.status == "FINISHED" for t in trials_so_far(tmp_path)):
-        assert time.monotonic() < deadline, "no trial finished"
-        assert run.poll() is None, run.communicate()
-        time.sleep(0.05)
-    filler = fill(disk)
-    output, _ = run.communicate(timeout=240)
-    end_ray_of(session)
+    with running(tmp_path, *LONG) as run:
+        wait_until(lambda: num_finished(tmp_path), run, 300)
+        filler = fill(disk)
+        output, _ = run.communicate(timeout=240)
     assert run.returncode == 1, output
     assert "Traceback" not in output
     assert "make space" in output or "put the cause right" in output
@@ -73,13 +71,10 @@ def test_a_run_ends_with_one_message_and_continues_with_space(
     again = d2v(tmp_path, *LONG)
     assert again.code == 0, again.out + again.err
     assert "1 cached" in again.out or "2 cached" in again.out
-    straight = tmp_path / "straight"
-    straight.mkdir()
-    undisturbed = d2v(straight, *LONG)
-    assert undisturbed.code == 0, undisturbed.err
-    assert results(client(tmp_path)) == results(client(straight))
+    assert results(client(tmp_path)) == undisturbed.results
 
 
+@pytest.mark.thorough
 def test_a_trial_that_hangs_ends_even_if_nothing_can_be_written(disk: Path) -> None:
     hanging = job(disk, silence_seconds=10.0, checkpoint_every_seconds=1e9)
     Path(hanging["folder"]).mkdir()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from mlflow.entities import Run
 
 from ablations.mlflow_names import TRIES_TAG
 from ablations.record import FailedTry, Record
 from sweeps.worker.spool import Spool
-from tests.sweeps.command import TINY, d2v
+from tests.sweeps.command import TINY, Done, d2v
 from tests.sweeps.driver.long_run import all_trials, client
 
+pytestmark = pytest.mark.thorough
 STUDY = """\
 name: trouble
 title: Every way to end
@@ -34,67 +37,91 @@ ENDS = {
 }
 
 
-def test_each_trouble_has_its_status_and_the_others_go_on(tmp_path: Path) -> None:
-    (tmp_path / "trouble.yaml").write_text(STUDY)
-    command = ("run", "trouble.yaml", *TINY)
-    damage_checkpoint(tmp_path, arm="raises")
-    done = d2v(tmp_path, *command)
+BROKE = FailedTry(status="failed", reason="it broke", ended=2_000)
+"""Of the arm that ends well, left at rest by a driver that died."""
+COMMAND = ("trouble.yaml", *TINY)
+
+
+@dataclass(frozen=True)
+class Troubled:
+    """A folder in which the study has been run twice, and what was there after each."""
+
+    folder: Path
+    first: Done
+    runs: dict[str, Run]
+    again: Done
+    runs_again: dict[str, Run]
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Troubled:
+    folder = tmp_path_factory.mktemp("troubled")
+    (folder / "trouble.yaml").write_text(STUDY)
+    planned = json.loads(d2v(folder, "plan", *COMMAND, "--json").out)["trials"]
+    keys = {trial["arm"]: trial["key"] for trial in planned}
+    leave_failure(spool_at(folder, keys["ends well"]), keys["ends well"])
+    damaged = spool_at(folder, keys["raises"]).checkpoint
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"not a checkpoint")
+    first = d2v(folder, "run", *COMMAND)
+    runs = trials(folder)
+    again = d2v(folder, "run", *COMMAND)
+    return Troubled(folder, first, runs, again, trials(folder))
+
+
+def test_each_trouble_has_its_status_and_the_others_go_on(troubled: Troubled) -> None:
+    done = troubled.first
     assert done.code == 1, done.out + done.err
     assert "Traceback" not in done.out + done.err
-    by_arm = trials(tmp_path)
+    assert troubled.runs.keys() == ENDS.keys()
     for arm, (status, reason) in ENDS.items():
-        tags = by_arm[arm].data.tags
+        tags = troubled.runs[arm].data.tags
         assert tags["d2v.status"] == status
         assert tags["d2v.reason"].startswith(reason)
-        assert by_arm[arm].info.status == ("FAILED" if reason else "FINISHED")
+        info = troubled.runs[arm].info
+        assert info.status == ("FAILED" if reason else "FINISHED")
         if reason:
             assert f"{status}: {tags['d2v.key']}: {reason}" in done.out  # the list
 
-    again = d2v(tmp_path, *command)
-    assert again.code == 1
-    assert "1 cached" in again.out
-    assert trials(tmp_path).keys() == by_arm.keys()
-    assert len(all_trials(client(tmp_path))) == len(by_arm)
-    for arm, run in trials(tmp_path).items():
-        tries = json.loads(run.data.tags.get(TRIES_TAG, "[]"))
-        assert [t["status"] for t in tries] == 2 * [ENDS[arm][0]] * bool(ENDS[arm][1])
+
+def test_failed_trials_are_tried_again_and_others_not(troubled: Troubled) -> None:
+    assert troubled.again.code == 1
+    assert "1 cached" in troubled.again.out
+    assert troubled.runs_again.keys() == ENDS.keys()
+    assert len(all_trials(client(troubled.folder))) == len(ENDS)
+    statuses = {arm: [t.status for t in tries(troubled, arm)] for arm in ENDS}
+    twice = {arm: 2 * [status] for arm, (status, reason) in ENDS.items() if reason}
+    assert statuses == {**twice, "ends well": ["failed"]}
 
 
 def test_a_failure_that_a_dead_driver_left_is_written_down_and_tried_again(
-    tmp_path: Path,
+    troubled: Troubled,
 ) -> None:
-    command = ("layer_averaging", *TINY, "--set=target.top_k=2", "--seeds=1")
-    planned = json.loads(d2v(tmp_path, "plan", *command, "--json").out)["trials"]
-    (key,) = [trial["key"] for trial in planned if trial["arm"] == "K=2"]
-    spool = Spool(tmp_path / "d2v-runs" / "checkpoints" / key)
+    assert tries(troubled, "ends well") == [BROKE]
+    (ledger,) = troubled.folder.glob("d2v-runs/reports/*/ledger.json")
+    assert BROKE.reason in ledger.read_text()
+
+
+def tries(troubled: Troubled, arm: str) -> list[FailedTry]:
+    text = troubled.runs_again[arm].data.tags.get(TRIES_TAG, "[]")
+    return [FailedTry.model_validate(one) for one in json.loads(text)]
+
+
+def spool_at(folder: Path, key: str) -> Spool:
+    return Spool(folder / "d2v-runs" / "checkpoints" / key)
+
+
+def leave_failure(spool: Spool, key: str) -> None:
+    """As a driver does that dies before the store has it."""
     spool.write_history([(2, 1_000, {"train/loss": 0.5})])
     left = Record(
-        **{"key": key, "status": "failed", "reason": "it broke", "seed": 0, "steps": 2},
-        **{"num_parameters": 1, "metrics": {}, "environment": {}},
+        **{"key": key, "status": BROKE.status, "reason": BROKE.reason, "seed": 0},
+        **{"steps": 2, "num_parameters": 1, "metrics": {}, "environment": {}},
         **{"data_name": "digits", "data_digest": "0" * 16},
     )
-    spool.write_record(left, 2_000)
-
-    done = d2v(tmp_path, "run", *command)
-    assert done.code == 0, done.out + done.err
-    tags = trials(tmp_path)["K=2"].data.tags
-    assert tags["d2v.status"] == "finished"
-    tries = [FailedTry.model_validate(one) for one in json.loads(tags[TRIES_TAG])]
-    assert tries == [FailedTry(status="failed", reason="it broke", ended=2_000)]
-    report = tmp_path.glob("d2v-runs/reports/*/ledger.json")
-    assert "it broke" in next(report).read_text()
+    spool.write_record(left, BROKE.ended)
 
 
 def trials(folder: Path) -> dict[str, Run]:
     runs = all_trials(client(folder))
     return {run.data.tags["d2v.arm"]: run for run in runs}
-
-
-def damage_checkpoint(folder: Path, arm: str) -> None:
-    """What a trial of this arm would continue from cannot be read."""
-    planned = d2v(folder, "plan", "trouble.yaml", *TINY, "--json")
-    found = json.loads(planned.out)["trials"]
-    (key,) = [trial["key"] for trial in found if trial["arm"] == arm]
-    file = folder / "d2v-runs" / "checkpoints" / key / "checkpoint.pt"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"not a checkpoint")

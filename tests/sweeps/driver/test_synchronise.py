@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from reports.store.mlflow_view import study_views
-from tests.sweeps.command import TINY, d2v
+from tests.sweeps.command import TINY, Here, d2v
 from tests.sweeps.driver.long_run import all_trials, client
 
 STUDY = """\
@@ -19,7 +21,10 @@ metric: {{vision: linear_accuracy}}
 COMMAND = ("edited.yaml", "--seeds", "2", *TINY)
 
 
-def test_only_what_is_new_is_trained_and_what_was_removed_stays(tmp_path: Path) -> None:
+@pytest.mark.thorough
+def test_only_what_is_new_is_trained_and_what_was_removed_stays(
+    tmp_path: Path, here: Here
+) -> None:
     file = tmp_path / "edited.yaml"
     file.write_text(STUDY.format(name="one", top_k=1))
     first = d2v(tmp_path, "run", *COMMAND)
@@ -27,7 +32,7 @@ def test_only_what_is_new_is_trained_and_what_was_removed_stays(tmp_path: Path) 
     before = {run.info.run_id for run in all_trials(client(tmp_path))}
 
     file.write_text(STUDY.format(name="three", top_k=3))
-    plan = d2v(tmp_path, "plan", *COMMAND)
+    plan = here(tmp_path, "plan", *COMMAND)
     assert "4 cells, 4 unique trials, 2 cached, 2 to train" in plan.out
     left = "2 trials of an earlier run stay in the store and leave the table (one: 2)"
     assert f"edited: {left}" in plan.out
@@ -49,5 +54,5 @@ def test_only_what_is_new_is_trained_and_what_was_removed_stays(tmp_path: Path) 
     assert "one" in ledger.read_text()  # what was removed is named
 
     file.write_text(STUDY.format(name="one", top_k=1))
-    third = d2v(tmp_path, "run", *COMMAND)
+    third = here(tmp_path, "run", *COMMAND)
     assert "nothing to train: all 4 trials" in third.out

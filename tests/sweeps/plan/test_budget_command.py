@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.sweeps.command import d2v
 from tests.sweeps.driver.long_run import all_trials, client
 
@@ -13,8 +15,11 @@ STUDY = ("run", "layer_averaging", "--set", "target.top_k=2")
 SIZE = ("--set", "training.num_steps=60")
 BUDGET_SECONDS = 25
 NUM_SEEDS = 400
+SLACK_SECONDS = 60
+"""For a busy machine; without a budget it takes many minutes."""
 
 
+@pytest.mark.thorough
 def test_a_budget_leaves_whole_seeds_and_the_next_goes_on(tmp_path: Path) -> None:
     long = ("--set", "training.num_steps=20000")
     refused = d2v(tmp_path, *STUDY, *long, "--seeds", "1", "--budget", "1s")
@@ -32,7 +37,7 @@ def test_a_budget_leaves_whole_seeds_and_the_next_goes_on(tmp_path: Path) -> Non
     (per_arm,) = set(arms.values())  # as many seeds for each
     assert set(arms) == {"K=2", "untrained", "supervised"}
     assert 1 < per_arm < NUM_SEEDS
-    assert seconds(tmp_path) < 2 * BUDGET_SECONDS
+    assert seconds(tmp_path) < BUDGET_SECONDS + SLACK_SECONDS
 
     d2v(tmp_path, *within, "--budget", f"{BUDGET_SECONDS}s")
     further = seeds_of_arms(tmp_path)

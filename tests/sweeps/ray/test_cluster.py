@@ -22,7 +22,7 @@ from tests.sweeps.command import TINY, Done
 from tests.sweeps.driver.long_run import all_trials
 from tests.sweeps.ray.clusters import CHECKOUT, Host, hosts, needs_hosts, wait_for_text
 
-pytestmark = needs_hosts
+pytestmark = [pytest.mark.thorough, needs_hosts]
 STUDY = ("run", "layer_averaging", "--seeds", "1", "--set", "target.top_k=2", *TINY)
 URI = "http://127.0.0.1:5000"
 

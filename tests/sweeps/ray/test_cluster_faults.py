@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.sweeps.command import d2v
+import pytest
+
+from tests.sweeps.conftest import Undisturbed
 from tests.sweeps.driver.long_run import (
     LONG,
     checkpoints,
@@ -20,11 +22,11 @@ from tests.sweeps.ray.clusters import hosts, lose, needs_hosts, wait_for
 ONE_CPU = ("--num-cpus", "1")
 
 
+@pytest.mark.thorough
 @needs_hosts
-def test_trials_of_a_lost_node_continue_on_another(tmp_path: Path) -> None:
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    assert d2v(undisturbed, *LONG).code == 0
+def test_trials_of_a_lost_node_continue_on_another(
+    tmp_path: Path, undisturbed: Undisturbed
+) -> None:
     with hosts(tmp_path, 1) as (host,):
         host.head(*ONE_CPU)
         other = host.join(host, *ONE_CPU, log="other")
@@ -33,7 +35,7 @@ def test_trials_of_a_lost_node_continue_on_another(tmp_path: Path) -> None:
         wait_for(lambda: num_in_the_middle(host.folder) == 2, run, host.log("run"))
         lose(other)
         assert run.wait(timeout=240) == 0, host.log("run").read_text()
-    assert results(client(host.folder)) == results(client(undisturbed))
+    assert results(client(host.folder)) == undisturbed.results
 
     begun = starts(host.folder)
     assert sorted(map(len, begun.values())) == [1, 1, 2]

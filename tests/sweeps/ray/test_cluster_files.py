@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 from tests.sweeps.command import TINY
@@ -14,6 +15,7 @@ from tests.sweeps.ray.clusters import hosts, needs_hosts
 FILES = Path(__file__).parents[3] / "docs" / "cluster"
 
 
+@pytest.mark.thorough
 @needs_hosts
 def test_the_slurm_script_runs_a_study_on_one_node(tmp_path: Path) -> None:
     """With Slurm's variables and without Slurm: one node needs no ``srun``."""

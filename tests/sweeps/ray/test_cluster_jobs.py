@@ -21,6 +21,7 @@ JOB_SERVER_VARIABLES = {
     "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",
 }
 pytestmark = [
+    pytest.mark.thorough,
     needs_hosts,
     pytest.mark.skipif(
         not JOB_SERVER.exists(), reason="needs tests/sweeps/job_server.txt"

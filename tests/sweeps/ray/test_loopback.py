@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.sweeps.driver.long_run import LONG, checkpoints
 from tests.sweeps.ray.clusters import hosts, needs_hosts, wait_for
 
@@ -14,6 +16,7 @@ ENDLESS = tuple(word.replace("num_steps=300", "num_steps=1000000") for word in L
 """The refusal takes Ray 20 seconds; the run is killed with its host."""
 
 
+@pytest.mark.thorough
 @needs_hosts
 def test_a_run_listens_on_loopback_only_and_wants_a_token(tmp_path: Path) -> None:
     """On a host of its own, so all that listens there belongs to the run."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.sweeps.command import d2v
-from tests.sweeps.driver.long_run import LONG, all_trials, client
+from tests.sweeps.driver.long_run import all_trials, alone, client
+
+pytestmark = pytest.mark.thorough
 
 
 def test_workers_that_ray_ends_for_lack_of_memory(tmp_path: Path) -> None:
@@ -14,14 +18,15 @@ def test_workers_that_ray_ends_for_lack_of_memory(tmp_path: Path) -> None:
         "RAY_memory_usage_threshold": "0.01",
         "RAY_memory_monitor_refresh_ms": "200",
     }
-    done = d2v(tmp_path, *LONG, **strict)
+    done = d2v(tmp_path, *alone(tmp_path), **strict)
     assert done.code == 1, done.out + done.err
     assert "Traceback" not in done.out + done.err
     reason = "the worker process died 3 times: Ray ends processes before the machine"
-    for run in all_trials(client(tmp_path)):
-        assert run.data.tags["d2v.status"] == "out_of_memory"
-        assert run.data.tags["d2v.reason"].startswith(reason)
-        assert f"out_of_memory: {run.data.tags['d2v.key']}: {reason}" in done.out
+    (trial,) = all_trials(client(tmp_path))
+    assert trial.data.tags["d2v.status"] == "out_of_memory"
+    assert trial.data.tags["d2v.reason"].startswith(reason)
+    assert f"out_of_memory: {trial.data.tags['d2v.key']}: {reason}" in done.out
 
-    again = d2v(tmp_path, *LONG)  # with memory, the same command trains them
+    again = d2v(tmp_path, *alone(tmp_path))  # with memory, the same command trains it
     assert again.code == 0, again.out + again.err
+    assert "1 trials trained (1 finished)" in again.out

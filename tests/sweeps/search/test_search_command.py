@@ -34,6 +34,7 @@ from tests.sweeps.driver.long_run import (
 )
 from tests.sweeps.servers import free_port, wait_for
 
+pytestmark = pytest.mark.thorough
 LONG_SPACE = """
 name: mine
 title: A space with a condition

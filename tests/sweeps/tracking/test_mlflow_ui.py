@@ -22,10 +22,11 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser import chromium
-from tests.sweeps.command import d2v, environment
+from tests.sweeps.command import Here, d2v, environment
 from tests.sweeps.conftest import COMMAND, Lab
 from tests.sweeps.servers import free_port, wait_for
 
+pytestmark = pytest.mark.thorough
 SECONDS = 120
 PATIENCE = 1_000 * SECONDS
 PICTURES = os.environ.get("D2V_SCREENSHOTS")
@@ -149,10 +150,10 @@ def test_the_charts_begin_with_the_metric_that_counts(shown: Lab, ui: Ui) -> Non
 
 
 def test_a_served_store_is_as_good_as_a_file(
-    shown: Lab, ui: Ui, tmp_path: Path
+    shown: Lab, ui: Ui, here: Here, tmp_path: Path
 ) -> None:
     served = ("--tracking-uri", ui.address, "--storage", str(tmp_path))
-    again = d2v(tmp_path, *RUN, *served)
+    again = here(tmp_path, *RUN, *served)
     assert again.code == 0, again.out + again.err
     assert "nothing to train: all 12 trials were found in the store by key" in again.out
     (page,) = tmp_path.glob("reports/*/report.html")
@@ -160,16 +161,16 @@ def test_a_served_store_is_as_good_as_a_file(
     assert f'href="{ui.address}/#/experiments/' in text
     assert shown.trials()[0].info.run_id in text
 
-    linked = d2v(tmp_path, "ui", "layer_averaging", *served)
+    linked = here(tmp_path, "ui", "layer_averaging", *served)
     assert linked.code == 0, linked.err
     assert ui.link in linked.out  # and no second server
 
 
-def test_a_port_that_is_taken_is_refused(lab: Lab) -> None:
+def test_a_port_that_is_taken_is_refused(lab: Lab, here: Here) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        done = d2v(lab.folder, "ui", "--port", port)
+        done = here(lab.folder, "ui", "--port", port)
     assert done.code == 2
     assert f"--port: must be free, got {port}" in done.err

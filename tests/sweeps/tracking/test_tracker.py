@@ -13,7 +13,7 @@ from sweeps.plan.planning import make_manifest, plan_study
 from sweeps.tracking.stores import choose_stores
 from sweeps.tracking.tracker import Tracker
 from sweeps.worker.spool import Spool
-from tests.sweeps.command import d2v
+from tests.sweeps.command import Here
 from tests.sweeps.conftest import COMMAND, Lab
 from tests.sweeps.tracking.test_labels import failed
 
@@ -46,11 +46,25 @@ def test_a_trial_counts_as_done_only_once_all_else_is_written(
     assert not tracker.lacks(cell.key)
 
 
-def test_what_lies_at_rest_of_a_trial_that_is_in_the_store_is_dropped(lab: Lab) -> None:
+def test_a_trials_tags_say_which_it_is(tmp_path: Path) -> None:
+    tracker = Tracker(choose_stores(str(tmp_path), None), "test")
+    plan = plan_study("layer_averaging", Request("vision", "smoke", seeds=(3,)))
+    parent = tracker.open_study(plan, make_manifest(plan, "test"))
+    cell = next(cell for cell in plan.cells if cell.arm.label == "K=2")
+    tags = tracker.client.get_run(tracker.begin_trial(cell, plan, parent)).data.tags
+    assert tags["d2v.arm"] == tags["d2v.study.layer_averaging"] == "K=2"
+    assert tags["d2v.seed"] == "3"
+    assert tags["d2v.key"] == cell.key
+    assert tags["mlflow.parentRunId"] == parent
+
+
+def test_what_lies_at_rest_of_a_trial_that_is_in_the_store_is_dropped(
+    lab: Lab, here: Here
+) -> None:
     key = lab.trials()[0].data.tags["d2v.key"]
     spool = Spool(lab.folder / "d2v-runs" / "checkpoints" / key)
     spool.write_record(failed(key=key, status="finished"), 1_000)
-    again = d2v(lab.folder, *COMMAND)
+    again = here(lab.folder, *COMMAND)
     assert again.code == 0, again.err
     assert "nothing to train" in again.out
     assert not spool.folder.exists()

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from d2v_core.errors import ConfigError
 from sweeps.stopping import StopRequest
 from sweeps.tracking.stores import Stores
-from sweeps.tracking.writer import StoreWriteError, StoreWriter, is_disk_full
+from sweeps.tracking.writer import (
+    PATIENCE_VARIABLE,
+    StoreWriteError,
+    StoreWriter,
+    is_disk_full,
+    patience_seconds,
+)
 
 
 def writer(folder: Path) -> StoreWriter:
@@ -31,6 +38,39 @@ def test_a_write_that_fails_is_made_again_before_the_next(tmp_path: Path) -> Non
     writes.submit(made.append, "second")
     assert writes.ask(lambda: list(made)) == ["first", "second"]
     writes.close()
+
+
+def test_a_write_that_keeps_failing_ends_the_writes_once_patience_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PATIENCE_VARIABLE, "0.5")
+    made: list[str] = []
+    tries: list[str] = []
+
+    def refused() -> None:
+        tries.append("again")
+        raise RuntimeError("no such run")
+
+    writes = writer(tmp_path)
+    writes.submit(refused)
+    writes.submit(made.append, "after")
+    with pytest.raises(StoreWriteError, match="no such run.*are safe in"):
+        writes.close()
+    assert len(tries) == 1
+    assert not made
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", ""])
+def test_patience_is_a_number_of_seconds(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert patience_seconds() == 60.0
+    monkeypatch.setenv(PATIENCE_VARIABLE, text)
+    with pytest.raises(ConfigError) as caught:
+        patience_seconds()
+    assert str(caught.value) == (
+        f"{PATIENCE_VARIABLE}: must be a number of seconds, at least 0, got {text!r}"
+    )
 
 
 def test_a_full_disk_ends_the_writes_and_says_where_results_are(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return ran(tmp_path_factory.mktemp("together"), *TOGETHER)
 
 
+@pytest.mark.thorough
 def test_two_workers_give_the_table_of_one(together: Ran, tmp_path: Path) -> None:
     alone = ran(tmp_path, *RUN)
     ours, theirs = together.results(), alone.results()
@@ -115,6 +116,7 @@ def disturbed(tmp_path: Path) -> Iterator[Any]:
     end_ray_of(session)
 
 
+@pytest.mark.thorough
 def test_killed_processes_do_not_change_the_result_and_a_divergence_is_one(
     tmp_path: Path, disturbed: Any, together: Ran
 ) -> None:

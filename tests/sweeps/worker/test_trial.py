@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -125,14 +126,25 @@ def test_each_way_to_end_has_its_status(error: Exception, status: str) -> None:
 
 
 def test_a_watchdog_calls_once_after_silence_and_not_before() -> None:
-    calls: list[float] = []
-    with Watchdog(0.4, lambda: calls.append(time.monotonic())) as watchdog:
+    now, calls, called = [0.0], [], threading.Event()
+
+    def give_up() -> None:
+        calls.append(now[0])
+        called.set()
+
+    with Watchdog(0.1, give_up, clock=lambda: now[0]) as watchdog:
         for _ in range(8):
-            time.sleep(0.1)
+            now[0] += 0.09
+            time.sleep(
+                0.05
+            )  # it looks; however long this takes, the clock stands still
             watchdog.sign_of_life()
         assert not calls
-        time.sleep(0.8)
-        assert len(calls) == 1
+        now[0] += 0.2
+        assert called.wait(timeout=60.0)
+        now[0] += 10.0
+        time.sleep(0.1)
+    assert len(calls) == 1
 
 
 def run_and_hang(hanging: dict[str, Any]) -> int:

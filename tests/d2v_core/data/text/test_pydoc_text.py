@@ -41,6 +41,7 @@ def test_pairs_are_halves_of_the_splits_own_passages_and_balanced():
     text = load_pydoc()
     task = text.tasks["pydoc/same_passage"]
     topic = parts(text.tasks["pydoc/topic"])
+    assert len(topic) == 3
     for part, passages in zip(parts(task), topic, strict=True):
         whole = {" ".join(passage.split()) for passage in passages.first}
         joined = [f"{a} {b}" in whole for a, b in part.texts()]
