@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from d2v_core.build import build_encoder, build_learner
+from d2v_core.build import build_encoder, build_objective
 from d2v_core.randomness import global_torch_seed
 from tests.d2v_core.small import small_trial
 
@@ -196,7 +196,7 @@ def test_the_two_choices_differ_as_much_as_was_measured():
 def test_all_arms_of_a_seed_start_alike_with_either_choice(init, change):
     chosen = {"vision": {"init": init}}
     one, two = (
-        build_learner(trial("vit", chosen, *more), num_classes=3).network("student")
+        build_objective(trial("vit", chosen, *more), num_classes=3).network("student")
         for more in ((), (change,))
     )
     for (name, a), (_, b) in zip(
