@@ -105,8 +105,8 @@ def parse_assignments(
         if not equals or not path:
             problems.append(Problem(option, "must have the form path=value"))
         elif len(assignment) > MAX_TYPED:
-            rule = f"must have at most {MAX_TYPED:,} characters"
-            problems.append(Problem(option, f"{rule}, has {len(assignment):,}"))
+            message = f"must have at most {MAX_TYPED:,} characters"
+            problems.append(Problem(option, f"{message}, has {len(assignment):,}"))
         elif modality and is_text(modality, path) and _is_bare(text):
             settings[path] = text.strip()
         else:

@@ -25,7 +25,7 @@ from d2v_core.errors import ConfigError, Problem, shown
 
 DataPath = tuple[str | int, ...]
 MAX_BYTES = 200_000
-"""Of a file: seconds of reading; the longest shipped study has 3,000."""
+"""Characters of a file: seconds of reading; the longest shipped study has 3,000."""
 MAX_NESTING = 40
 """Lists and mappings inside each other."""
 MAX_VALUES = 50_000
@@ -114,8 +114,8 @@ def _not_utf8(file: Path, error: UnicodeDecodeError, num_bytes: int) -> ConfigEr
     """The refusal of a file in another encoding, or of one that was cut off."""
     if num_bytes > MAX_BYTES:
         return ConfigError([_too_large(file)])
-    rule = f"{file}: must be UTF-8, byte {error.start} is not"
-    return ConfigError([Problem("", rule)])
+    message = f"{file}: must be UTF-8, byte {error.start} is not"
+    return ConfigError([Problem("", message)])
 
 
 def _too_large(file: Path) -> Problem:
@@ -143,8 +143,8 @@ def parse_yaml(text: str, file: Path) -> YamlSource:
         data = reader.value(node, ()) if node is not None else None
     except MaxDepthExceededError as error:
         where = f"{file}{_mark(error)}"
-        rule = f"lists and mappings must be at most {MAX_NESTING} deep"
-        raise ConfigError([Problem(where, rule)]) from None
+        message = f"lists and mappings must be at most {MAX_NESTING} deep"
+        raise ConfigError([Problem(where, message)]) from None
     except MarkedYAMLError as error:
         raise ConfigError(
             [Problem(f"{file}{_mark(error)}", f"not valid YAML: {error.problem}")]
@@ -203,8 +203,8 @@ class _Reader:
         if any(node is parent for parent in self._open):
             return self._refuse(node, "an alias must not stand inside its own anchor")
         if len(self._open) >= MAX_NESTING:
-            rule = f"lists and mappings must be at most {MAX_NESTING} deep"
-            return self._refuse(node, f"{rule}, aliases included")
+            message = f"lists and mappings must be at most {MAX_NESTING} deep"
+            return self._refuse(node, f"{message}, aliases included")
         if str(node.tag) not in (f"{TAG}map", f"{TAG}seq"):
             return self._refuse(
                 node, f"not valid YAML: no values are tagged {node.tag}"
@@ -221,14 +221,16 @@ class _Reader:
     def _count(self, node: Node) -> None:
         self._left -= 1
         if self._left < 0:
-            rule = f"must hold at most {MAX_VALUES:,} values, aliases counted each time"
-            raise _TooMuchError(Problem(f"{self.file}:{_place(node)}", rule))
+            message = (
+                f"must hold at most {MAX_VALUES:,} values, aliases counted each time"
+            )
+            raise _TooMuchError(Problem(f"{self.file}:{_place(node)}", message))
 
     def _scalar(self, node: ScalarNode) -> Any:
         kind = str(node.tag).removeprefix(TAG)
         if len(node.value) > MAX_TEXT:
-            rule = f"a text must have at most {MAX_TEXT:,} characters"
-            return self._refuse(node, f"{rule}, has {len(node.value):,}")
+            message = f"a text must have at most {MAX_TEXT:,} characters"
+            return self._refuse(node, f"{message}, has {len(node.value):,}")
         try:
             value = self.yaml.constructor.construct_object(node)
         except MarkedYAMLError:

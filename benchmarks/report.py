@@ -37,7 +37,7 @@ from d2v_core.config import VisionTrial, leaves
 STUDY = "synthetic"
 CURVES = ("train/loss", "target/std", "prediction/std", "target/effective_rank")
 POINTS = 5
-"""Of each curve; real trials log 20 and more, but then writing takes the time."""
+"""Points of a curve; real trials log 20 and more, but then writing takes the time."""
 PLANNED = 60
 """Trials of the plan that is looked up."""
 STARTED = 1_790_000_000_000

@@ -121,8 +121,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     valid = bool(parts) and all(re.fullmatch(r"[0-9]{1,10}", part) for part in parts)
     seeds = tuple(map(int, parts)) if valid else ()
     if valid and (len(seeds) > MAX_SEEDS or ("," not in text and seeds[0] > MAX_SEEDS)):
-        rule = f"must be at most {MAX_SEEDS:,} seeds"
-        raise ConfigError([Problem("--seeds", f"{rule}, got {shown(text)}")])
+        message = f"must be at most {MAX_SEEDS:,} seeds"
+        raise ConfigError([Problem("--seeds", f"{message}, got {shown(text)}")])
     if valid and "," not in text:
         seeds = tuple(range(seeds[0]))
     if not seeds or len(set(seeds)) < len(seeds):

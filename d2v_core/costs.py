@@ -31,7 +31,7 @@ from d2v_core.trial import num_updates
 
 META = torch.device("meta")
 NUM_SAMPLES = 8
-"""Of the update that is run; what a batch costs is proportional to its samples."""
+"""Samples of the update that is run; a batch costs in proportion to its samples."""
 WEIGHT_BYTES = 4 * (1 + 1 + 2)
 """float32: the weight, its gradient and AdamW's two moments."""
 BFLOAT16_SHARE = 0.6
@@ -46,7 +46,7 @@ NO_EFFECT = {
 
 @dataclass(frozen=True)
 class TrialCost:
-    """Of training alone; evaluation comes on top.
+    """Cost of training alone; evaluation comes on top.
 
     Attributes:
         num_parameters: Of the encoder.
@@ -75,7 +75,7 @@ class TrialCost:
 
 @dataclass(frozen=True)
 class Counted:
-    """Of one update of :data:`NUM_SAMPLES` samples, in float32."""
+    """Cost of one update of :data:`NUM_SAMPLES` samples, in float32."""
 
     num_parameters: int
     forward_flops: int

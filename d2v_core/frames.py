@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SAMPLE_RATE_HZ = 16_000
-"""Of all audio."""
+"""Sample rate of all audio."""
 Window = tuple[int, int]
 """Length and step of a window, of the entries of the layer below."""
 

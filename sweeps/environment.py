@@ -1,4 +1,4 @@
-"""Who ran what, where: user, code version, machine, library versions."""
+"""Origin of a run: user, code version, machine, library versions."""
 
 from __future__ import annotations
 

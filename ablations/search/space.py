@@ -21,7 +21,7 @@ from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem
 
 MAX_TRIALS = 10_000
-"""Of one search, whatever the space or the command says."""
+"""Trials of one search, whatever the space or the command says."""
 MAX_PARAMETERS = 100
 DEPTH = "depth"
 """Stands for the depth of the encoder, as an upper bound."""

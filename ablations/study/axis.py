@@ -32,15 +32,15 @@ SHARE_TEXT = re.compile(r"[0-9]{0,40}(\.[0-9]{1,40})?(/[0-9]{1,40})?")
 
 def _fraction(value: Any) -> Any:
     """``"1/12"`` or a number, as a share in (0, 1]."""
-    rule = f"must be a fraction like 1/12, got {shown(value)}"
+    message = f"must be a fraction like 1/12, got {shown(value)}"
     if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise ValueError(rule)
+        raise ValueError(message)
     if isinstance(value, str) and not SHARE_TEXT.fullmatch(value):
-        raise ValueError(rule)
+        raise ValueError(message)
     try:
         share = Fraction(value)
     except (ValueError, OverflowError, ZeroDivisionError):
-        raise ValueError(rule) from None
+        raise ValueError(message) from None
     if not 0 < share <= 1:
         raise ValueError(f"must be above 0 and at most 1, got {shown(value)}")
     return share

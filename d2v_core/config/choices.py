@@ -7,7 +7,7 @@ from typing import Literal
 Feature = Literal["ffn", "attention", "ffn_residual", "block"]
 """Activation of a block; ``TargetConfig.feature`` says what each is."""
 Normalisation = Literal["none", "instance", "layer", "batch", "group"]
-"""Of a target; ``TargetConfig`` says over what each is taken."""
+"""Norm of a target; ``TargetConfig`` says over what each is taken."""
 Part = Literal["feature_encoder", "positions"]
 """A part of the encoder that comes before any attention, and that the teacher may take
 from the student: what makes features of each position on its own (vision: patch

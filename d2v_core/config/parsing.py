@@ -45,16 +45,19 @@ def parse_section(model: type[Model], data: Any) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        found = _translate(model, data, error)
+        problems = _translate(model, data, error)
         repaired = _repaired(model, data, error)
     # Rules across sections are only looked at once every field is valid: repair what
     # can be guessed and look again, so that all mistakes are named at once.
     try:
         model.model_validate(repaired)
     except ValidationError as error:
-        again, known = _translate(model, repaired, error), [f"{p.path}." for p in found]
-        found += [p for p in again if not _holds(p.path, known)]
-    raise ConfigError(found)
+        again, known = (
+            _translate(model, repaired, error),
+            [f"{p.path}." for p in problems],
+        )
+        problems += [p for p in again if not _holds(p.path, known)]
+    raise ConfigError(problems)
 
 
 def _holds(path: str, others: Iterable[str]) -> bool:
@@ -138,8 +141,8 @@ def _problems(
         return [Problem(path, _unknown(known, location[-1]))]
     if details["type"] == "invalid_key":
         where = ".".join(filter(None, (path, str(details["input"]))))
-        rule = "must be the name of a setting, which is a text"
-        return [Problem(where, f"{rule}, got {shown(details['input'])}")]
+        message = "must be the name of a setting, which is a text"
+        return [Problem(where, f"{message}, got {shown(details['input'])}")]
     if details["type"] == "union_tag_invalid":
         tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
         tag = context["discriminator"].strip("'")
@@ -165,10 +168,10 @@ def _sentence(details: ErrorDetails, context: Mapping[str, Any]) -> str:
         case "value_error":
             return f"{context['error']}"
         case _:
-            rule = details["msg"].removeprefix("Input should be ")
-            rule = rule.removeprefix("Input should ")
-            verb = "must be" if rule != details["msg"] else "must hold:"
-            return f"{verb} {rule[0].lower()}{rule[1:]}, got {shown(given)}"
+            message = details["msg"].removeprefix("Input should be ")
+            message = message.removeprefix("Input should ")
+            verb = "must be" if message != details["msg"] else "must hold:"
+            return f"{verb} {message[0].lower()}{message[1:]}, got {shown(given)}"
 
 
 def _split_expected(expected: str) -> list[str]:

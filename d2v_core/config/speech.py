@@ -168,26 +168,28 @@ class SpeechTrial(TrialConfig):
 def _check_positions(speech: SpeechEncoderConfig) -> list[Problem]:
     if speech.width % speech.position_groups == 0:
         return []
-    rule = f"must divide speech.width ({speech.width})"
-    return [Problem("speech.position_groups", f"{rule}, got {speech.position_groups}")]
+    message = f"must divide speech.width ({speech.width})"
+    return [
+        Problem("speech.position_groups", f"{message}, got {speech.position_groups}")
+    ]
 
 
 def _check_lengths(trial: SpeechTrial) -> list[Problem]:
     waveform, windows = trial.waveform, trial.speech.front_end.windows
     problems = []
     if waveform.min_seconds > waveform.max_seconds:
-        rule = f"must be at most waveform.max_seconds ({waveform.max_seconds:g})"
-        given = f"{rule}, got {waveform.min_seconds:g}"
+        message = f"must be at most waveform.max_seconds ({waveform.max_seconds:g})"
+        given = f"{message}, got {waveform.min_seconds:g}"
         problems.append(Problem("waveform.min_seconds", given))
     frames = num_frames(int(waveform.max_seconds * SAMPLE_RATE_HZ), windows)
     if frames < LEAST_FRAMES:
         least = samples_for(LEAST_FRAMES, windows) / SAMPLE_RATE_HZ
-        rule = f"must give {LEAST_FRAMES} frames ({least:g} s)"
-        given = f"{rule}, got {waveform.max_seconds:g}"
+        message = f"must give {LEAST_FRAMES} frames ({least:g} s)"
+        given = f"{message}, got {waveform.max_seconds:g}"
         problems.append(Problem("waveform.max_seconds", given))
     elif trial.mask.span >= frames:
-        rule = f"must be below the {frames} frames of waveform.max_seconds"
-        problems.append(Problem("mask.span", f"{rule}, got {trial.mask.span}"))
+        message = f"must be below the {frames} frames of waveform.max_seconds"
+        problems.append(Problem("mask.span", f"{message}, got {trial.mask.span}"))
     return problems
 
 
@@ -195,6 +197,6 @@ def _check_objective(trial: SpeechTrial) -> list[Problem]:
     smoothing = getattr(trial.objective, "label_smoothing", 0.0)  # not all have it
     if not smoothing:
         return []
-    rule = "is for classes; must be 0 for speech, whose criterion is CTC"
-    given = f"{rule}, got {smoothing:g}"
+    message = "is for classes; must be 0 for speech, whose criterion is CTC"
+    given = f"{message}, got {smoothing:g}"
     return [Problem("objective.label_smoothing", given)]

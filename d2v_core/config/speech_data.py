@@ -71,8 +71,8 @@ class SpokenDigitsData(Section):
     @model_validator(mode="after")
     def _check_digits(self) -> SpokenDigitsData:
         if self.max_digits < self.min_digits:
-            rule = f"must be at least min_digits ({self.min_digits})"
-            problem = Problem("data.max_digits", f"{rule}, got {self.max_digits}")
+            message = f"must be at least min_digits ({self.min_digits})"
+            problem = Problem("data.max_digits", f"{message}, got {self.max_digits}")
             raise PydanticCustomError(
                 "across_sections", "digits", {"problems": [problem]}
             )
@@ -232,8 +232,10 @@ class SpeechEvaluation(EvaluationConfig):
     @model_validator(mode="after")
     def _check_something_is_measured(self) -> SpeechEvaluation:
         if self.method == "none" and self.utterance_label is None:
-            rule = "must name a kind of label where evaluation.method is none, got None"
-            problem = Problem("evaluation.utterance_label", rule)
+            message = (
+                "must name a kind of label where evaluation.method is none, got None"
+            )
+            problem = Problem("evaluation.utterance_label", message)
             raise PydanticCustomError(
                 "across_sections", "nothing measured", {"problems": [problem]}
             )

@@ -187,31 +187,33 @@ class TextTrial(TrialConfig):
 def _check_mask(mask: BertMask | TextSpanMask) -> list[Problem]:
     if isinstance(mask, TextSpanMask) or mask.mask_share + mask.random_share <= 1.0:
         return []
-    rule = f"must leave at most 1 together with mask_share ({mask.mask_share})"
-    return [Problem("mask.random_share", f"{rule}, got {mask.random_share}")]
+    message = f"must leave at most 1 together with mask_share ({mask.mask_share})"
+    return [Problem("mask.random_share", f"{message}, got {mask.random_share}")]
 
 
 def _check_tasks(trial: TextTrial) -> list[Problem]:
     tasks, problems = trial.evaluation.tasks, []
     names = [task_name(task) for task in tasks]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        rule = "must be different tasks, stands twice"
-        problems.append(Problem("evaluation.tasks", f"{rule}: {', '.join(twice)}"))
+        message = "must be different tasks, stands twice"
+        problems.append(Problem("evaluation.tasks", f"{message}: {', '.join(twice)}"))
     files = [task for task in tasks if task not in EMBEDDED_TASKS]
     if files and isinstance(trial.data, PydocData):
-        rule = (
+        message = (
             f"must be among {', '.join(EMBEDDED_TASKS)} with data.source pydoc, which "
             "has no data root"
         )
-        problems.append(Problem("evaluation.tasks", f"{rule}, got {', '.join(files)}"))
+        problems.append(
+            Problem("evaluation.tasks", f"{message}, got {', '.join(files)}")
+        )
     return problems
 
 
 def _check_method(evaluation: TextEvaluation) -> list[Problem]:
     if evaluation.method == "probe" or evaluation.fine_tuning is not None:
         return []
-    rule = "is required with evaluation.method fine_tune and was not given"
-    return [Problem("evaluation.fine_tuning", rule)]
+    message = "is required with evaluation.method fine_tune and was not given"
+    return [Problem("evaluation.fine_tuning", message)]
 
 
 def task_name(task: str) -> str:

@@ -133,9 +133,9 @@ def _check_sizes(trial: TrialConfig) -> list[Problem]:
         problems.append(depth_problem(trial.target.top_k, encoder.depth))
     if encoder.width and encoder.num_heads and encoder.width % encoder.num_heads:
         section = modality_name(trial)
-        rule = f"must divide {section}.width ({encoder.width})"
+        message = f"must divide {section}.width ({encoder.width})"
         problems.append(
-            Problem(f"{section}.num_heads", f"{rule}, got {encoder.num_heads}")
+            Problem(f"{section}.num_heads", f"{message}, got {encoder.num_heads}")
         )
     return problems
 
@@ -145,8 +145,8 @@ def _check_groups(trial: TrialConfig) -> list[Problem]:
     if "group" not in (target.layer_norm, target.final_norm):
         if target.num_groups == 1:
             return []
-        rule = "is for layer_norm or final_norm group; must be 1 without"
-        return [Problem("target.num_groups", f"{rule}, got {target.num_groups}")]
+        message = "is for layer_norm or final_norm group; must be 1 without"
+        return [Problem("target.num_groups", f"{message}, got {target.num_groups}")]
     if width is not None and width % target.num_groups:
         return [groups_problem(target.num_groups, width)]
     return []
@@ -156,8 +156,8 @@ def _check_teacher(trial: TrialConfig) -> list[Problem]:
     given, modality = trial.teacher.input, modality_name(trial)
     if given == "whole" or modality == "text":
         return []
-    rule = f"{given} is a bug of the reference's text code; must be whole for"
-    return [Problem("teacher.input", f"{rule} {modality}, got {given}")]
+    message = f"{given} is a bug of the reference's text code; must be whole for"
+    return [Problem("teacher.input", f"{message} {modality}, got {given}")]
 
 
 def _check_schedule(trial: TrialConfig) -> list[Problem]:
@@ -165,20 +165,22 @@ def _check_schedule(trial: TrialConfig) -> list[Problem]:
     if optimizer.decay != "tri_stage":
         if not optimizer.hold:
             return []
-        rule = f"is for decay tri_stage; must be 0 with {optimizer.decay}"
-        return [Problem("optimizer.hold", f"{rule}, got {optimizer.hold}")]
+        message = f"is for decay tri_stage; must be 0 with {optimizer.decay}"
+        return [Problem("optimizer.hold", f"{message}, got {optimizer.hold}")]
     warmup_steps = resolve_duration(optimizer.warmup, num_steps)
     hold_steps = resolve_duration(optimizer.hold, num_steps)
     if not optimizer.hold:
-        rule = "must be above 0 for decay tri_stage (speech 0.9, text 0.8)"
-        problems.append(Problem("optimizer.hold", f"{rule}, got {optimizer.hold}"))
+        message = "must be above 0 for decay tri_stage (speech 0.9, text 0.8)"
+        problems.append(Problem("optimizer.hold", f"{message}, got {optimizer.hold}"))
     elif warmup_steps + hold_steps > num_steps:
-        rule = f"must end, after {warmup_steps} updates of warm-up, within the run"
+        message = f"must end, after {warmup_steps} updates of warm-up, within the run"
         given = f"{hold_steps} of {num_steps} updates"
-        problems.append(Problem("optimizer.hold", f"{rule}, got {given}"))
+        problems.append(Problem("optimizer.hold", f"{message}, got {given}"))
     if optimizer.final_learning_rate == 0.0:
-        rule = "must be above 0 for decay tri_stage, which shrinks by a factor, got 0.0"
-        problems.append(Problem("optimizer.final_learning_rate", rule))
+        message = (
+            "must be above 0 for decay tri_stage, which shrinks by a factor, got 0.0"
+        )
+        problems.append(Problem("optimizer.final_learning_rate", message))
     return problems
 
 
@@ -186,11 +188,15 @@ def _check_workers(trial: TrialConfig) -> list[Problem]:
     execution, problems = trial.execution, []
     num_workers, batch_size = execution.num_workers, trial.training.batch_size
     if batch_size % num_workers:
-        rule = f"must divide training.batch_size ({batch_size}), got {num_workers}"
-        problems.append(Problem("execution.num_workers", rule))
+        message = f"must divide training.batch_size ({batch_size}), got {num_workers}"
+        problems.append(Problem("execution.num_workers", message))
     if num_workers > 1 and execution.num_gpus not in (0.0, 1.0):
-        rule = "must be 0 or 1 with several workers, each needs a GPU of its own, got"
-        problems.append(Problem("execution.num_gpus", f"{rule} {execution.num_gpus}"))
+        message = (
+            "must be 0 or 1 with several workers, each needs a GPU of its own, got"
+        )
+        problems.append(
+            Problem("execution.num_gpus", f"{message} {execution.num_gpus}")
+        )
     return problems
 
 

@@ -199,5 +199,5 @@ class VisionTrial(TrialConfig):
 def _check_patches(vision: VisionEncoderConfig) -> list[Problem]:
     if vision.patch_size is None or vision.image_size % vision.patch_size == 0:
         return []
-    rule = f"must divide vision.image_size ({vision.image_size})"
-    return [Problem("vision.patch_size", f"{rule}, got {vision.patch_size}")]
+    message = f"must divide vision.image_size ({vision.image_size})"
+    return [Problem("vision.patch_size", f"{message}, got {vision.patch_size}")]

@@ -46,9 +46,9 @@ class Inventory:
     def line(self) -> str:
         """Write all of it in a line for people."""
         used = sum(self.used.values())
-        found = used + sum(self.left_out.values())
+        total = used + sum(self.left_out.values())
         splits = ", ".join(f"{name} {count:,}" for name, count in self.used.items())
-        parts = [f"{found:,} {self.unit} found, {used:,} used ({splits})"]
+        parts = [f"{total:,} {self.unit} found, {used:,} used ({splits})"]
         if reasons := self._reasons():
             counted = (f"{count:,} {why}" for why, count in reasons.items())
             parts.append("left out: " + ", ".join(counted))

@@ -154,7 +154,7 @@ class Encoder(nn.Module):
         Raises:
             ValueError: The encoder has no such part.
         """
-        found: set[str] = set()
+        shared: set[str] = set()
         for part in parts:
             prefixes = self.parts.get(part, ())
             names = [
@@ -162,5 +162,5 @@ class Encoder(nn.Module):
             ]
             if not names:
                 raise ValueError(f"{part} cannot be shared, this encoder has none")
-            found.update(names)
-        return frozenset(found)
+            shared.update(names)
+        return frozenset(shared)

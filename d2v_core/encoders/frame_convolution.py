@@ -89,7 +89,7 @@ def _forward(
 
 
 def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    found: Tensor = torch.ops.aten.convolution_backward(
+    gradient: Tensor = torch.ops.aten.convolution_backward(
         _as_image(grad),
         _as_image(x),
         _as_kernel(weight),
@@ -102,7 +102,7 @@ def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Ten
         groups=1,
         output_mask=[True, False, False],
     )[0]
-    return found.squeeze(2).mT
+    return gradient.squeeze(2).mT
 
 
 def _weight_gradient(grad: Tensor, x: Tensor, kernel: int, stride: int) -> Tensor:

@@ -24,7 +24,7 @@ from d2v_core.encoders.token_inputs import MASK, PAD
 from d2v_core.encoders.transformer import Transformer
 
 INITIAL_STD = 0.02
-"""Of every matrix and embedding (BERT; fairseq ``init_bert_params``)."""
+"""Deviation of every matrix and embedding (BERT; fairseq ``init_bert_params``)."""
 
 
 class TextEncoder(SequenceEncoder):
@@ -116,8 +116,8 @@ class TextEncoder(SequenceEncoder):
         """True at ids that are not padding; None when no row has any."""
         if min(inputs.lengths) == inputs.values.shape[1]:
             return None
-        found: Tensor = inputs.values != PAD
-        return found
+        real: Tensor = inputs.values != PAD
+        return real
 
     @torch.no_grad()
     def _initialise(self) -> None:

@@ -94,7 +94,9 @@ class VisionEncoder(Encoder):
             tokens=x[:, prefix:],
             real=None if kept is None else kept.real,
             prefix=x[:, :prefix],
-            layers={k: [y[:, prefix:] for y in found] for k, found in layers.items()},
+            layers={
+                k: [y[:, prefix:] for y in outputs] for k, outputs in layers.items()
+            },
         )
 
     def all_tokens(
@@ -137,8 +139,8 @@ class VisionEncoder(Encoder):
                 if kept is not None:
                     hooks.enter_context(own_bias_of(block.attn, kept))
                 if i >= self.depth - want.top_k:
-                    for kind, found in layers.items():
-                        hooks.enter_context(capture(block, kind, found.append))
+                    for kind, outputs in layers.items():
+                        hooks.enter_context(capture(block, kind, outputs.append))
                 x = block(x, **given)
         return self.vit.norm(x), layers
 

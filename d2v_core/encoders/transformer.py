@@ -72,20 +72,20 @@ class Block(nn.Module):
             attend: True where a query (third axis) may see a key (last axis).
             receive: Takes the four features as they come.
         """
-        told = receive or _ignore
+        report = receive or _ignore
         attended = self._attention(
             self.norm1(tokens) if self.norm_first else tokens, attend
         )
-        told("attention", attended)
+        report("attention", attended)
         x = tokens + self._skipped(self.dropout(attended))
         x = x if self.norm_first else self.norm1(x)
         hidden = F.gelu(self.fc1(self.norm2(x) if self.norm_first else x))
         ffn = self.fc2(self.activation_dropout(hidden))
-        told("ffn", ffn)
+        report("ffn", ffn)
         x = x + self._skipped(self.dropout(ffn))
-        told("ffn_residual", x)
+        report("ffn_residual", x)
         x = x if self.norm_first else self.norm2(x)
-        told("block", x)
+        report("block", x)
         return x
 
     def _attention(self, tokens: Tensor, attend: Tensor | None) -> Tensor:

@@ -71,10 +71,10 @@ def fine_tune_best(
         head.to(next(network.parameters()).device)
         _fine_tune(network, head, loss_of, config, peak, seed)
         with torch.no_grad():
-            found = score(network.eval(), head.eval())
-        if best is None or found > best.score:
+            reached = score(network.eval(), head.eval())
+        if best is None or reached > best.score:
             on_edge = len(rates) > 1 and peak in (rates[0], rates[-1])
-            best = FineTuned(network, head, peak, found, on_edge)
+            best = FineTuned(network, head, peak, reached, on_edge)
     assert best is not None
     return best
 
@@ -154,8 +154,8 @@ def parameter_groups(
         decay = config.weight_decay if decays(name, parameter) else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
     return [
-        {"params": found, "scale": scale, "weight_decay": decay}
-        for (scale, decay), found in groups.items()
+        {"params": parameters, "scale": scale, "weight_decay": decay}
+        for (scale, decay), parameters in groups.items()
     ]
 
 
@@ -164,6 +164,6 @@ AFTER_THE_BLOCKS = re.compile(r"^(vit|transformer)\.((fc_)?norm|rel_pos_bias)\."
 
 def layer_of(name: str, encoder: Encoder) -> int:
     """0 before the blocks, i in block i (from 1), depth + 1 after them."""
-    if found := re.search(r"\bblocks\.(\d+)\.", name):
-        return int(found.group(1)) + 1
+    if match := re.search(r"\bblocks\.(\d+)\.", name):
+        return int(match.group(1)) + 1
     return encoder.depth + 1 if AFTER_THE_BLOCKS.match(name) else 0

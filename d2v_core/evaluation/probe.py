@@ -44,7 +44,7 @@ class ProbeResult:
 
 
 Score = Callable[[np.ndarray, np.ndarray], float]
-"""Of labels and predictions; higher is better."""
+"""Score of labels and predictions; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ def fit_probe(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # see converged
             model.fit(x_train, train.labels)
-        found = score(valid.labels, model.predict(x_valid))
-        if best is None or found > best[0]:
-            best = (found, l2, model)
+        reached = score(valid.labels, model.predict(x_valid))
+        if best is None or reached > best[0]:
+            best = (reached, l2, model)
     assert best is not None
-    found, l2, chosen = best
+    reached, l2, chosen = best
     return FittedProbe(
         predict=lambda features: chosen.predict(scaler.transform(features)),
-        validation_score=found,
+        validation_score=reached,
         l2=l2,
         on_edge=len(l2_grid) > 1 and l2 in (min(l2_grid), max(l2_grid)),
         converged=regression or int(chosen.n_iter_.max()) < MAX_ITERATIONS,

@@ -23,7 +23,7 @@ from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.randomness import global_torch_seed
 
 PREFIX = "data2vec_audio."
-"""Of every encoder weight in a folder that holds a recogniser or a classifier."""
+"""Prefix of encoder weights in a folder that holds a recogniser or a classifier."""
 MASK_TOKEN = "masked_spec_embed"
 DEFAULTS: dict[str, Any] = {
     "hidden_size": 768,
@@ -113,8 +113,8 @@ def differently_computed(encoder: SpeechEncoder) -> list[str]:
         isinstance(layer.layer_norm, nn.LayerNorm)
         for layer in front_end.extractor.conv_layers
     ):
-        rule = "its convolutions have a group norm, they must have layer norms"
-        reasons.append(f"{rule} (front_end.norm: layer)")
+        message = "its convolutions have a group norm, they must have layer norms"
+        reasons.append(f"{message} (front_end.norm: layer)")
     block: Any = encoder.transformer.blocks[0]
     if block.norm_first:
         reasons.append("its blocks are pre-norm, they must be post-norm")
@@ -172,9 +172,9 @@ def load_hf_audio(folder: Path) -> SpeechEncoder:
     required = {"model_type": "data2vec-audio", "add_adapter": False}
     required |= {"hidden_act": "gelu", "feat_extract_activation": "gelu"}
     for name, value in required.items():
-        found = given.get(name, config.get(name))
-        if found != value:
-            raise ValueError(f"{folder / CONFIG}: {name} must be {value}, got {found}")
+        has = given.get(name, config.get(name))
+        if has != value:
+            raise ValueError(f"{folder / CONFIG}: {name} must be {value}, got {has}")
     with global_torch_seed(0, "encoder"):
         encoder = create_encoder(config)
     weights = _encoder_weights(weights)

@@ -137,13 +137,13 @@ def differences(
     given: Mapping[str, Tensor], expected: Mapping[str, Tensor], show: int = 4
 ) -> list[str]:
     """The first few weights that are too many, missing or of another shape."""
-    found = [f"{name} has no place" for name in given if name not in expected]
-    found += [f"{name} is missing" for name in expected if name not in given]
+    problems = [f"{name} has no place" for name in given if name not in expected]
+    problems += [f"{name} is missing" for name in expected if name not in given]
     for name in given.keys() & expected.keys():
         has, must = tuple(given[name].shape), tuple(expected[name].shape)
-        found += [f"{name} must have shape {must}, got {has}"] if has != must else []
-    rest = len(found) - show
-    return sorted(found)[:show] + ([f"and {rest} more weights"] if rest > 0 else [])
+        problems += [f"{name} must have shape {must}, got {has}"] if has != must else []
+    rest = len(problems) - show
+    return sorted(problems)[:show] + ([f"and {rest} more weights"] if rest > 0 else [])
 
 
 def one_side(size: Any) -> int:

@@ -22,7 +22,7 @@ from d2v_core.export.hf_config import differences
 from d2v_core.randomness import global_torch_seed
 
 PREFIX = "data2vec_text."
-"""Of every encoder weight in a folder that holds a classifier or a language model."""
+"""Prefix of encoder weights in a folder that holds a classifier or a language model."""
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 DEFAULTS: dict[str, Any] = {
     "vocab_size": 30522,
@@ -138,9 +138,9 @@ def load_hf_text(folder: Path) -> TextEncoder:
     required = {"model_type": "data2vec-text", "pad_token_id": PAD}
     required |= {"hidden_act": "gelu", "is_decoder": False}
     for name, value in required.items():
-        found = given.get(name, config.get(name))
-        if found != value:
-            raise ValueError(f"{folder / CONFIG}: {name} must be {value}, got {found}")
+        has = given.get(name, config.get(name))
+        if has != value:
+            raise ValueError(f"{folder / CONFIG}: {name} must be {value}, got {has}")
     with global_torch_seed(0, "encoder"):
         encoder = TextEncoder(
             vocab_size=config["vocab_size"],

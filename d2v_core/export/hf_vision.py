@@ -33,7 +33,7 @@ from d2v_core.randomness import global_torch_seed
 
 MASK_TOKEN = "embeddings.mask_token"
 PREFIX = "data2vec_vision."
-"""Of every encoder weight in a folder that holds a classifier or segmenter."""
+"""Prefix of encoder weights in a folder that holds a classifier or segmenter."""
 
 
 def export_hf(

@@ -40,7 +40,7 @@ class TokenMask:
     random: Int[np.ndarray, "batch tokens"] | None = None
 
     def part(self, rows: slice) -> TokenMask:
-        """Of some rows."""
+        """Masks of some rows."""
         random = None if self.random is None else self.random[rows]
         return TokenMask(self.mask[rows], self.selected[rows], random)
 

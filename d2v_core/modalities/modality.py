@@ -113,7 +113,7 @@ class Modality(ABC, Generic[Trial, Network, Data]):
         """The trial's evaluation protocol on one trained (or untrained) encoder."""
 
     def preprocessing(self, trial: Trial, dataset: Data) -> Mapping[str, Any]:
-        """What who uses the encoder elsewhere must do to the input.
+        """Preprocessing that the encoder needs wherever it is used.
 
         Part of checkpoints, so plain numbers, strings and tuples only; handed to the
         exporters as keywords.

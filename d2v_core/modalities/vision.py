@@ -83,8 +83,8 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         if trial.evaluation.pooling != "class_token" or encoder.has_class_token:
             return []
         name = trial.vision.timm_model
-        rule = f"class_token needs a model that has one, {name!r} has none"
-        return [Problem("evaluation.pooling", rule)]
+        message = f"class_token needs a model that has one, {name!r} has none"
+        return [Problem("evaluation.pooling", message)]
 
     def masks(
         self, trial: VisionTrial, encoder: VisionEncoder, workers: Workers = ALONE

@@ -46,10 +46,12 @@ class Supervised(SingleNetwork):
         """The criterion on the unmasked input."""
         seen = self.encoder.encode(self.encoder.embed(inputs))
         classifier = self.module["classifier"]
-        loss, found = self._criterion(classifier, seen.tokens, seen.real, labels)
+        loss, counts = self._criterion(classifier, seen.tokens, seen.real, labels)
         return StepResult(
             loss=loss,
-            measure=lambda: {name: self._ratio(parts) for name, parts in found.items()},
+            measure=lambda: {
+                name: self._ratio(parts) for name, parts in counts.items()
+            },
         )
 
     def _ratio(self, parts: Tensor) -> float:
@@ -68,8 +70,8 @@ def build(
     """Refuse data without labels."""
     assert isinstance(trial.objective, SupervisedObjective)
     if not num_classes:
-        rule = "supervised needs labelled training data, this has none"
-        raise ConfigError([Problem("objective.kind", rule)])
+        message = "supervised needs labelled training data, this has none"
+        raise ConfigError([Problem("objective.kind", message)])
     return Supervised(
         encoder=encoder,
         num_classes=num_classes,

@@ -158,7 +158,7 @@ def apply_gradients(state: TrainingState, step: int) -> None:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Of all parameters."""
+    """Set the rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 

@@ -221,8 +221,8 @@ def _deleted(
     """Trials that would be trained anew since somebody deleted their runs."""
     if tracker is None:
         return {}
-    found = {plan.name: missing_deleted(plan, tracker) for plan in plans}
-    return {study: deleted for study, deleted in found.items() if deleted}
+    by_study = {plan.name: missing_deleted(plan, tracker) for plan in plans}
+    return {study: deleted for study, deleted in by_study.items() if deleted}
 
 
 def finished_seconds(finished: Iterable[StoredTrial]) -> dict[str, float]:

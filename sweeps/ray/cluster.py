@@ -23,18 +23,20 @@ def place_problems(nodes: Sequence[Node], stores: Stores) -> list[Problem]:
     """
     problems = []
     if "runtime_resources" in stores.storage.parts:
-        rule = "lies where Ray deletes a job's files"
+        message = "lies where Ray deletes a job's files"
         advice = "give an absolute path on a file system that all nodes mount"
         given = f"got {str(stores.storage)!r}"
-        problems.append(Problem("--storage", f"{rule}; {advice}, {given}"))
+        problems.append(Problem("--storage", f"{message}; {advice}, {given}"))
     if len({node.host for node in nodes}) > 1 and stores.database is not None:
-        rule = "on a cluster of several machines the store must be served, not a file"
+        message = (
+            "on a cluster of several machines the store must be served, not a file"
+        )
         words = ["mlflow", "server", "--backend-store-uri", stores.shown_uri]
         words += ["--artifacts-destination", stores.artifacts.as_uri()]
         server = shlex.join([*words, "--host", "127.0.0.1"])
         advice = f"start it where d2v runs: {server}"
         then = "and give --tracking-uri http://127.0.0.1:5000"
-        problems.append(Problem("--tracking-uri", f"{rule}; {advice} ; {then}"))
+        problems.append(Problem("--tracking-uri", f"{message}; {advice} ; {then}"))
     return problems
 
 
@@ -71,16 +73,18 @@ def node_problems(node: Node, wanted: Wanted, seen: dict[str, Any]) -> list[Prob
     storage = str(wanted.token_file.parent)
     problems = []
     if not seen["storage"]:
-        rule = f"node {node.host} does not see this machine's {storage!r}"
+        message = f"node {node.host} does not see this machine's {storage!r}"
         advice = (
             "give --storage a folder that all nodes mount at the same path (NFS, say)"
         )
-        problems.append(Problem("--storage", f"{rule}; {advice}"))
+        problems.append(Problem("--storage", f"{message}; {advice}"))
     elif not seen["writable"]:
-        rule = f"node {node.host} may not write into {storage!r}"
-        problems.append(Problem("--storage", f"{rule}; run Ray as the same user there"))
+        message = f"node {node.host} may not write into {storage!r}"
+        problems.append(
+            Problem("--storage", f"{message}; run Ray as the same user there")
+        )
     for root in seen["lacks"]:
-        rule = f"node {node.host} has no folder {root!r}"
+        message = f"node {node.host} has no folder {root!r}"
         advice = "put the data at the same path on every node"
-        problems.append(Problem("--data-root", f"{rule}; {advice}"))
+        problems.append(Problem("--data-root", f"{message}; {advice}"))
     return problems

@@ -78,7 +78,7 @@ class RaySession:
         self.nodes: list[Node] = []
 
     _last: ClassVar[Thread | None] = None
-    """Of the session before: a process has one Ray at a time."""
+    """Thread of the session before: a process has one Ray at a time."""
 
     def __enter__(self) -> RaySession:
         return self
@@ -214,13 +214,13 @@ class RaySession:
         try:
             ray.init(address=self._address, runtime_env=_code(), **quiet)
         except Exception as error:  # Ray raises many kinds, none of its own
-            rule = f"cannot join the Ray cluster at {self._address}: {_line(error)}"
+            message = f"cannot join the Ray cluster at {self._address}: {_line(error)}"
             advice = (
                 "run d2v on a machine of the cluster, with its token (RAY_AUTH_TOKEN, "
                 "or the head's ~/.ray/auth_token), or hand it in: "
                 "ray job submit --address http://HEAD:8265 -- d2v run …"
             )
-            raise ConfigError([Problem("--address", f"{rule}; {advice}")]) from error
+            raise ConfigError([Problem("--address", f"{message}; {advice}")]) from error
 
     def _node_problems(self, trials: Iterable[TrialConfig]) -> list[Problem]:
         """Every node that may get a trial must see the storage and the data."""

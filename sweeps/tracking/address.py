@@ -86,7 +86,7 @@ class Address:
 
 
 def sqlite_address(file: Path) -> Address:
-    """Of a file, whatever characters its path has."""
+    """Address of a file, whatever characters its path has."""
     quoted = _quoted(file)
     # MLflow makes the folder of a sqlite:/// address as it is spelt, "%3F" included.
     driver = "" if quoted == str(file) else "+pysqlite"
@@ -123,8 +123,8 @@ def _parse(text: str, web: bool) -> Address:
         raise ValueError(f"must have at most {MAX_ADDRESS:,} characters")
     if scheme not in known:
         web_form = "http(s)://, " if web else ""
-        rule = f"must start with sqlite:///, {web_form}or a database scheme such as"
-        raise ValueError(f"{rule} postgresql://")
+        message = f"must start with sqlite:///, {web_form}or a database scheme such as"
+        raise ValueError(f"{message} postgresql://")
     if parts is None:
         raise ValueError(f"{FORMS}; an IPv6 host stands in brackets, [::1]")
     if scheme == "sqlite":
@@ -153,8 +153,10 @@ def host_and_port(text: str, option: str) -> tuple[str, int]:
     except ValueError:
         port = None
     if not parts or not host or port is None or parts["path"] or parts["user"]:
-        rule = "must be host:port with a port from 1 to 65535, an IPv6 host in brackets"
-        raise ConfigError([Problem(option, f"{rule}, got {shown(text)}")])
+        message = (
+            "must be host:port with a port from 1 to 65535, an IPv6 host in brackets"
+        )
+        raise ConfigError([Problem(option, f"{message}, got {shown(text)}")])
     return host, port
 
 
@@ -170,8 +172,10 @@ def _sqlite(parts: re.Match[str], driver: str) -> Address:
     path, host = unquote(parts["path"] or ""), parts["ipv6"] or parts["host"]
     ours = driver == "pysqlite" and "%" in (parts["path"] or "")  # as we write it
     if (driver and not ours) or host or parts["port"] or not path or path == ":memory:":
-        rule = "must be a file, sqlite:////folder/mlflow.db, with three slashes before"
-        raise ValueError(f"{rule} its path")
+        message = (
+            "must be a file, sqlite:////folder/mlflow.db, with three slashes before"
+        )
+        raise ValueError(f"{message} its path")
     if "\0" in path:
         raise ValueError("must be the path of a file")
     address = sqlite_address(Path(path).expanduser().absolute())

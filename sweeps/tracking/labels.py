@@ -69,7 +69,7 @@ def _as_json(tries: Sequence[FailedTry]) -> str:
 
 
 def source_tags(command: str) -> dict[str, str]:
-    """Who started a run, with which command and code."""
+    """Tags that say who started a run, with which command and code."""
     version = code_version()
     return {
         names.USER_TAG: user(),

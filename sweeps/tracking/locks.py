@@ -1,4 +1,4 @@
-"""Who trains a trial: one process at a time, whatever runs beside it.
+"""Locks on trials: one process trains each, whatever runs beside it.
 
 One file in the storage folder, of which each trial locks one byte at the place its key
 names. The kernel gives the locks back when their process ends, however it ends; they

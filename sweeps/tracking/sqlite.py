@@ -65,12 +65,14 @@ def check_sqlite(file: Path, option: str, owner: Owner) -> None:
     if tables is None:
         raise _refusal(option, f"{str(file)!r} is no SQLite database; {other}")
     if tables and owner.table not in tables:
-        rule = f"{str(file)!r} is a database, and not one of {owner.name}'s"
-        raise _refusal(option, f"{rule}; {other}")
+        message = f"{str(file)!r} is a database, and not one of {owner.name}'s"
+        raise _refusal(option, f"{message}; {other}")
     known = _versions(owner)
     if version and known and version not in known:
-        rule = f"{str(file)!r} was written by a newer {owner.name} (version {version})"
-        raise _refusal(option, f"{rule}; install that {owner.name}, or {other}")
+        message = (
+            f"{str(file)!r} was written by a newer {owner.name} (version {version})"
+        )
+        raise _refusal(option, f"{message}; install that {owner.name}, or {other}")
 
 
 def _look(file: Path) -> tuple[set[str], str | None]:
@@ -89,13 +91,13 @@ def _versions(owner: Owner) -> set[str]:
     """Versions of the schema that the installed library knows; empty: cannot tell."""
     if not owner.migrations:
         return set()
-    found = importlib.util.find_spec(owner.migrations[0])
-    places = found.submodule_search_locations if found else None
+    spec = importlib.util.find_spec(owner.migrations[0])
+    places = spec.submodule_search_locations if spec else None
     if not places:
         return set()
     folder = Path(places[0]).joinpath(*owner.migrations[1:])
     return {file.name.partition("_")[0] for file in folder.glob("*_*.py")}
 
 
-def _refusal(option: str, rule: str) -> ConfigError:
-    return ConfigError([Problem(option, rule)])
+def _refusal(option: str, message: str) -> ConfigError:
+    return ConfigError([Problem(option, message)])

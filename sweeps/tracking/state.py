@@ -66,12 +66,12 @@ def check_state(address: Address, studies: Iterable[str]) -> None:
         quieten_mlflow()
         client = MlflowClient(tracking_uri=address.uri)
         client.search_experiments(max_results=1)
-        found = {name: client.get_experiment_by_name(name) for name in studies}
+        experiments = {name: client.get_experiment_by_name(name) for name in studies}
     except Exception as error:  # MLflow, SQLAlchemy, its drivers: many kinds
         _refuse(address, error)
     problems = [
         _deleted(address, experiment.name, experiment.experiment_id)
-        for experiment in found.values()
+        for experiment in experiments.values()
         if experiment is not None and experiment.lifecycle_stage == "deleted"
     ]
     if problems:
@@ -80,10 +80,10 @@ def check_state(address: Address, studies: Iterable[str]) -> None:
 
 def _deleted(address: Address, name: str, experiment_id: str) -> Problem:
     restore = f"mlflow experiments restore --experiment-id {experiment_id}"
-    rule = f"the experiment {name!r} is deleted there, with all its trials"
+    message = f"the experiment {name!r} is deleted there, with all its trials"
     setting = f"MLFLOW_TRACKING_URI='{address.shown}' {restore}"
     other = "or give another --storage or --tracking-uri"
-    return Problem(OPTION, f"{rule}; restore it: {setting} ; {other}")
+    return Problem(OPTION, f"{message}; restore it: {setting} ; {other}")
 
 
 def _refuse(address: Address, error: Exception) -> NoReturn:
@@ -95,19 +95,19 @@ def _reason(address: Address, error: Exception) -> str:
     where, text = address.shown, redacted(_first_line(error))
     status = _http_status(error)
     if "out-of-date database schema" in str(error):
-        mend = f"copy it, then: mlflow db upgrade '{where}'"
-        return f"{where} was written by another MLflow ({text}); {mend}"
+        remedy = f"copy it, then: mlflow db upgrade '{where}'"
+        return f"{where} was written by another MLflow ({text}); {remedy}"
     if not address.is_web:
         return f"{where} cannot be used as MLflow's database ({text})"
     if status in (401, 403):
-        mend = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or _TOKEN)"
-        return f"the server at {where} refuses us (HTTP {status}); {mend}"
+        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or _TOKEN)"
+        return f"the server at {where} refuses us (HTTP {status}); {remedy}"
     if status in NO_MLFLOW or _is_no_json(error):
         answer = f"HTTP {status}" if status in NO_MLFLOW else "a page, no JSON"
-        mend = "give the address of mlflow server, or of d2v ui"
-        return f"no MLflow at {where}: another service answers ({answer}); {mend}"
-    mend = "look into its log; its database may be away"
-    return f"the server at {where} cannot answer ({text}); {mend}"
+        remedy = "give the address of mlflow server, or of d2v ui"
+        return f"no MLflow at {where}: another service answers ({answer}); {remedy}"
+    remedy = "look into its log; its database may be away"
+    return f"the server at {where} cannot answer ({text}); {remedy}"
 
 
 def _http_status(error: Exception) -> int:

@@ -123,13 +123,17 @@ def check_search_storage(stores: Stores, uri: str) -> str:
     """
     address = parse_address(uri, "--optuna-storage", web=False)
     if address.same_place(stores.address):
-        rule = "must be another database than --tracking-uri: both would keep tables"
-        mend = "of one name there; leave it out to use search.db in the storage folder"
-        raise ConfigError([Problem("--optuna-storage", f"{rule} {mend}")])
+        message = "must be another database than --tracking-uri: both would keep tables"
+        remedy = (
+            "of one name there; leave it out to use search.db in the storage folder"
+        )
+        raise ConfigError([Problem("--optuna-storage", f"{message} {remedy}")])
     if address.host is not None and not _answers(address):
         where = f"{address.host}:{address.port}"
-        rule = f"nobody answers at {where}; start the database, or leave the option out"
-        raise ConfigError([Problem("--optuna-storage", rule)])
+        message = (
+            f"nobody answers at {where}; start the database, or leave the option out"
+        )
+        raise ConfigError([Problem("--optuna-storage", message)])
     if address.file is not None:
         if problems := _check_folder("--optuna-storage", address.file.parent):
             raise ConfigError(problems)

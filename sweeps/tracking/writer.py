@@ -165,8 +165,8 @@ def patience_seconds() -> float:
     except ValueError:
         seconds = math.nan
     if not 0.0 <= seconds < math.inf:
-        rule = f"must be a number of seconds, at least 0, got {text!r}"
-        raise ConfigError([Problem(PATIENCE_VARIABLE, rule)])
+        message = f"must be a number of seconds, at least 0, got {text!r}"
+        raise ConfigError([Problem(PATIENCE_VARIABLE, message)])
     return seconds
 
 

@@ -32,7 +32,7 @@ DRIVER_BUNDLE = {"memory": float(2**28)}
 POLL_SECONDS = 0.5
 """Between two looks whether the workers have ended."""
 TIMEOUT_SECONDS = 7 * 24 * 3600
-"""Of torch's collectives. Ray Train sees a worker that died; a slow one is not dead."""
+"""Limit of torch's collectives. Ray Train sees a worker that died; a slow one lives."""
 
 
 class EndedError(RuntimeError):

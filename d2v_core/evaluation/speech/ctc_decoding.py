@@ -63,8 +63,8 @@ def prefix_beam_search(utterances: Sequence[LogProbs], width: int) -> list[Label
     for t in range(longest):
         active = int((lengths > t).sum())  # the longest come first
         beam.advance(frames[:active, t])
-    found = beam.best()
-    return [found[row] for row in np.argsort(order, kind="stable")]
+    labellings = beam.best()
+    return [labellings[row] for row in np.argsort(order, kind="stable")]
 
 
 class _Beam:
@@ -104,8 +104,8 @@ class _Beam:
         grown[:, :, BLANK_CLASS] = -np.inf
         parent = _parents(prefixes, sizes)
         has_parent = parent >= 0
-        whence = (rows, np.maximum(parent, 0), np.maximum(last, 0))
-        joining = np.where(has_parent, grown[whence], -np.inf)
+        origin = (rows, np.maximum(parent, 0), np.maximum(last, 0))
+        joining = np.where(has_parent, grown[origin], -np.inf)
         stay_label = np.logaddexp(stay_label, joining)
         owner, child = np.nonzero(has_parent)
         grown[owner, parent[owner, child], last[owner, child]] = -np.inf

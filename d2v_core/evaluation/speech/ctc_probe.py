@@ -42,8 +42,8 @@ class CtcProbe:
     def log_probs(self, frames: Float[Tensor, "frames dim"]) -> np.ndarray:
         """Log-probabilities of the classes, float64 of shape (frames, classes)."""
         logits = (frames - self.mean) / self.deviation @ self.weight + self.bias
-        found: np.ndarray = logits.double().log_softmax(dim=1).cpu().numpy()
-        return found
+        log_probs: np.ndarray = logits.double().log_softmax(dim=1).cpu().numpy()
+        return log_probs
 
 
 def fit_ctc_probes(

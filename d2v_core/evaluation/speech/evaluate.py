@@ -69,11 +69,11 @@ def evaluate_speech(
     check_labels(dataset, config)
     result = Evaluation({}, {}, _pretraining_notes(dataset, waveform))
     if config.method != "none":
-        found = _recognise(encoder, dataset, config, waveform, seed)
-        result = result.joined(found)
+        part = _recognise(encoder, dataset, config, waveform, seed)
+        result = result.joined(part)
     if config.utterance_label is not None:
-        found = _classify(encoder, dataset, config, waveform, seed)
-        result = result.joined(found)
+        part = _classify(encoder, dataset, config, waveform, seed)
+        result = result.joined(part)
     return result
 
 
@@ -89,13 +89,19 @@ def check_labels(dataset: SpeechDataset, config: SpeechEvaluation) -> None:
     problems = []
     silent = [name for name, split in splits.items() if split.texts is None]
     if silent and config.method != "none":
-        rule = f"{config.method} needs transcripts, {', '.join(silent)} has none; set "
-        rule += "it to none and name an evaluation.utterance_label: "
-        problems.append(Problem("evaluation.method", rule + (", ".join(kinds) or "-")))
+        message = (
+            f"{config.method} needs transcripts, {', '.join(silent)} has none; set "
+        )
+        message += "it to none and name an evaluation.utterance_label: "
+        problems.append(
+            Problem("evaluation.method", message + (", ".join(kinds) or "-"))
+        )
     label = config.utterance_label
     if label is not None and label not in kinds:
-        rule = f"must be one of {', '.join(kinds) or 'none in this data'}, got {label}"
-        problems.append(Problem("evaluation.utterance_label", rule))
+        message = (
+            f"must be one of {', '.join(kinds) or 'none in this data'}, got {label}"
+        )
+        problems.append(Problem("evaluation.utterance_label", message))
     if problems:
         raise ConfigError(problems)
     if config.method != "none":
@@ -212,12 +218,12 @@ def _probe(
         num_classes=len(dataset.classes),
         seed=seed,
     )
-    found = [[probe.log_probs(frames) for frames in valid] for probe in probes]
-    scores = [_score(one, dataset, config.beam_width) for one in found]
+    candidates = [[probe.log_probs(frames) for frames in valid] for probe in probes]
+    scores = [_score(one, dataset, config.beam_width) for one in candidates]
     best = int(np.argmax(scores))
     return Recogniser(
         learning_rate=probes[best].learning_rate,
-        valid=found[best],
+        valid=candidates[best],
         test=[probes[best].log_probs(frames) for frames in test],
     )
 
@@ -236,8 +242,8 @@ def _fine_tune(
         return [one.double().log_softmax(dim=1).cpu().numpy() for one in logits]
 
     def score(network: Encoder, head: nn.Module) -> float:
-        found = log_probs(network, head, dataset.valid)
-        return _score(found, dataset, config.beam_width)
+        outputs = log_probs(network, head, dataset.valid)
+        return _score(outputs, dataset, config.beam_width)
 
     best = fine_tune_ctc(
         encoder, dataset, config.fine_tuning, waveform, score, seed=seed
@@ -250,7 +256,7 @@ def _fine_tune(
 
 
 def _score(log_probs: list[np.ndarray], dataset: SpeechDataset, width: int) -> float:
-    """Of the validation split: fewer wrong words first, then fewer wrong characters."""
+    """Rank on the validation split: fewer wrong words, then fewer characters."""
     heard = _beam(log_probs, width, dataset.classes)
     said = dataset.valid.texts or ()
     words = word_error_rate(said, heard)
@@ -264,8 +270,8 @@ def _beam(
     heard = [""] * len(log_probs)
     for start in range(0, len(order), DECODED_TOGETHER):
         chunk = order[start : start + DECODED_TOGETHER]
-        found = prefix_beam_search([log_probs[i] for i in chunk], width)
-        for i, labelling in zip(chunk, found, strict=True):
+        labellings = prefix_beam_search([log_probs[i] for i in chunk], width)
+        for i, labelling in zip(chunk, labellings, strict=True):
             heard[i] = spell(labelling.classes, classes)
     return heard
 

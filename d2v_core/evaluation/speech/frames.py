@@ -45,16 +45,16 @@ def encode_frames(
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
-    found: dict[int, Tensor] = {}
+    rows: dict[int, Tensor] = {}
     for indices, inputs in _batches(split, waveform):
         moved = inputs.to(device)
         tokens = encoder(moved)
         counts = num_real(tokens, encoder.real(moved)).tolist()
         made = (tokens if then is None else then(tokens)).float()
         for i, row, count in zip(indices, made, counts, strict=True):
-            found[int(i)] = row[:count].clone()
+            rows[int(i)] = row[:count].clone()
     encoder.train(was_training)
-    return [found[i] for i in range(len(split))]
+    return [rows[i] for i in range(len(split))]
 
 
 def _batches(

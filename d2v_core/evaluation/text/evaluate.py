@@ -71,8 +71,8 @@ def evaluate_texts(
             name: (test.labels, outcome.predictions[name])
             for name, test in task.tests.items()
         }
-        found, score = task_metrics(task.name, task.score, pairs)
-        metrics |= found
+        of_task, score = task_metrics(task.name, task.score, pairs)
+        metrics |= of_task
         setting, value = outcome.choice
         choices[f"evaluation.{task.name}.{setting}"] = value
         notes += outcome.notes

@@ -95,12 +95,16 @@ def fine_tune_task(
         return head, loss
 
     def predict(network: Encoder, head: nn.Module, samples: Samples) -> np.ndarray:
-        found = _outputs(network, head, encode(tokenizer, samples, encoder.max_tokens))
-        return found.argmax(axis=1) if task.classes else found[:, 0] * scale + mean
+        predicted = _outputs(
+            network, head, encode(tokenizer, samples, encoder.max_tokens)
+        )
+        return (
+            predicted.argmax(axis=1) if task.classes else predicted[:, 0] * scale + mean
+        )
 
     def score(network: Encoder, head: nn.Module) -> float:
-        found = predict(network, head, task.valid)
-        return score_of(task.score)(task.valid.labels, found)
+        predicted = predict(network, head, task.valid)
+        return score_of(task.score)(task.valid.labels, predicted)
 
     tuned = fine_tune_best(encoder, build, score, tuning, seed=seed)
     return tuned, {
@@ -153,7 +157,7 @@ def _outputs(
         batch = order[start : start + BATCH_SIZE]
         inputs = pad_rows([rows[i] for i in batch]).to(device)
         parts.append(head(encoder(inputs)).float().cpu().numpy())
-    found = np.concatenate(parts)
-    restored = np.empty_like(found)
-    restored[order] = found
+    joined = np.concatenate(parts)
+    restored = np.empty_like(joined)
+    restored[order] = joined
     return restored

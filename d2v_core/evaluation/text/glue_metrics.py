@@ -21,7 +21,7 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-    """Of the second class; 0 where it is never predicted and never right."""
+    """F1 of the second class; 0 where it is never predicted and never right."""
     return float(f1_score(labels, predictions, pos_label=1, zero_division=0.0))
 
 
@@ -82,13 +82,13 @@ def task_metrics(
             ``eval/mnli_matched_accuracy`` and so on. Of several numbers, the mean is
             ``eval/<name>_score``.
     """
-    found = {
+    scores = {
         "_".join(filter(None, (name, split, metric))): 100.0 * of(labels, predictions)
         for split, (labels, predictions) in splits.items()
         for metric, of in REPORTED[score].items()
     }
-    mean = fmean(found.values())
-    metrics = {f"eval/{key}": value for key, value in found.items()}
-    if len(found) > 1:
+    mean = fmean(scores.values())
+    metrics = {f"eval/{key}": value for key, value in scores.items()}
+    if len(scores) > 1:
         metrics[f"eval/{name}_score"] = mean
     return metrics, mean

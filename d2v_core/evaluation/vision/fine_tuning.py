@@ -33,7 +33,7 @@ layers: Any = timm.layers  # mypy takes what it re-exports for private
 FC_NORM_EPSILON = 1e-6
 """As all norms of the reference's network have."""
 HEAD_STD = 0.02
-"""Of the truncated normal the classifier is drawn from, before its scale."""
+"""Deviation of the truncated normal the classifier is drawn from, before its scale."""
 
 
 def fine_tune_images(
