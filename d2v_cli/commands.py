@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablations.mlflow_names import DATABASE_FILE
 from ablations.redaction import HIDDEN, redacted
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def made_command(
 def place_options(stores: Stores) -> list[tuple[str, str]]:
     """``--storage``, and ``--tracking-uri`` unless it follows from that."""
     options = [("--storage", str(stores.storage))]
-    if stores.database != stores.storage / "mlflow.db":
+    if stores.database != stores.storage / DATABASE_FILE:
         options.append(("--tracking-uri", stores.shown_uri))
     return options
 

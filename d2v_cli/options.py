@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -41,25 +41,12 @@ Set = Annotated[
 
 
 def _absolute_data_root(context: typer.Context, value: str | None) -> str | None:
-    """Make the folder absolute, and refuse one that was typed and is not there.
-
-    Workers stand in another folder than the command.
-
-    Raises:
-        ConfigError: It does not exist. The environment's may: not all recipes read it.
-    """
+    """Make the folder absolute: workers stand in another folder than the command."""
     if value is None:
         return None
-    folder = Path(value).expanduser().resolve()
     source = context.get_parameter_source("data_root")
-    if source is not None and source.name == "COMMANDLINE":
-        context.meta[TYPED_DATA_ROOT] = True
-        if not folder.is_dir():
-            from d2v_core.errors import ConfigError, Problem
-
-            requirement = f"must be an existing folder, got {str(folder)!r}"
-            raise ConfigError([Problem("--data-root", requirement)])
-    return str(folder)
+    context.meta[TYPED_DATA_ROOT] = source is not None and source.name == "COMMANDLINE"
+    return os.path.abspath(os.path.expanduser(value))
 
 
 DataRoot = Annotated[
@@ -70,7 +57,7 @@ DataRoot = Annotated[
         callback=_absolute_data_root,
     ),
 ]
-TYPED_DATA_ROOT = "d2v.typed_data_root"
+TYPED_DATA_ROOT = "typed_data_root"
 """In the context of a command: whether ``--data-root`` was typed."""
 TrackingUri = Annotated[
     str | None,
@@ -153,6 +140,23 @@ def study_name(study: str) -> str:
     from ablations.library import load_study
 
     return load_study(study).name if study.endswith((".yaml", ".yml")) else study
+
+
+def check_data_root(
+    context: typer.Context, trials: Sequence[Any], console: Console
+) -> None:
+    """Refuse trials whose data is nowhere, before Ray starts.
+
+    Raises:
+        DataError: A trial reads from disk, and no folder was given or it is not there.
+    """
+    note_unused_data_root(context, trials, console)
+    roots = {trial.data.root for trial in trials if hasattr(trial.data, "root")}
+    if roots:
+        from d2v_core.data.vision.folders import data_root
+
+        for root in roots:
+            data_root(root)
 
 
 def note_unused_data_root(

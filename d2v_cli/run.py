@@ -49,7 +49,7 @@ def run(
     budget_seconds = parse_budget(budget) if budget is not None else None
     studies = [expand_named(name, request) for name in study]
     trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
-    o.note_unused_data_root(context, trials, console)
+    o.check_data_root(context, trials, console)
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores, [each.study.name for each in studies])
     check_address(address)

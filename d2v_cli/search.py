@@ -79,7 +79,7 @@ def search(
         path_seeds = ",".join(map(str, chosen)) + ","
     request = o.make_request(scale, modality, f"{seed},", set_, data_root)
     bound = bind(read_space(space), request)
-    o.note_unused_data_root(context, [bound.base], console)
+    o.check_data_root(context, [bound.base], console)
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores, [f"{bound.space.name}_search"])
     optuna_storage = check_search_storage(

@@ -39,7 +39,7 @@ def train(
     trial = resolve_recipe(
         recipe, seed=seed, assignments=tuple(set_ or ()), data_root=data_root
     )
-    o.note_unused_data_root(context, [trial], console)
+    o.check_data_root(context, [trial], console)
     if (num_workers := trial.execution.num_workers) > 1:
         requirement = "d2v train is one process, d2v run starts several; must be 1, got"
         raise ConfigError(

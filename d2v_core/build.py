@@ -103,7 +103,7 @@ def build_on_meta(trial: TrialConfig) -> Encoder:
     try:
         with torch.device("meta"):
             return build_encoder(trial)
-    except (ValueError, TypeError, AssertionError) as error:
+    except (ValueError, TypeError, AssertionError, RuntimeError) as error:
         path, _, rest = str(error).partition(" ")
         if path.startswith(f"{section}."):
             problem = Problem(path.rstrip(":"), rest)

@@ -247,5 +247,5 @@ class _Attention(TorchFunctionMode):
 
 
 def _place(tensor: Tensor) -> int:
-    place: int = StorageWeakRef(tensor.untyped_storage()).cdata
-    return place
+    reference: Any = StorageWeakRef  # has no types
+    return int(reference(tensor.untyped_storage()).cdata)

@@ -140,6 +140,7 @@ def test_the_rooms_inside_sweeps_import_one_way():
         (name, module)
         for name, imported in graph.items()
         for module in imported
+        if module != "sweeps.ray.compat"  # imports nothing, so that all may ask it
         if (room := module.split(".")[1]) in INSIDE_SWEEPS
         and room != (own := name.split(".")[1])
         and room not in INSIDE_SWEEPS.get(own, set())

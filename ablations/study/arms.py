@@ -299,11 +299,12 @@ def _cells(
 
     of_arm = [(arm, valid(arm, seeds[0])) for arm in arms]
     for seed in {min(seeds), max(seeds)} - {seeds[0]}:  # those between are as valid
-        valid(arms[0], seed)
+        for arm in arms[:1]:  # there may be none while a recipe's depth is unknown
+            valid(arm, seed)
     if problems:
         raise ConfigError(problems.values())
     return tuple(
-        Cell(arm, seed, trial.model_copy(update={"seed": seed}))
+        Cell(arm, seed, type(trial).model_validate(dict(trial) | {"seed": seed}))
         for seed, (arm, trial) in product(seeds, of_arm)
         if trial is not None
     )

@@ -31,6 +31,8 @@ MAX_SECONDS = 31_536_000.0
 """A year, of waiting or of sound."""
 MAX_FACTOR = 1e6
 """Learning rates, strengths, scales and ratios."""
+MAX_LEARNING_RATE = 1e30
+"""Far beyond what trains: a study may look at what diverges."""
 MAX_PROCESSES = 65_536
 """Threads, workers and GPUs of a trial."""
 MAX_ITEMS = 1_000

@@ -11,6 +11,7 @@ from d2v_core.config.bounds import (
     MAX_BATCH,
     MAX_FACTOR,
     MAX_ITEMS,
+    MAX_LEARNING_RATE,
     MAX_PROCESSES,
     MAX_SAMPLES,
     MAX_SECONDS,
@@ -27,7 +28,7 @@ Precision = Literal["float32", "bfloat16"]
 class OptimizerConfig(Section):
     """AdamW and its learning-rate schedule (paper section 4.1 for ViT-B)."""
 
-    learning_rate: float = Field(2e-3, gt=0.0, le=MAX_FACTOR)
+    learning_rate: float = Field(2e-3, gt=0.0, le=MAX_LEARNING_RATE)
     """Peak learning rate."""
     warmup: Duration = 10 / 800
     """Linear warm-up from 0: updates or fraction of the run. The released command warms

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from d2v_core.config.trial import TrialConfig
+from d2v_core.data.batch import Batches
 from d2v_core.data.inventory import Inventory
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs
@@ -15,7 +16,6 @@ from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.criteria import Criterion, pooled_cross_entropy
 from d2v_core.training.parallel import ALONE, Workers
-from d2v_core.training.prefetch import Batches
 
 
 @runtime_checkable

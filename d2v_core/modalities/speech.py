@@ -15,6 +15,7 @@ from d2v_core.config.speech import (
     SpeechTrial,
     Wav2Vec2FrontEnd,
 )
+from d2v_core.data.batch import Batches
 from d2v_core.data.speech.dataset import (
     SpeechBatches,
     check_shortest,
@@ -39,7 +40,6 @@ from d2v_core.masks.spans import span_masks
 from d2v_core.modalities.modality import Modality
 from d2v_core.objectives.parts.criteria import Criterion
 from d2v_core.training.parallel import ALONE, Workers
-from d2v_core.training.prefetch import Batches
 
 AVERAGE_SECONDS = 12.3
 """LibriSpeech: 960 hours in 281,241 utterances; other data is mostly shorter."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from d2v_core.config.text import TextSpanMask, TextTrial
+from d2v_core.data.batch import Batches
 from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.text import TextEncoder
@@ -23,7 +24,6 @@ from d2v_core.masks.tokens import (
 )
 from d2v_core.modalities.modality import Modality
 from d2v_core.training.parallel import ALONE, Workers
-from d2v_core.training.prefetch import Batches
 
 
 class Text(Modality[TextTrial, TextEncoder, TextDataset]):

@@ -14,6 +14,7 @@ from d2v_core.config.vision import (
     RandomMask,
     VisionTrial,
 )
+from d2v_core.data.batch import Batches
 from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
@@ -29,7 +30,6 @@ from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
 from d2v_core.modalities.modality import Modality
 from d2v_core.training.parallel import ALONE, Workers
-from d2v_core.training.prefetch import Batches
 
 
 class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):

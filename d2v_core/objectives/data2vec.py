@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from d2v_core.config.choices import Network
 from d2v_core.config.trial import TrialConfig, depth_problem, groups_problem
 from d2v_core.encoders.encoder import Collect, Encoder, Feature, Restriction, Tokens
 from d2v_core.encoders.inputs import Inputs
@@ -26,7 +27,7 @@ from d2v_core.objectives.parts.heads import regression_head
 from d2v_core.objectives.parts.losses import RegressionLoss
 from d2v_core.objectives.parts.targets import Normalisation, average_top_k_layers
 from d2v_core.objectives.parts.teacher import EmaTeacher
-from d2v_core.objectives.protocol import Draw, StepResult, Which
+from d2v_core.objectives.protocol import Draw, StepResult
 from d2v_core.randomness import numpy_generator
 from d2v_core.training.health import (
     effective_rank,
@@ -189,7 +190,7 @@ class Data2Vec:
         """Move the teacher towards the student."""
         self.teacher.update(self.student, self._tau(step), self._shared)
 
-    def network(self, which: Which) -> Encoder:
+    def network(self, which: Network) -> Encoder:
         """The student's or the teacher's encoder."""
         return self.teacher.network if which == "teacher" else self.student
 

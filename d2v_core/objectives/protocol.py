@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from d2v_core.config.choices import Network
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs, Movable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from d2v_core.modalities.modality import Modality
 
 Measure = Callable[[], Mapping[str, float]]
-Which = Literal["student", "teacher"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Objective(Protocol):
     def after_update(self, step: int) -> None:
         """Called once after each optimiser update."""
 
-    def network(self, which: Which) -> Encoder:
+    def network(self, which: Network) -> Encoder:
         """The encoder that is evaluated."""
 
     def extra_state(self) -> dict[str, Tensor]:
@@ -138,7 +138,7 @@ class SingleNetwork:
     def after_update(self, step: int) -> None:
         """Nothing follows an update."""
 
-    def network(self, which: Which) -> Encoder:
+    def network(self, which: Network) -> Encoder:
         """The only encoder there is."""
         return self.encoder
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from d2v_core.config.training import Precision
+from d2v_core.data.batch import Batches
 from d2v_core.errors import DivergedError
 from d2v_core.objectives.protocol import Measure, StepResult
 from d2v_core.randomness import global_torch_seed
@@ -21,7 +22,6 @@ from d2v_core.training.checkpoint import TrainingState
 from d2v_core.training.events import CheckpointDue, Collapsed, ProbeDue, Progress
 from d2v_core.training.health import find_collapse
 from d2v_core.training.parallel import ALONE, Workers
-from d2v_core.training.prefetch import Batches as Batches
 from d2v_core.training.prefetch import Feed, with_draws
 
 

@@ -15,13 +15,10 @@ from types import TracebackType
 
 import torch
 
+from d2v_core.data.batch import Batches
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.objectives.protocol import Draw, Objective
 
-Batch = tuple[Inputs, Inputs]
-"""Inputs and labels."""
-Batches = Callable[[int], Batch]
-"""Inputs and labels of an update (from 1), on the CPU."""
 Drawn = tuple[Inputs, Inputs, Draw]
 """Inputs, labels and what the objective has drawn for them."""
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 from ablations.metrics import METRICS
 from ablations.record import Manifest
 from ablations.study.claims import Claim
-from ablations.study.fields import OwnMetric
+from ablations.study.fields import OwnMetric, Reading
 from reports.statistics.inference import LARGEST
 from reports.store.foreign import Location, Origin, parse
 from reports.text import quoted
@@ -57,7 +57,7 @@ class StoredPublished(_Part):
 
     metric: Prose
     setup: Prose = ""
-    source: Literal["read", "digitised"]
+    source: Reading
     tolerance: Tolerance | None = None
     higher_is_better: bool
     values: dict[Label, Number]

@@ -40,7 +40,7 @@ def quieten_mlflow() -> None:
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):  # no log of the tables they create
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+    logging.getLogger("mlflow").getChild("store").setLevel(logging.CRITICAL)
 
 
 def refuses(error: Exception) -> bool:

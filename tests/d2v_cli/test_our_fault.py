@@ -13,10 +13,10 @@ from tests.sweeps.command import d2v_here
 def test_an_unforeseen_error_is_two_lines_and_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(name: str) -> None:
+    def fail(name: str, request: object) -> None:
         raise RuntimeError(f"no {name} at http://bob:s3cr3tpw@host\nsecond line")
 
-    monkeypatch.setattr("ablations.library.load_study", fail)
+    monkeypatch.setattr("ablations.study.arms.expand_named", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     done = d2v_here(
         tmp_path,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from d2v_core.config import TrialConfig
+from d2v_core.data.batch import Batches
 from d2v_core.objectives.protocol import Objective
 from d2v_core.training.checkpoint import TrainingState
 from d2v_core.training.loop import train
 from d2v_core.training.optimizer import build_learning_rate, build_optimizer
-from d2v_core.training.prefetch import Batches
 
 
 def five_losses(

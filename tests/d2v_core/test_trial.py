@@ -33,7 +33,7 @@ def losses(events):
 
 
 def test_events_come_in_order_and_the_last_is_the_result():
-    events = run({"execution": {"checkpoint_every_seconds": 1e9}})
+    events = run({"execution": {"checkpoint_every_seconds": 1e7}})
     assert [type(event) for event in events] == [
         Started,
         *[Progress] * 6,
@@ -153,14 +153,14 @@ def test_an_untrained_trial_is_only_evaluated():
 
 def test_a_supervised_trial_is_not_watched_for_collapse():
     events = run(
-        {"objective": {"kind": "supervised"}, "health": {"min_target_std": 1e9}}
+        {"objective": {"kind": "supervised"}, "health": {"min_target_std": 1e6}}
     )
     assert events[-1].status == "finished"
     assert "train/accuracy" in events[1].metrics
 
 
 def test_a_collapse_ends_the_training_and_the_result_says_so():
-    events = run({"health": {"min_target_std": 1e9, "after": 3}})
+    events = run({"health": {"min_target_std": 1e6, "after": 3}})
     collapsed = [event for event in events if isinstance(event, Collapsed)]
     assert [event.collapse.step for event in collapsed] == [3]
     finished = events[-1]
@@ -170,13 +170,13 @@ def test_a_collapse_ends_the_training_and_the_result_says_so():
 
 
 def test_training_can_go_on_after_a_collapse_and_the_result_still_says_so():
-    events = run({"health": {"min_target_std": 1e9, "on_collapse": "continue"}})
+    events = run({"health": {"min_target_std": 1e6, "on_collapse": "continue"}})
     assert sum(isinstance(event, Collapsed) for event in events) == 1
     assert (events[-1].status, events[-1].step) == ("collapsed", 6)
 
 
 def test_a_resumed_collapse_is_still_a_collapse(tmp_path):
-    changes = {"health": {"min_target_std": 1e9, "on_collapse": "continue"}}
+    changes = {"health": {"min_target_std": 1e6, "on_collapse": "continue"}}
     for event in run_trial(small_trial(changes), dataset=small_dataset()):
         if isinstance(event, CheckpointDue) and event.state.step == 3:
             event.save(tmp_path / "checkpoint.pt")
@@ -276,7 +276,7 @@ def test_targets_without_a_norm_are_compared_with_those_of_the_first_update():
     assert progress[0].metrics["target/std"] < 0.5  # of the encoder's size, not of 1
     assert events[-1].status == "finished"
 
-    dead = run(NO_NORM, {"health": {**ratios, "min_target_std": 1e9, "after": 2}})
+    dead = run(NO_NORM, {"health": {**ratios, "min_target_std": 1e6, "after": 2}})
     assert dead[-1].status == "collapsed"
     assert dead[-1].notes[0].startswith("collapsed at step 2: target/std_ratio ")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,8 @@ class EmaTeacher(Generic[Network]):
         if tau == 0.0:  # lerp by 1 would leave a teacher that is not finite
             copied.append(self._averaged)
         elif self._averaged[0]:
-            get_ema_multi_avg_fn(tau)(*self._averaged, None)  # all tensors at once
+            average: Any = get_ema_multi_avg_fn  # has no types
+            average(tau)(*self._averaged, None)  # all tensors at once
         for owns, sources in copied:
             for own, source in zip(owns, sources, strict=True):
                 own.copy_(source)

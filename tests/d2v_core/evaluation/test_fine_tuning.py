@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from d2v_core.build import build_encoder
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.encoders.encoder import Tokens
 from d2v_core.encoders.sequence import SequenceEncoder
 from d2v_core.encoders.transformer import Transformer
 from d2v_core.evaluation.fine_tuning import (
@@ -40,8 +41,11 @@ class Words(SequenceEncoder):
         self.embedding = nn.Embedding(8, 8)
         self.front = nn.ModuleDict({"norm": nn.LayerNorm(8)})
 
-    def embed(self, inputs, mask):
-        return self.front["norm"](self.embedding(inputs))
+    def embed(self, inputs):
+        return Tokens(self.front["norm"](self.embedding(inputs)))
+
+    def placed(self, tokens, mask, keep):
+        return tokens.values
 
 
 def config(**changes):

@@ -60,7 +60,7 @@ def assert_same_numbers(encoder, model):
             rows.values, attention_mask=real.long(), output_hidden_states=True
         )
         blocks = top_layers(encoder, rows, feature="block", top_k=encoder.depth)
-        ours = [encoder.embed(rows, None), *blocks]
+        ours = [encoder.placed(encoder.embed(rows), None, None), *blocks]
         assert len(ours) == len(theirs.hidden_states)
         for layer, reference in zip(ours, theirs.hidden_states, strict=True):
             torch.testing.assert_close(layer[real], reference[real], **TOLERANCE)

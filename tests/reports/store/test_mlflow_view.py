@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ablations.mlflow_names import request_tag, study_tag
+from ablations.mlflow_names import VIEW_TAG_PREFIX, request_tag, study_tag
 from ablations.record import Manifest
 from d2v_core.errors import ConfigError
 from reports.store.mlflow_view import StudyView, study_views, view_state

@@ -76,7 +76,7 @@ def test_a_run_ends_with_one_message_and_continues_with_space(
 
 @pytest.mark.thorough
 def test_a_trial_that_hangs_ends_even_if_nothing_can_be_written(disk: Path) -> None:
-    hanging = job(disk, silence_seconds=10.0, checkpoint_every_seconds=1e9)
+    hanging = job(disk, silence_seconds=10.0, checkpoint_every_seconds=1e7)
     Path(hanging["folder"]).mkdir()
     fill(disk)
     assert run_and_hang(hanging) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,11 +48,13 @@ def to_group(run: subprocess.Popen[str]) -> None:
     os.killpg(run.pid, signal.SIGTERM)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("send", [to_driver, to_group])
 def test_sigterm_saves_and_ends_with_the_closing_lines(
     existing_store: Path, send: Callable[[subprocess.Popen[str]], None]
 ) -> None:
     seed = "7," if send is to_driver else "8,"
+    shutil.rmtree(existing_store / "d2v-runs" / "checkpoints", ignore_errors=True)
     run = start(existing_store, *LONG, "--seeds", seed)
     try:
         wait_until(lambda: num_in_the_middle(existing_store), run)

@@ -53,7 +53,7 @@ def test_the_papers_study_is_priced_without_its_data(
         "the data is not here, so keys are unknown and nothing counts as cached: "
         "data.root: "
     ) in out
-    assert "85.7 M parameters, 1.4e20 FLOPs, about 98 GPU-hours on one H200" in out
+    assert "85.7 M parameters, 1.4e20 FLOPs, about 101 GPU-hours on one H200" in out
     assert "40 % of its bfloat16 peak" in out
     assert "GiB at batch 2048" in out
     assert "all 70 trials: about " in out

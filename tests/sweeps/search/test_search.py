@@ -153,7 +153,10 @@ def test_one_search_runs_once_at_a_time(tmp_path):
 
 
 def test_a_store_optuna_cannot_use_is_refused():
-    with pytest.raises(ConfigError, match="--optuna-storage: must be a database"):
+    with pytest.raises(
+        ConfigError,
+        match="--optuna-storage: must start with sqlite:///, or a database scheme",
+    ):
         open_storage("nonsense")
 
 

@@ -74,8 +74,9 @@ def test_a_trial_is_parsed_once(
         parsed.append(model)
         return whole(model, data)
 
+    given = job(tmp_path)
     monkeypatch.setattr(parsing, "parse_section", counted)
-    run_anyhow(job(tmp_path), messages.append)
+    run_anyhow(given, messages.append)
     assert record_in(messages).status == "finished"
     assert parsed == [VisionTrial]
 
