@@ -112,22 +112,23 @@ class VisionEncoder(Encoder):
         self, patches: Float[Tensor, "batch tokens dim"]
     ) -> Float[Tensor, "batch all_tokens dim"]:
         """Prefix tokens and patches with what absolute positions the model has."""
-        vit, x = self.vit, patches
-        if isinstance(vit, Beit):
-            x = torch.cat((vit.cls_token.expand(len(patches), -1, -1), patches), 1)
-            x = vit.pos_drop(x if vit.pos_embed is None else x + vit.pos_embed)
-            return x  # noqa: RET504 (a type for mypy)
+        vit = self.vit
         names = ("cls_token", "dist_token", "reg_token")
         tokens = [getattr(vit, name, None) for name in names]
         prefix = [t.expand(len(patches), -1, -1) for t in tokens if t is not None]
+        placed: Tensor
+        if isinstance(vit, Beit):
+            x = torch.cat((*prefix, patches), 1)
+            placed = vit.pos_drop(x if vit.pos_embed is None else x + vit.pos_embed)
+            return placed
         if vit.pos_embed is None:
             x = torch.cat((*prefix, patches), 1)
         elif vit.no_embed_class:
             x = vit.pos_drop(torch.cat((*prefix, patches + vit.pos_embed), 1))
         else:
             x = vit.pos_drop(torch.cat((*prefix, patches), 1) + vit.pos_embed)
-        x = vit.norm_pre(vit.patch_drop(x))
-        return x  # noqa: RET504 (a type for mypy)
+        placed = vit.norm_pre(vit.patch_drop(x))
+        return placed
 
     def _run(
         self, x: Float[Tensor, "batch all_tokens dim"], kept: Kept | None, want: Collect
