@@ -60,7 +60,7 @@ def running(
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
         end_ray_of(process.pid)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,10 @@ def test_an_outage_of_database_and_server_loses_nothing(
     """First the database is away behind its server, then the server too."""
     port, artifacts = free_port(), tmp_path / "artifacts"
     uri, log = f"http://127.0.0.1:{port}", tmp_path / "server.log"
-    with running(tmp_path, *LONG, "--tracking-uri", uri, **IMPATIENT) as run:
+    with ExitStack() as opened:
         with mlflow_server(database.uri, artifacts, port, log):
+            context = running(tmp_path, *LONG, "--tracking-uri", uri, **IMPATIENT)
+            run = opened.enter_context(context)  # it outlives the server
             wait_until(lambda: num_in_the_middle(tmp_path), run)
             database.stop()
             wait_until(lambda: is_told_away(tmp_path), run)
@@ -85,8 +88,10 @@ def test_results_of_an_outage_survive_the_driver(
     def at_rest() -> list[Path]:
         return list(tmp_path.glob("d2v-runs/checkpoints/*/record.json"))
 
-    with running(tmp_path, *LONG, "--tracking-uri", uri) as run:
+    with ExitStack() as opened:
         with mlflow_server(database.uri, artifacts, port, log):
+            context = running(tmp_path, *LONG, "--tracking-uri", uri)
+            run = opened.enter_context(context)  # it outlives the server
             wait_until(lambda: num_in_the_middle(tmp_path), run)
         wait_until(lambda: len(events(tmp_path, "trial_ended")) == 3, run, 240)
         assert at_rest()
