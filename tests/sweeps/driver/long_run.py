@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def running(
         yield process
     finally:
         process.kill()
-        process.wait()
+        with suppress(ValueError):  # its output was read already
+            process.communicate()
         end_ray_of(process.pid)
 
 
