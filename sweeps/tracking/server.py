@@ -94,7 +94,8 @@ def open_soon(addresses: Sequence[str]) -> None:
 
 def _open(addresses: Sequence[str]) -> None:
     deadline = time.monotonic() + OPEN_SECONDS
-    while not answers(addresses[0]) and time.monotonic() < deadline:
+    server = addresses[0].partition("/#")[0]
+    while not answers(server) and time.monotonic() < deadline:
         time.sleep(0.2)
     for address in addresses:
         webbrowser.open(address)

@@ -22,7 +22,7 @@ title: Every way to end
 arms:
   - {name: ends well, set: {target.top_k: 2}}
   - {name: diverges, set: {optimizer.learning_rate: 1.0e+30, optimizer.warmup: 0}}
-  - {name: needs 800 GB, set: {vision.width: 262144}}
+  - {name: needs 500 GB, set: {vision.width: 65536}}
   - {name: hangs, set: {target.top_k: 1, execution.silence_seconds: 0.05}}
   - {name: raises, set: {target.top_k: 4}}
 seeds: 1
@@ -31,7 +31,7 @@ metric: {vision: linear_accuracy}
 ENDS = {
     "ends well": ("finished", ""),
     "diverges": ("diverged", "DivergedError: diverged at step"),
-    "needs 800 GB": ("out_of_memory", "RuntimeError: "),
+    "needs 500 GB": ("out_of_memory", "RuntimeError: "),
     "hangs": ("timed_out", "TimedOutError: no sign of life for 0.05 seconds"),
     "raises": ("failed", "ConfigError: "),
 }
