@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.entities import Run
 
 from ablations.mlflow_names import TRIES_TAG
@@ -62,7 +63,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Troubled:
     leave_failure(spool_at(folder, keys["ends well"]), keys["ends well"])
     damaged = spool_at(folder, keys["raises"]).checkpoint
     damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"not a checkpoint")
+    torch.save({"version": 0}, damaged)  # whole, and of no version we read
     first = d2v(folder, "run", *COMMAND)
     runs = trials(folder)
     again = d2v(folder, "run", *COMMAND)
