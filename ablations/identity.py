@@ -1,4 +1,7 @@
-"""A trial's key: a hash of what determines its result, and nothing else.
+"""Two keys, each a hash of what determines something, and of nothing else.
+
+The *training key* names the weights that a training leaves; the *trial key* adds the
+evaluation and names a result. So a new probe costs an evaluation, never a training.
 
 SHA-256 over canonical JSON of the identity settings that differ from their defaults,
 plus a schema version and the data digest; the first 16 hex digits. So adding a setting
@@ -18,24 +21,39 @@ from d2v_core.config import Section, TrialConfig, is_identity
 from d2v_core.config.base import TAGS
 from d2v_core.config.objective import OPTIONAL_SECTIONS
 
-SCHEMA_VERSION = 3
+EVALUATION = "evaluation"
+"""The section that is no part of a training key."""
+SCHEMA_VERSION = 4
 """Raise it when the meaning of an existing setting, or of a metric, changes.
 
 2: targets without a norm collapse relative to the first update (2026-11-24).
 3: initial weights are the references' (2026-11-27); 2 had what are now ``vision.init``
 and ``head.init`` ``timm``.
+4: a training and its evaluation have keys of their own (2026-11-28).
 """
 
 
+def training_key(trial: TrialConfig, data_digest: str) -> str:
+    """The key of the encoder that a trial's training leaves.
+
+    Args:
+        trial: The configuration; its evaluation makes no difference.
+        data_digest: Of the data it is trained on.
+    """
+    settings = identity_settings(trial)
+    settings.pop(EVALUATION, None)
+    content = {"schema": SCHEMA_VERSION, "data": data_digest, "settings": settings}
+    return _digest(content)
+
+
 def trial_key(trial: TrialConfig, data_digest: str) -> str:
-    """The key of a trial on data with this digest."""
+    """The key of a trial's result: its training, and how the encoder is evaluated."""
     content = {
-        "schema": SCHEMA_VERSION,
+        "training": training_key(trial, data_digest),
+        "evaluation": identity_settings(trial).get(EVALUATION, {}),
         "data": data_digest,
-        "settings": identity_settings(trial),
     }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _digest(content)
 
 
 def identity_settings(trial: TrialConfig) -> dict[str, Any]:
@@ -43,6 +61,11 @@ def identity_settings(trial: TrialConfig) -> dict[str, Any]:
     unused = OPTIONAL_SECTIONS - trial.objective.uses
     settings = _differing(trial)
     return {name: value for name, value in settings.items() if name not in unused}
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _differing(section: BaseModel) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 CONFIG_ARTIFACT = "config.json"
 RECORD_ARTIFACT = "record.json"
 MANIFEST_ARTIFACT = "study.json"
+ENCODER_ARTIFACT = "encoder"
+"""Folder of a kept encoder, on the run that trained it; see :mod:`d2v_core.trained`."""
 DATABASE_FILE = "mlflow.db"
 """The default store, in the storage folder."""
 
@@ -23,6 +25,8 @@ TRIAL_ROLE = "trial"
 """A trial, below a parent run."""
 
 KEY_TAG = "d2v.key"
+TRAINING_TAG = "d2v.training"
+"""On a trial: key of its training, under which its encoder is kept."""
 STATUS_TAG = "d2v.status"
 REASON_TAG = "d2v.reason"
 NOTES_TAG = "d2v.notes"

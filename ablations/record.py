@@ -43,6 +43,9 @@ class Record(Section):
     """Version of this schema."""
     key: str
     """The trial's key."""
+    training: str = ""
+    """Key of its training, under which its encoder is kept; empty in records made
+    before encoders were."""
     status: Status
     """How it ended."""
     reason: str = ""
@@ -92,6 +95,8 @@ class ManifestCell(Section):
     """Seed."""
     key: str
     """The trial."""
+    training: str = ""
+    """Key of its training; empty in older stores."""
     schema_version: int = 2
     """Version of identity that the key was made with; 2, or older, where none was
     written down."""
@@ -181,8 +186,12 @@ def record_tags(record: Record) -> dict[str, str]:
 def request_id(
     study: str, modality: str, scale: str, assignments: Iterable[str]
 ) -> str:
-    """Identifies a request for a study; seeds and places are not part of it."""
-    text = json.dumps([study, modality, scale, sorted(assignments)])
+    """Identifies a request for a study.
+
+    Seeds are not part of it, nor is where and how fast its trials run.
+    """
+    settings = sorted(a for a in assignments if not a.startswith("execution."))
+    text = json.dumps([study, modality, scale, settings])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

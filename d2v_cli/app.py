@@ -12,8 +12,10 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from d2v_cli.evaluate import evaluate
 from d2v_cli.export import export
 from d2v_cli.plan import plan
+from d2v_cli.prune import prune
 from d2v_cli.report import report
 from d2v_cli.run import run
 from d2v_cli.schema import schema
@@ -37,7 +39,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for verb in (studies, schema, plan, run, train, export, search, report, ui):
+VERBS = (
+    *(studies, schema, plan, run, evaluate, train, search),
+    *(report, ui, export, prune),
+)
+for verb in VERBS:
     app.command()(verb)
 
 

@@ -7,10 +7,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from sweeps.driver.trainings import Keep
 
 Studies = Annotated[
     list[str],
@@ -76,6 +79,9 @@ Address = Annotated[
     str | None,
     typer.Option(envvar="RAY_ADDRESS", help="Ray cluster; default: this machine."),
 ]
+Bars = Annotated[
+    bool, typer.Option("--bars", help="A progress bar for each running trial.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -118,6 +124,33 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         )
         raise ConfigError([Problem("--seeds", f"{requirement}, got {shown(text)}")])
     return seeds
+
+
+def parse_keep(text: str) -> Keep:
+    """Which encoders stay: ``all`` or ``none``."""
+    from d2v_core.config.parsing import one_of
+    from d2v_core.errors import ConfigError, Problem
+    from sweeps.driver.trainings import KEPT
+
+    for known in KEPT:
+        if text == known:
+            return known
+    raise ConfigError([Problem("--keep-encoders", one_of(list(KEPT), text))])
+
+
+def probe_assignment(shares: str | None) -> list[str]:
+    """``"0.25,0.5"`` as a setting; the trials' own bounds are checked with it."""
+    if shares is None:
+        return []
+    from d2v_core.errors import ConfigError, Problem, shown
+
+    parts = [part.strip() for part in shares.split(",") if part.strip()]
+    if not parts or not all(re.fullmatch(r"0?\.[0-9]{1,6}", part) for part in parts):
+        requirement = "must be shares of the training between 0 and 1, 0.25,0.5,0.75"
+        raise ConfigError(
+            [Problem("--probe-at", f"{requirement}, got {shown(shares)}")]
+        )
+    return [f"execution.probe_at=[{', '.join(parts)}]"]
 
 
 def chosen(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +12,9 @@ from rich.console import Console
 from d2v_cli import options as o
 from d2v_cli.commands import typed_command
 from d2v_cli.showing import show_outcome, show_study
+
+if TYPE_CHECKING:
+    from sweeps.driver.trainings import Keep
 
 
 def run(
@@ -30,34 +35,81 @@ def run(
             help="Launch no seed that would not be done in this time: 2h, 90m.",
         ),
     ] = None,
-    bars: Annotated[
-        bool, typer.Option("--bars", help="A progress bar for each running trial.")
-    ] = False,
+    keep_encoders: Annotated[
+        str,
+        typer.Option(metavar="WHICH", help="Trained encoders that stay: all, none."),
+    ] = "all",
+    probe_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARES",
+            help="Evaluate encoders that are trained now in the middle too, for curves "
+            "of the score: 0.25,0.5,0.75.",
+        ),
+    ] = None,
+    bars: o.Bars = False,
 ) -> None:
     """Train every trial the store lacks, then print the table and write the report.
 
-    Trials that are already in the store are found by key and not trained again; a
-    stopped run continues where it was.
+    Trials that are already in the store are found by key and not trained again; of one
+    that differs in its evaluation alone, the kept encoder is evaluated. A stopped run
+    continues where it was.
     """
+    assignments = [*(set_ or ()), *o.probe_assignment(probe_at)]
+    run_and_show(
+        context,
+        study,
+        o.make_request(scale, modality, seeds, assignments, data_root),
+        Places(data_root, tracking_uri, storage, address),
+        keep=o.parse_keep(keep_encoders),
+        budget=budget,
+        bars=bars,
+    )
+
+
+@dataclass(frozen=True)
+class Places:
+    """The options that say where, as given."""
+
+    data_root: str | None
+    tracking_uri: str | None
+    storage: str | None
+    address: str | None
+
+
+def run_and_show(
+    context: typer.Context,
+    study: Sequence[str],
+    request: Any,
+    places: Places,
+    *,
+    trains: bool = True,
+    keep: Keep = "all",
+    budget: str | None = None,
+    bars: bool = False,
+) -> None:
+    """What ``d2v run`` does, and ``d2v evaluate``, which trains nothing."""
     from ablations.study.arms import expand_named
     from sweeps.plan.durations import parse_budget
     from sweeps.ray.session import RaySession
     from sweeps.tracking.stores import check_address, check_stores, choose_stores
 
     console = Console()
-    request = o.make_request(scale, modality, seeds, set_, data_root)
     budget_seconds = parse_budget(budget) if budget is not None else None
     studies = [expand_named(name, request) for name in study]
     trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
     o.check_data_root(context, trials, console)
-    stores = choose_stores(storage, tracking_uri)
+    stores = choose_stores(places.storage, places.tracking_uri)
     check_stores(stores, [each.study.name for each in studies])
-    check_address(address)
-    with RaySession(address, stores) as session:
-        if stores.is_new and budget is None:  # which would time steps beside it
+    check_address(places.address)
+    with RaySession(places.address, stores) as session:
+        if (
+            stores.is_new and trains and budget is None
+        ):  # which would time steps beside it
             # All has to be trained: Ray starts while the rest is read.
             session.begin()
         from sweeps.driver.run import run_studies
+        from sweeps.driver.trainings import TrainingPolicy
         from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
 
         plans = [plan_expanded(each) for each in studies]
@@ -68,13 +120,14 @@ def run(
             plans,
             stores,
             session,
-            command=typed_command(stores, data_root),
+            command=typed_command(stores, places.data_root),
             console=console,
             budget_seconds=budget_seconds,
             bars=bars,
+            policy=TrainingPolicy(trains, keep),
         )
     for planned in plans:
         show_study(planned.name, request, stores, console)
     show_outcome(outcome, stores, console)
-    if outcome.failed or outcome.interrupted:
+    if outcome.failed or outcome.interrupted or outcome.lacking:
         raise typer.Exit(1)

@@ -9,9 +9,13 @@ from rich.console import Console
 from ablations.redaction import redacted
 from d2v_cli.commands import made_command
 
+MAX_NAMED = 8
+"""Trials that a line names."""
+
 
 def show_outcome(outcome: Any, stores: Any, console: Console) -> None:
     """Print what happened, and where everything is."""
+    from sweeps.plan.costing import people_bytes
 
     def show(line: str, style: str | None = None) -> None:
         console.print(line, style=style, markup=False, soft_wrap=True)
@@ -20,11 +24,22 @@ def show_outcome(outcome: Any, stores: Any, console: Console) -> None:
     show(f"store: {stores.shown_uri}")
     if stores.database is not None:
         show(f"compare in MLflow: {made_command('ui', [], stores, {})}")
+    if outcome.encoder_bytes:
+        size = people_bytes(outcome.encoder_bytes)
+        show(f"encoders: {stores.encoders} ({size}; d2v prune removes unneeded ones)")
     show(f"event log: {outcome.event_log}")
     if outcome.num_unfinished or outcome.failed:
         show(f"unfinished trials: {stores.checkpoints}")
     for record in outcome.failed:
         show(redacted(f"{record.status}: {record.key}: {record.reason}"), "red")
+    if outcome.lacking:
+        names = ", ".join(outcome.lacking[:MAX_NAMED])
+        more = ", …" * (len(outcome.lacking) > MAX_NAMED)
+        show(
+            f"{len(outcome.lacking)} trials have no trained encoder and were left out: "
+            f"{names}{more}; d2v run trains them",
+            "yellow",
+        )
     if outcome.trouble:
         free = "what has finished is safe; make space, then give the same command again"
         show(f"no space left: {outcome.trouble}; {free}", "red")

@@ -15,6 +15,7 @@ from d2v_core.encoders.encoder import Encoder
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.modalities import modality_of
 from d2v_core.modalities.modality import Dataset
+from d2v_core.trained import TrainedEncoder
 from d2v_core.training.checkpoint import TrainingState, resume
 from d2v_core.training.compilation import compile_blocks
 from d2v_core.training.events import (
@@ -103,12 +104,52 @@ def run_trial(
     if state.step < num_steps and not stops_early:
         return
     yield Trained(state)
-    if workers.rank:
-        return
+    if not workers.rank:
+        yield _evaluated(trial, encoder, dataset, state)
+
+
+def evaluate_trained(
+    trial: TrialConfig, trained: TrainedEncoder, *, dataset: Dataset | None = None
+) -> Iterator[Started | Finished]:
+    """Evaluate an encoder that was trained before, as :func:`run_trial` ends.
+
+    The numbers are the same to the bit: all that training leaves to the evaluation is
+    in ``trained``.
+
+    Args:
+        trial: The configuration, perhaps with another evaluation.
+        trained: The outcome of a training with the same training key.
+        dataset: The trial's data when it is already loaded.
+
+    Raises:
+        BrokenEncoderError: The weights are of another encoder.
+        DataError: The data is missing or broken.
+    """
+    torch.set_num_threads(trial.execution.num_threads)
+    encoder = trained.encoder(trial, trial.evaluation.network)
+    encoder.to(pick_device(trial.execution.device))
+    dataset = dataset or modality_of(trial).load_data(trial)
+    yield Started(
+        step=trained.step,
+        num_steps=num_updates(trial),
+        num_parameters=sum(p.numel() for p in encoder.parameters()),
+        seconds=trained.seconds,
+        data=f"{dataset.name}: {dataset.inventory.line()}",
+        inventory=dataset.inventory.content(),
+    )
+    yield _evaluated(trial, encoder, dataset, trained)
+
+
+def _evaluated(
+    trial: TrialConfig,
+    encoder: Encoder,
+    dataset: Dataset,
+    state: TrainingState | TrainedEncoder,
+) -> Finished:
     started = time.perf_counter()
     evaluation = evaluate(trial, encoder, dataset)
     seconds = time.perf_counter() - started
-    yield Finished(
+    return Finished(
         status="collapsed" if state.collapse else "finished",
         step=state.step,
         metrics={

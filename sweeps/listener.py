@@ -19,8 +19,11 @@ class Listener:
     def trial_started(self, key: str, step: int, num_steps: int) -> None:
         """Networks are built; ``step`` updates are already done."""
 
-    def data_read(self, line: str) -> None:
-        """What a trial has found of its data, in a line."""
+    def said(self, line: str) -> None:
+        """A line from a worker for people, perhaps one that others say too.
+
+        What was found of the data, say, or that a file was torn.
+        """
 
     def trial_progressed(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
@@ -58,10 +61,10 @@ class Listeners(Listener):
         for listener in self._listeners:
             listener.trial_started(key, step, num_steps)
 
-    def data_read(self, line: str) -> None:
+    def said(self, line: str) -> None:
         """Forwarded."""
         for listener in self._listeners:
-            listener.data_read(line)
+            listener.said(line)
 
     def trial_progressed(
         self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]

@@ -12,12 +12,21 @@ from d2v_core.config import TrialConfig
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One cell of a table with the key of its trial."""
+    """One cell of a table with its keys.
+
+    Attributes:
+        arm: Its row.
+        seed: Its seed.
+        trial: Its configuration.
+        key: Of its trial.
+        training: Training key of the trial; several trials may share it.
+    """
 
     arm: Arm
     seed: int
     trial: TrialConfig
     key: str
+    training: str
 
 
 @dataclass(frozen=True)

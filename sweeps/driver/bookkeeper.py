@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ablations.record import DONE, Record, Status
 from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import LiveView
+from sweeps.driver.trainings import TrainingPolicy, Trainings, with_key
 from sweeps.environment import describe_environment
 from sweeps.listener import Listener
 from sweeps.plan.costing import with_flops
@@ -21,6 +22,7 @@ from sweeps.stopping import StopRequest
 from sweeps.tracking.locks import TrialLocks
 from sweeps.tracking.stores import Stores, answers
 from sweeps.tracking.writer import StoreWriter
+from sweeps.worker.encoders import EncoderStore
 from sweeps.worker.job import Job
 from sweeps.worker.spool import Spool
 
@@ -44,8 +46,9 @@ class Bookkeeper(Listener):
         stores: The places.
         view: Of the board, which is filled and kept here.
         data_names: Name of the data by key.
-        locks: Says which trials are ours.
+        locks: Says which trials and trainings are ours.
         stop: Of the run.
+        training: Whether encoders that are not kept are trained, and stay kept.
     """
 
     def __init__(
@@ -57,9 +60,11 @@ class Bookkeeper(Listener):
         data_names: Mapping[str, str],
         locks: TrialLocks,
         stop: StopRequest,
+        training: TrainingPolicy = TrainingPolicy(),  # noqa: B008 (frozen)
     ) -> None:
         self.plans, self.stores, self._open_tracker = plans, stores, open_tracker
         self._data_names, self._locks, self._stop = data_names, locks, stop
+        self._trainings = Trainings(EncoderStore(stores.encoders), locks, training)
         self.outcome = Outcome()
         self.view, self.board = view, view.board
         self._writer = StoreWriter(stores, view.say, stop, self._store_works)
@@ -69,8 +74,8 @@ class Bookkeeper(Listener):
         for plan in plans:
             for cell in plan.cells:
                 self._by_key[cell.key].append((plan, cell))
+        self._evaluates: set[str] = set()
         self._to_open: str | None = None
-        self._data_lines: set[str] = set()
         self._parents: dict[str, str] = {}
         self._runs: dict[str, str] = {}
         self._logged_until: dict[str, int] = {}
@@ -130,10 +135,27 @@ class Bookkeeper(Listener):
                 self._adopt(key, known)
             elif key not in ours:
                 self.board.trials[key].state = "elsewhere"
-            elif not self._hand_in(key):
-                self.board.trials[key].state = "waiting"
+            elif not self._hand_in(key) and self._may_start(key):
                 claimed.append(self._cells[key])
         return claimed
+
+    def _may_start(self, key: str) -> bool:
+        """Whether a trial can be trained, or evaluated, now; its state on the board."""
+        view, cell = self.board.trials[key], self._cells[key]
+        view.state = "waiting"
+        match self._trainings.ask(cell.training, key):
+            case "start":
+                return True
+            case "later":
+                pass  # once its encoder is there
+            case "elsewhere":
+                view.state = "elsewhere"
+            case "untrained":
+                view.state = "lacking"
+            case Record() as failed:
+                now = int(time.time() * 1_000)
+                self.trial_ended(with_key(failed, key), now)
+        return False
 
     def _stored(self, keys: Sequence[str]) -> dict[str, StoredTrial]:
         if self.stores.is_new:  # our own thread is about to make it
@@ -142,9 +164,13 @@ class Bookkeeper(Listener):
 
     def job(self, cell: PlannedCell) -> Job:
         """What Ray needs to know of a trial."""
+        if evaluates_only := self._trainings.encoders.has(cell.training):
+            self._evaluates.add(cell.key)
         return Job(
             cell=cell,
-            folder=self.stores.checkpoints / cell.key,
+            spool=self.spool(cell),
+            encoders=self._trainings.encoders,
+            evaluates_only=evaluates_only,
             stop_file=self._stop.file,
             data_name=self._data_names[cell.key],
             data_digest=self._home[cell.key].data_digest,
@@ -159,11 +185,18 @@ class Bookkeeper(Listener):
         for plan, cell in self._uses(key):
             arm, tags = cell.arm.label, stored.tags
             self._submit(self.tracker.adopt, stored.run_id, plan, arm, tags)
-        spool = Spool(
-            self.stores.checkpoints / key
-        )  # of a driver that died just before this
-        self._submit(lambda: spool.handed_in(keep_checkpoint=False))
+        spool = self.spool(self._cells[key])  # of a driver that died just before this
+        self._submit(lambda: spool.handed_in(done=True))
         self._locks.give_back(key)
+
+    def spool(self, cell: PlannedCell) -> Spool:
+        """The files of a trial."""
+        return self.spool_of(cell.key, cell.training)
+
+    def spool_of(self, key: str, training: str) -> Spool:
+        """The same from its keys."""
+        folder = self.stores.checkpoints
+        return Spool(folder / key, folder / training)
 
     def _uses(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
         """Where a trial stands in the studies."""
@@ -171,14 +204,14 @@ class Bookkeeper(Listener):
 
     def _hand_in(self, key: str) -> bool:
         """Write down a result that lies in the storage; whether there was one."""
-        spool = Spool(self.stores.checkpoints / key)
+        spool = self.spool(self._cells[key])
         ended = spool.read_record()
         if ended is None:
             return False
-        record, timestamp = ended
+        (record, timestamp), history = ended, spool.read_progress()
         if record.status not in DONE:  # tried again, so it must not be found there
-            spool.handed_in(keep_checkpoint=True)
-            self._submit(self._log, key, spool.read_history())
+            spool.handed_in(done=False)
+            self._submit(self._log, key, history)
             self._submit(self._note_failure, record, timestamp)
             return False
         view = self.board.trials[key]
@@ -186,8 +219,8 @@ class Bookkeeper(Listener):
         view.score = record.metrics.get(self._home[key].metric.logged_as)
         self.outcome.num_cached += 1
         self._submit(self._begin, key)
-        self._submit(self._log, key, spool.read_history())
-        self._submit(self._end, record, timestamp)
+        self._submit(self._log, key, history)
+        self._submit(self._end, record, timestamp, True)
         return True
 
     def trial_started(self, key: str, step: int, num_steps: int) -> None:
@@ -211,14 +244,12 @@ class Bookkeeper(Listener):
             del self._runs[key]
             self._logged_until.pop(key, None)
             self._begin(key)
-            self._log(key, Spool(self.stores.checkpoints / key).read_history())
+            self._log(key, self.spool(self._cells[key]).read_progress())
             write()
 
-    def data_read(self, line: str) -> None:
-        """Say what was found of the data, once for all trials that read it."""
-        if line not in self._data_lines:
-            self._data_lines.add(line)
-            self.view.say(line)
+    def said(self, line: str) -> None:
+        """Say what a worker says, once for all that say it."""
+        self.view.say_once(line)
 
     def _begin(self, key: str) -> None:
         if key not in self._runs:  # else its process died and it was started again
@@ -261,14 +292,23 @@ class Bookkeeper(Listener):
         view.score = record.metrics.get(self._home[record.key].metric.logged_as)
         view.seconds = time.monotonic() - (view.started or time.monotonic())
         self.outcome.add(record)
-        end = partial(self._end, record, timestamp)
+        self.outcome.num_evaluated += record.key in self._evaluates
+        failed = None if record.status in DONE else record
+        training = self._cells[record.key].training
+        made = self._trainings.ended(training, record.key, failed)
+        end = partial(self._end, record, timestamp, made)
         self._submit(self._keeping_its_run, record.key, end)
         self.view.say_ended(view)
 
-    def _end(self, record: Record, timestamp: int) -> None:
+    def _end(self, record: Record, timestamp: int, made: bool = False) -> None:
         self._write_down(record, timestamp)
-        spool = Spool(self.stores.checkpoints / record.key)
-        spool.handed_in(keep_checkpoint=record.status not in DONE)
+        encoders, training = self._trainings.encoders, self._cells[record.key].training
+        spool, run_id = self.spool(self._cells[record.key]), self._runs[record.key]
+        if made and self._trainings.stay:
+            self.tracker.log_encoder(run_id, encoders.place(training))
+        if encoders.has(training):  # and a worker may have died before it forgot
+            spool.forget_training()
+        spool.handed_in(done=record.status in DONE)
         self._locks.give_back(record.key)
 
     def _note_failure(self, record: Record, timestamp: int) -> None:
@@ -286,6 +326,7 @@ class Bookkeeper(Listener):
         cell, plan = self._cells[key], self._home[key]
         record = Record(
             key=key,
+            training=cell.training,
             status=status,
             reason=reason,
             seed=cell.seed,
@@ -315,9 +356,19 @@ class Bookkeeper(Listener):
                 self._submit(self._abandon, key)
         trials = self.board.trials.values()
         self.outcome.num_unfinished = sum(trial.unfinished for trial in trials)
+        self.outcome.encoder_bytes = self._trainings.num_bytes(
+            cell.training for cell in self._cells.values()
+        )
+        self.outcome.lacking = [t.label for t in trials if t.state == "lacking"]
         status = "KILLED" if self.outcome.num_unfinished else "FINISHED"
         if self.outcome.failed:
             status = "FAILED"
+        wanted = {
+            self._cells[key].training
+            for key, trial in self.board.trials.items()
+            if trial.unfinished
+        }
+        self._submit(self._trainings.tidy, wanted)
         self._submit(self._close, status)
         self._writer.close()
 

@@ -22,6 +22,9 @@ class Outcome:
         num_unfinished: Trials without a result, failed ones aside.
         trouble: What made it impossible to go on, such as a full disk.
         ended_by: Why trials have no result, if any: a budget was given, or else.
+        lacking: Trials without an encoder, in a run that only evaluates.
+        num_evaluated: How many of those that ran took an encoder that was there.
+        encoder_bytes: Size of the kept encoders of all trials, on the disk.
         seconds: Wall-clock.
         event_log: Its file.
     """
@@ -32,6 +35,9 @@ class Outcome:
     num_unfinished: int = 0
     trouble: str = ""
     ended_by: Literal["budget", "other"] = "other"
+    lacking: list[str] = field(default_factory=list)
+    num_evaluated: int = 0
+    encoder_bytes: int = 0
     seconds: float = 0.0
     event_log: Path | None = None
 
@@ -48,16 +54,25 @@ class Outcome:
 
     def sentence(self) -> str:
         """What happened, for people."""
-        if not self.trained and not self.num_unfinished:
+        if not self.trained and not self.num_unfinished and not self.lacking:
             return (
                 f"nothing to train: all {self.num_cached} trials were found in the "
                 "store by key"
             )
         ended = ", ".join(f"{count} {how}" for how, count in self.trained.items())
         return (
-            f"{self._why()}{self.trained.total()} trials trained"
+            f"{self._why()}{self._ran()}"
             f"{f' ({ended})' * bool(ended)}, {self.num_cached} cached, "
             f"in {duration(self.seconds)}"
+        )
+
+    def _ran(self) -> str:
+        num_trained = self.trained.total() - self.num_evaluated
+        if not self.num_evaluated:
+            return f"{num_trained} trials trained"
+        evaluated = f"{self.num_evaluated} evaluated on kept encoders"
+        return (
+            f"{num_trained} trials trained, {evaluated}" if num_trained else evaluated
         )
 
     def _why(self) -> str:

@@ -18,8 +18,11 @@ from ablations.redaction import redacted
 from sweeps.plan.durations import duration
 from sweeps.planned import PlannedCell, StudyPlan
 
-State = Status | Literal["waiting", "running", "stopped", "elsewhere", "cached"]
-"""``elsewhere``: another process trains it; once it ended, its status."""
+State = (
+    Status | Literal["waiting", "running", "stopped", "elsewhere", "cached", "lacking"]
+)
+"""``elsewhere``: another process trains it; once it ended, its status. ``lacking``: its
+encoder is not kept, and this run only evaluates."""
 FAILURES: tuple[Status, ...] = ("diverged", "out_of_memory", "timed_out", "failed")
 MAX_ROWS = 30
 SILENT_SECONDS = 60.0
@@ -32,6 +35,7 @@ STYLES: dict[State, str] = {
     "stopped": "magenta",
     "elsewhere": "dim cyan",
     "cached": "green dim",
+    "lacking": "yellow dim",
 }
 
 

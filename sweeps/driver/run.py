@@ -14,6 +14,7 @@ from sweeps.driver.budget import Budget
 from sweeps.driver.event_log import EventLog
 from sweeps.driver.outcome import Outcome
 from sweeps.driver.progress import Board, LiveView
+from sweeps.driver.trainings import TrainingPolicy
 from sweeps.listener import Listeners
 from sweeps.plan.planning import unique_trials
 from sweeps.planned import StudyPlan
@@ -36,8 +37,9 @@ def run_studies(
     console: Console,
     budget_seconds: float | None = None,
     bars: bool = False,
+    policy: TrainingPolicy = TrainingPolicy(),  # noqa: B008 (frozen)
 ) -> Outcome:
-    """Train every trial the store lacks, each once, and record everything.
+    """Train and evaluate what the store lacks, each once, and record everything.
 
     Trials that another process is training are waited for, and trained here if it ends
     without their result.
@@ -50,6 +52,7 @@ def run_studies(
         console: For progress.
         budget_seconds: Seeds that would take longer are not launched.
         bars: Whether running trials get a progress bar each.
+        policy: What is done about encoders.
 
     Raises:
         ConfigError: Ray's cluster, or a trial on it, cannot work, or the budget is too
@@ -74,7 +77,9 @@ def run_studies(
         board = Board(plans, session.num_at_once(trials.values()), bars=bars)
         log = EventLog(stores.storage, board)
         view = LiveView(board, console, on_say=log.message)
-        bookkeeper = Bookkeeper(plans, tracker, stores, view, data_names, locks, stop)
+        bookkeeper = Bookkeeper(
+            plans, tracker, stores, view, data_names, locks, stop, policy
+        )
         bookkeeper.outcome.event_log = log.file
         with stop.on_interrupt(view.say):
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from ablations.study.arms import Request
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.costs import TrialCost, estimate_cost
 from d2v_core.modalities import modality_of
+from d2v_core.trained import BYTES_PER_WEIGHT, num_networks
 from d2v_core.training.events import Progress
 from d2v_core.trial import num_updates, pick_device, run_trial
 from sweeps.plan.costing import (
@@ -31,10 +32,14 @@ from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.labels import trial_kind
 from sweeps.tracking.stores import Stores
 from sweeps.tracking.tracker import StoredTrial, Tracker
+from sweeps.worker.encoders import EncoderStore
 
 PILOT_STEPS = 6
 MAX_PILOT_FLOPS = {"cpu": 2e12, "cuda": 2e14}
 """Operations of all updates of a pilot: seconds to a minute."""
+
+EVALUATION_SHARE = 0.15
+"""Of a trial's time, where no evaluation was timed; what recipes are made for."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Forecast:
         num_cells: Cells of all tables.
         unique: Trials by key, in the order they would run.
         cached: Keys the store has.
+        kept: Training keys of encoders that are kept.
         seconds: Estimated seconds on this machine of missing trials, by key; none where
             only operations were counted.
         costs: What missing trials compute, by key; none where it cannot be told.
@@ -59,6 +65,7 @@ class Forecast:
     num_cells: int
     unique: Mapping[str, PlannedCell]
     cached: frozenset[str]
+    kept: frozenset[str]
     seconds: Mapping[str, float]
     costs: Mapping[str, TrialCost]
     basis: str
@@ -68,8 +75,27 @@ class Forecast:
 
     @property
     def missing(self) -> list[str]:
-        """Keys that would be trained."""
+        """Keys of trials that would be run."""
         return [key for key in self.unique if key not in self.cached]
+
+    @property
+    def to_train(self) -> list[str]:
+        """Those that would be trained: the first of those that share an encoder."""
+        return trained_first(self.unique, self.missing, self.kept)
+
+    @property
+    def to_evaluate(self) -> list[str]:
+        """The others: their encoder is kept, or one of those trains it."""
+        trained = set(self.to_train)
+        return [key for key in self.missing if key not in trained]
+
+    @property
+    def encoder_bytes(self) -> int:
+        """Disk that the encoders of the trials to train would take."""
+        trials = [self.unique[key].trial for key in self.to_train]
+        sizes = {plan.name: plan.num_parameters for plan in self.plans}
+        each = max(sizes.values(), default=0) * BYTES_PER_WEIGHT
+        return sum(each * num_networks(trial) for trial in trials)
 
     @property
     def wall_seconds(self) -> float | None:
@@ -80,8 +106,8 @@ class Forecast:
 
     @property
     def gpu_hours(self) -> float | None:
-        """Hours of one GPU for all missing trials together, if known."""
-        if len(self.costs) < len(self.missing):
+        """Hours of one GPU for all trainings together, if known."""
+        if len(self.costs) < len(self.to_train):
             return None
         return sum(gpu_hours(c, self.unique[k].trial) for k, c in self.costs.items())
 
@@ -100,6 +126,9 @@ class Forecast:
             "unique_trials": len(self.unique),
             "cached": len(self.cached),
             "missing": len(self.missing),
+            "to_train": len(self.to_train),
+            "to_evaluate": len(self.to_evaluate),
+            "encoder_bytes": self.encoder_bytes,
             "estimated_seconds": None if wall is None else round(wall, 1),
             "estimate_from": self.basis,
             "gpu_hours": self.gpu_hours,
@@ -112,6 +141,7 @@ class Forecast:
             "trials": [
                 {
                     "key": None if key in unkeyed else key,
+                    "training": None if key in unkeyed else cell.training,
                     "arm": cell.arm.label,
                     "seed": cell.seed,
                     "cached": key in self.cached,
@@ -128,6 +158,17 @@ class Forecast:
         return round(self.seconds[key], 1) if key in self.seconds else None
 
 
+def trained_first(
+    unique: Mapping[str, PlannedCell], missing: Sequence[str], kept: Collection[str]
+) -> list[str]:
+    """Of the missing trials, those that a run would train, in order."""
+    first: dict[str, str] = {}
+    for key in missing:
+        if unique[key].training not in kept:
+            first.setdefault(unique[key].training, key)
+    return list(first.values())
+
+
 def keyless(plans: Sequence[StudyPlan]) -> set[str]:
     """Keys that stand for trials whose data is not there."""
     return {cell.key for plan in plans if plan.data_problem for cell in plan.cells}
@@ -142,23 +183,36 @@ def forecast(plans: Sequence[StudyPlan], stores: Stores) -> Forecast:
     """
     unique = unique_trials(plans)
     tracker = None if stores.is_new else Tracker(stores, "d2v plan")
-    cached, known = _look_up(unique, plans[0].expanded.request, tracker)
+    cached, known, evaluation = _look_up(unique, plans[0].expanded.request, tracker)
     missing = {key: cell for key, cell in unique.items() if key not in cached}
-    counted = {key: estimate_cost(cell.trial) for key, cell in missing.items()}
+    encoders = EncoderStore(stores.encoders)
+    trainings = {cell.training for cell in unique.values()}
+    kept = frozenset(training for training in trainings if encoders.has(training))
+    trained = trained_first(unique, list(missing), kept)
+    counted = {key: estimate_cost(missing[key].trial) for key in trained}
     costs = {key: cost for key, cost in counted.items() if cost is not None}
     unkeyed, piloted = keyless(plans), False
     seconds = {}
     for key, cell in missing.items():
         kind = trial_kind(cell.trial)
+        if key not in trained:
+            continue
         if kind not in known and key not in unkeyed and pilot_is_cheap(cell, costs):
             known[kind], piloted = pilot_seconds(cell.trial), True
         if kind in known:
             seconds[key] = known[kind]
+    for key in missing.keys() - set(trained):
+        kind = trial_kind(missing[key].trial)
+        if kind in evaluation:
+            seconds[key] = evaluation[kind]
+        elif kind in known:
+            seconds[key] = known[kind] * EVALUATION_SHARE
     return Forecast(
         plans=plans,
         num_cells=sum(len(plan.cells) for plan in plans),
         unique=unique,
         cached=cached,
+        kept=kept,
         seconds=seconds,
         costs=costs,
         basis=_basis(piloted, len(missing), len(seconds)),
@@ -191,13 +245,18 @@ def _basis(piloted: bool, num_missing: int, num_timed: int) -> str:
 
 def _look_up(
     keys: Iterable[str], request: Request, tracker: Tracker | None
-) -> tuple[frozenset[str], dict[str, float]]:
-    """Which of the trials the store has, and what finished ones like them cost."""
+) -> tuple[frozenset[str], dict[str, float], dict[str, float]]:
+    """Which of the trials the store has, and what finished ones like them cost.
+
+    Seconds in all, and of the evaluation alone.
+    """
     if tracker is None:
-        return frozenset(), {}
+        return frozenset(), {}, {}
     stored = tracker.trials(keys)
     finished = tracker.finished_like(request.modality, request.scale)
-    return frozenset(k for k in stored if stored[k].done), finished_seconds(finished)
+    done = frozenset(key for key in stored if stored[key].done)
+    evaluation = finished_seconds(finished, (EVALUATION_SECONDS_METRIC,))
+    return done, finished_seconds(finished), evaluation
 
 
 def _removed(
@@ -225,14 +284,19 @@ def _deleted(
     return {study: deleted for study, deleted in by_study.items() if deleted}
 
 
-def finished_seconds(finished: Iterable[StoredTrial]) -> dict[str, float]:
-    """Mean seconds of finished trials of a scale, by objective and length."""
+def finished_seconds(
+    finished: Iterable[StoredTrial],
+    parts: Sequence[str] = (TRAINING_SECONDS_METRIC, EVALUATION_SECONDS_METRIC),
+) -> dict[str, float]:
+    """Mean seconds of finished trials of a scale, by objective and length.
+
+    Args:
+        finished: The trials.
+        parts: Metrics that are added up.
+    """
     seen: dict[str, list[float]] = {}
     for trial in finished:
-        cost = [
-            trial.metrics.get(name, 0.0)
-            for name in (TRAINING_SECONDS_METRIC, EVALUATION_SECONDS_METRIC)
-        ]
+        cost = [trial.metrics.get(name, 0.0) for name in parts]
         seen.setdefault(trial.tags.get(KIND_TAG, ""), []).append(sum(cost))
     return {kind: sum(costs) / len(costs) for kind, costs in seen.items()}
 

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from ablations.identity import SCHEMA_VERSION
 from ablations.record import ManifestCell
-from sweeps.plan.costing import cost_line, gpu_hours, people_hours
+from sweeps.plan.costing import cost_line, gpu_hours, people_bytes, people_hours
 from sweeps.plan.deleted import deleted_note
 from sweeps.plan.durations import duration
 from sweeps.plan.forecast import Forecast
@@ -26,24 +26,26 @@ def show_forecast(result: Forecast, console: Console) -> None:
     """
     table = Table(
         *(Column("study", no_wrap=True), "arm"),
-        *("seeds", "cached", "shared", "to train", "each about"),
+        *("seeds", "cached", "shared", "train", "evaluate", "each"),
         box=SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
     counted: set[str] = set()
+    to_train = set(result.to_train)
     for plan in result.plans:
         for arm in plan.expanded.arms:
             keys = [cell.key for cell in plan.cells if cell.arm.label == arm.label]
             new = set(keys) - counted
             missing = [key for key in new if key not in result.cached]
             counted |= new
+            trains = len(to_train.intersection(missing))
             numbers = (len(keys), len(new) - len(missing), len(keys) - len(new))
             table.add_row(
                 plan.name,
                 arm.label,
-                *map(str, (*numbers, len(missing))),
+                *map(str, (*numbers, trains, len(missing) - trains)),
                 _price(result, missing),
             )
     console.print(table)
@@ -87,8 +89,14 @@ def summary(result: Forecast) -> Iterator[str]:
     """What stands below the table."""
     yield (
         f"{result.num_cells} cells, {len(result.unique)} unique trials, "
-        f"{len(result.cached)} cached, {len(result.missing)} to train"
+        f"{len(result.cached)} cached, {len(result.to_train)} to train, "
+        f"{len(result.to_evaluate)} to evaluate"
     )
+    if result.to_train:
+        yield (
+            f"the encoders of {len(result.to_train)} trainings take about "
+            f"{people_bytes(result.encoder_bytes)} of disk"
+        )
     for study, cells in result.removed.items():
         yield from _removed(study, cells)
     for study, deleted in result.deleted.items():
@@ -107,9 +115,9 @@ def summary(result: Forecast) -> Iterator[str]:
             f"{result.num_parallel_trials} trials at a time (from {result.basis}; "
             "Ray's start comes on top)"
         )
-    elif result.missing and result.gpu_hours is not None:
+    elif result.to_train and result.gpu_hours is not None:
         yield (
-            f"all {len(result.missing)} trials: {people_hours(result.gpu_hours)}; "
+            f"all {len(result.to_train)} trainings: {people_hours(result.gpu_hours)}; "
             "how long this machine takes is known once one has finished"
         )
     for plan in result.plans:

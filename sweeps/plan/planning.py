@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ablations.identity import SCHEMA_VERSION, trial_key
+from ablations.identity import SCHEMA_VERSION, training_key, trial_key
 from ablations.record import Manifest, ManifestArm, ManifestCell
 from ablations.study.arms import Arm, ExpandedStudy, Request, expand_named
 from ablations.study.buildable import check_arms_buildable
@@ -51,8 +51,8 @@ def plan_expanded(expanded: ExpandedStudy, *, require_data: bool = True) -> Stud
                     raise
                 digests[data] = ABSENT_DATA
                 problems[str(error)] = None
-        key = trial_key(trial, digests[data])
-        cells.append(PlannedCell(cell.arm, cell.seed, trial, key))
+        keys = trial_key(trial, digests[data]), training_key(trial, digests[data])
+        cells.append(PlannedCell(cell.arm, cell.seed, trial, *keys))
     return StudyPlan(
         expanded=expanded,
         cells=tuple(cells),
@@ -108,6 +108,7 @@ def make_manifest(
                 arm=cell.arm.label,
                 seed=cell.seed,
                 key=cell.key,
+                training=cell.training,
                 schema_version=SCHEMA_VERSION,
             )
             for cell in plan.cells

@@ -6,9 +6,7 @@ Imported only once Ray's environment is set (:mod:`sweeps.ray.engine`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -19,7 +17,7 @@ from sweeps.ray.compat import can_end_worker, end_worker, grant_restart, last_er
 from sweeps.ray.frozen_workers import START_SECONDS, FrozenWorkers
 from sweeps.ray.memory_kills import LowMemoryError
 from sweeps.ray.node_losses import NodeLosses, num_dead_nodes
-from sweeps.worker.spool import Spool
+from sweeps.worker.job import spool_of
 
 
 class ListenerCallback(Callback):
@@ -60,10 +58,12 @@ class ListenerCallback(Callback):
         self._heard(trial, result.get("alive"))
         if loss := result.get("lost"):
             self._say(loss)
+        if line := result.get("said"):
+            self._listener.said(line)
         if started := result.get("started"):
             self._listener.trial_started(key, started["step"], started["num_steps"])
             if line := started.get("data"):
-                self._listener.data_read(line)
+                self._listener.said(line)
         if progress := result.get("progress"):
             self._listener.trial_progressed(key, progress)
         if result.get("stopped"):
@@ -98,11 +98,11 @@ class ListenerCallback(Callback):
     ) -> None:
         """Record a trial whose process died too often, perhaps at its very end."""
         self._frozen.over(trial)
-        key, spool = trial.config["key"], spool_of_job(trial.config)
+        key, spool = trial.config["key"], spool_of(json.loads(trial.config["job"]))
         if key in self._ended:  # and its process died before it could say goodbye
             return
         if ended := spool.read_record():
-            if history := spool.read_history():
+            if history := spool.read_progress():
                 self._listener.trial_progressed(key, history)
             self._listener.trial_ended(*ended)
             return
@@ -120,8 +120,3 @@ class ListenerCallback(Callback):
     def _heard(self, trial: Any, promised: float | None) -> None:
         if promised is None or can_end_worker(trial, self._say):
             self._frozen.heard(trial, promised)
-
-
-def spool_of_job(config: Mapping[str, str]) -> Spool:
-    """What a trial has left in the storage folder."""
-    return Spool(Path(json.loads(config["job"])["folder"]))

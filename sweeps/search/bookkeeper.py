@@ -105,20 +105,23 @@ class SearchBookkeeper(Bookkeeper):
     def trial_given_up(self, key: str, reason: str) -> None:
         """A trial was stopped early: it has no result, and leaves no checkpoint."""
         trial = self.board.trials.pop(key)
+        cell = self._cells[key]
+        self._trainings.ended(cell.training, key)
         self.board.num_given_up += 1
         self.view.say(f"{trial.label}: {reason}")
-        self.forget(key, reason)
+        self.forget(key, self.spool(cell), reason)
 
-    def forget(self, key: str, reason: str) -> None:
+    def forget(self, key: str, spool: Spool, reason: str) -> None:
         """Close the run of a trial that was given up, and drop its checkpoint."""
-        self._submit(self._forget, key, reason)
+        self._submit(self._forget, key, spool, reason)
 
-    def _forget(self, key: str, reason: str) -> None:
+    def _forget(self, key: str, spool: Spool, reason: str) -> None:
         known = self.tracker.find_trial(key)
         if known is not None and not known.done:
             self.tracker.client.set_tag(known.run_id, names.REASON_TAG, reason)
             self.tracker.abandon_trial(known.run_id)
-        Spool(self.stores.checkpoints / key).handed_in(keep_checkpoint=False)
+        spool.forget_training()
+        spool.handed_in(done=True)
         self._locks.give_back(key)
 
     def attach(self, file_name: str, text: str) -> None:

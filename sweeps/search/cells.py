@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablations.identity import trial_key
+from ablations.identity import training_key, trial_key
 from ablations.search.bound_space import BoundSpace, Point
 from ablations.search.path import PAPER
 from ablations.study.arms import Arm, ExpandedStudy
@@ -49,7 +49,7 @@ class Cells:
         self.data_names[key] = name
         values = {self._short[setting]: value for setting, value in point.items()}
         arm = Arm(f"trial {number}", self.bound.overrides(point), values=values)
-        return PlannedCell(arm, trial.seed, trial, key)
+        return PlannedCell(arm, trial.seed, trial, key, training_key(trial, digest))
 
     def _data_of(self, trial: TrialConfig) -> tuple[str, str]:
         """Name and digest."""

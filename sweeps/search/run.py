@@ -27,6 +27,7 @@ from sweeps.search.engine import search_with_ray
 from sweeps.search.study import (
     KEY,
     REASON,
+    TRAINING,
     make_sampler,
     num_ended,
     open_storage,
@@ -159,11 +160,12 @@ def _take_alone(bound: BoundSpace, locks: TrialLocks) -> None:
 def _tidy(study: optuna.Study, cells: Cells, bookkeeper: SearchBookkeeper) -> None:
     """Hand in what a crash left of trials that Optuna had been told of."""
     for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        key = trial.user_attrs[KEY]
-        if not (bookkeeper.stores.checkpoints / key).exists():
+        key, training = trial.user_attrs[KEY], trial.user_attrs.get(TRAINING, "")
+        spool = bookkeeper.spool_of(key, training)
+        if not spool.exists:
             continue
         if trial.state == TrialState.PRUNED:
-            bookkeeper.forget(key, trial.user_attrs[REASON])
+            bookkeeper.forget(key, spool, trial.user_attrs[REASON])
         else:
             bookkeeper.add(cells.plan_cell(from_optuna(trial.params), trial.number))
     for cell in bookkeeper.claim():  # nothing was left of it

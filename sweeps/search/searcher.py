@@ -32,10 +32,9 @@ from sweeps.planned import PlannedCell
 from sweeps.search.bookkeeper import SearchBookkeeper
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import suggest
-from sweeps.search.study import END, FOUND, KEY, REASON
+from sweeps.search.study import END, FOUND, KEY, REASON, TRAINING
 from sweeps.stopping import StopRequest
 from sweeps.worker.job import packed
-from sweeps.worker.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,7 @@ class StoredSearch(Searcher):
             self._tell(trial, Verdict("invalid", reason=str(error)))
             return
         trial.set_user_attr(KEY, cell.key)
+        trial.set_user_attr(TRAINING, cell.training)
         if verdict := self._verdicts.get(cell.key):
             self._tell(trial, verdict, in_store=True)
         elif cell.key in self._asked:
@@ -167,7 +167,7 @@ class StoredSearch(Searcher):
     def _lost(self, key: str) -> Verdict:
         """Its process died for the last time, perhaps after it had a result."""
         record = self._bookkeeper.records.get(key)
-        if ended := Spool(self._bookkeeper.stores.checkpoints / key).read_record():
+        if ended := self._bookkeeper.spool(self._planned[key]).read_record():
             record = ended[0]  # Tune calls the bookkeeper after the searcher
         if record is None:
             return Verdict("failed", reason="its process kept dying")

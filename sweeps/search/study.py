@@ -29,6 +29,7 @@ from sweeps.tracking.address import parse_address, sqlite_address
 from sweeps.tracking.stores import Stores
 
 END, REASON, KEY, FOUND = "end", "reason", "key", "found in the store"
+TRAINING = "training"
 """User attributes of a trial; :class:`ablations.search.record.SearchTrial` has them."""
 COSTS = {
     None: "",

@@ -37,8 +37,13 @@ class Stores:
 
     @property
     def checkpoints(self) -> Path:
-        """One folder per unfinished trial, by key."""
+        """Unfinished work: a folder per trial and per training, by key."""
         return self.storage / "checkpoints"
+
+    @property
+    def encoders(self) -> Path:
+        """Kept encoders: a folder each, by training key."""
+        return self.storage / "encoders"
 
     @property
     def artifacts(self) -> Path:

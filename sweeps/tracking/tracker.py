@@ -49,6 +49,8 @@ from sweeps.tracking.stores import Stores
 PAGE = 500
 METRICS_PER_BATCH = 1_000
 PARAMS_PER_BATCH = 100
+MAX_ARTIFACT_BYTES = 100_000_000
+"""Encoders that are larger stay in the storage folder alone."""
 LATEST = 200
 """Finished trials that prices are taken from."""
 
@@ -160,6 +162,20 @@ class Tracker:
                 return None
             return Manifest.model_validate_json(Path(file).read_text())
 
+    def study_runs(self) -> list[Run]:
+        """The parent runs of all studies."""
+        return self._search(f"tags.`{names.ROLE_TAG}` = '{names.STUDY_ROLE}'")
+
+    def searched_trainings(self) -> set[str]:
+        """Training keys of the trials of all searches: each may be looked at again."""
+        searches = self._search(f"tags.`{names.ROLE_TAG}` = '{names.SEARCH_ROLE}'")
+        trainings: set[str] = set()
+        for search in searches:
+            condition = f"tags.`{names.PARENT_TAG}` = '{search.info.run_id}'"
+            runs = self._search(condition)
+            trainings |= {run.data.tags.get(names.TRAINING_TAG, "") for run in runs}
+        return trainings
+
     def _study_run(self, plan: StudyPlan) -> Run | None:
         known = self.client.get_experiment_by_name(plan.name)
         if known is None:
@@ -223,6 +239,7 @@ class Tracker:
             **place_tags(plan, names.TRIAL_ROLE),
             names.PARENT_TAG: parent,
             names.KEY_TAG: cell.key,
+            names.TRAINING_TAG: cell.training,
             names.SEED_TAG: str(cell.seed),
             names.ARM_TAG: cell.arm.label,
             names.KIND_TAG: trial_kind(cell.trial),
@@ -286,6 +303,12 @@ class Tracker:
             tags[names.TRIES_TAG] = with_try(known, record, timestamp)
         self.client.set_terminated(run_id, status="FINISHED" if done else "FAILED")
         self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+
+    def log_encoder(self, run_id: str, folder: Path) -> None:
+        """Put a small encoder beside the run that trained it."""
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        if size <= MAX_ARTIFACT_BYTES:
+            self.client.log_artifacts(run_id, str(folder), names.ENCODER_ARTIFACT)
 
     def abandon_trial(self, run_id: str) -> None:
         """Mark a trial that was stopped before its end."""

@@ -63,7 +63,7 @@ def run_together(job: Mapping[str, Any], count: int, send: Send) -> None:
     """
     from ray.util.queue import Queue
 
-    from sweeps.worker.spool import Spool
+    from sweeps.worker.job import spool_of
     from sweeps.worker.trial import is_over
 
     if is_over(job, send):
@@ -74,7 +74,7 @@ def run_together(job: Mapping[str, Any], count: int, send: Send) -> None:
     queue = Queue(actor_options={"num_cpus": 0})
     try:
         fit = in_background(make_trainer(job, count, queue, folder))
-        ended = pass_on(messages_until(fit, queue), Spool(Path(job["folder"])), send)
+        ended = pass_on(messages_until(fit, queue), spool_of(job), send)
     finally:
         queue.shutdown(force=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -244,12 +244,12 @@ def lead(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
 def follow(job: Mapping[str, Any], send: Send, workers: Workers) -> None:
     """Another worker: trains; says only why it cannot."""
     from d2v_core.training.parallel import PeerLostError
+    from sweeps.worker.job import spool_of
     from sweeps.worker.outbox import PendingProgress
-    from sweeps.worker.spool import Spool
     from sweeps.worker.trial import Attempt
     from sweeps.worker.watchdog import Watchdog
 
-    silent = PendingProgress(lambda message: None, Spool(Path(job["folder"])))
+    silent = PendingProgress(lambda message: None, spool_of(job))
     attempt = Attempt(job, silent, workers)
     try:
         attempt.run(Watchdog(None, lambda: None), Path(job["stop_file"]))

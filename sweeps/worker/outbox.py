@@ -7,7 +7,7 @@ next.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -106,14 +106,15 @@ class PendingProgress:
         """All of it so far, earlier attempts included."""
         return list(self._history)
 
-    def save(self) -> None:
-        """Write the history; an attempt without any leaves that of earlier ones."""
-        if self._history:
-            self.spool.write_history(self._history)
+    def take_in(self, history: Sequence[Entry]) -> None:
+        """Take in the progress of a training that others have made; see ``resend``."""
+        self._history = list(history)
 
     def resend(self, until: int) -> None:
         """Send the history of an earlier attempt, up to where training resumes."""
-        if until:
+        if self._history:
+            self.flush()
+        elif until:
             entries = self.spool.read_history()
             self._history = [entry for entry in entries if entry[0] <= until]
             self.flush()

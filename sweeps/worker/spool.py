@@ -31,41 +31,63 @@ class Spool:
     """The files of one trial.
 
     Attributes:
-        folder: Its own, below ``checkpoints`` of the storage folder.
+        folder: Its own, below ``checkpoints`` of the storage folder: its result.
+        training: That of its training, which other trials may continue: the unfinished
+            state, and progress so far; None: the same folder.
     """
 
     folder: Path
+    training: Path | None = None
 
     @property
     def checkpoint(self) -> Path:
         """File of the unfinished state."""
-        return self.folder / "checkpoint.pt"
+        return (self.training or self.folder) / "checkpoint.pt"
 
     @property
     def _history(self) -> Path:
-        return self.folder / "history.json"
+        return (self.training or self.folder) / "history.json"
 
     @property
     def _record(self) -> Path:
         return self.folder / "record.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything of the trial or of its training lies there."""
+        return self.folder.exists() or bool(self.training and self.training.exists())
 
     def write_history(self, entries: Sequence[Entry]) -> None:
         """Replace the history."""
         write_atomically(self._history, json.dumps(entries).encode())
 
     def read_history(self) -> list[Entry]:
-        """Read all progress that was written down, empty without any."""
+        """Read the progress beside the checkpoint, empty without any."""
         read = self._read(self._history, "progress so far is lost", _parse_history)
         return read or []
 
-    def write_record(self, record: Record, timestamp: int) -> None:
-        """Write the result; ``timestamp`` in unix milliseconds."""
-        content = {"time": timestamp, "record": record.model_dump(mode="json")}
+    def write_record(
+        self, record: Record, timestamp: int, history: Sequence[Entry] = ()
+    ) -> None:
+        """Write the result and what led to it; ``timestamp`` in unix milliseconds."""
+        content = {
+            "time": timestamp,
+            "record": record.model_dump(mode="json"),
+            "history": history,
+        }
         write_atomically(self._record, json.dumps(content).encode())
 
     def read_record(self) -> tuple[Record, int] | None:
         """Read the result and its time, if the trial has ended."""
         return self._read(self._record, "and the trial is trained again", _parse_record)
+
+    def read_progress(self) -> list[Entry]:
+        """Read what led to the result; without one, progress so far."""
+        with suppress(OSError, ValueError, KeyError):
+            ended = json.loads(self._record.read_bytes())
+            if history := _parse_history(ended["history"]):
+                return history
+        return self.read_history()
 
     def set_aside_torn_checkpoint(self) -> None:
         """Rename a checkpoint that is not whole: whatever lies there is ours."""
@@ -85,12 +107,17 @@ class Spool:
             set_aside(file, "is torn, or of another version", remedy)
             return None
 
-    def handed_in(self, *, keep_checkpoint: bool) -> None:
-        """Forget what the store has: everything, or all but where to train on."""
-        if keep_checkpoint:
-            self._record.unlink(missing_ok=True)
-        else:
+    def handed_in(self, *, done: bool) -> None:
+        """Forget a result that the store has; one that is not done is tried again."""
+        if done:
             shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            self._record.unlink(missing_ok=True)
+
+    def forget_training(self) -> None:
+        """Drop the unfinished state, as the encoder is kept."""
+        if self.training is not None:
+            shutil.rmtree(self.training, ignore_errors=True)
 
 
 def _parse_history(content: Any) -> list[Entry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ import torch
 from ablations.mlflow_names import LOST_METRIC
 from ablations.record import Record, Status
 from ablations.redaction import redacted
-from d2v_core.config import parse_trial
+from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.errors import DivergedError
 from d2v_core.files import is_disk_full
+from d2v_core.trained import BrokenEncoderError, TrainedEncoder
 from d2v_core.training.background import Background
 from d2v_core.training.checkpoint import TrainingState, snapshot, write_checkpoint
 from d2v_core.training.events import (
     CheckpointDue,
+    Event,
     Finished,
     Probed,
     Progress,
@@ -33,10 +35,14 @@ from d2v_core.training.events import (
     Trained,
 )
 from d2v_core.training.parallel import ALONE, PeerLostError, Workers
-from d2v_core.trial import run_trial
+from d2v_core.trial import evaluate_trained, run_trial
 from sweeps.environment import describe_environment
+from sweeps.worker.core_warnings import warnings_sent
+from sweeps.worker.encoders import EncoderStore
+from sweeps.worker.job import spool_of
+from sweeps.worker.loaded_data import load_once
 from sweeps.worker.outbox import Outbox, PendingProgress, Send, unix_milliseconds
-from sweeps.worker.spool import Spool
+from sweeps.worker.spool import Entry, Spool
 from sweeps.worker.watchdog import Watchdog
 
 
@@ -44,19 +50,20 @@ def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> Non
     """Run one trial and send its progress and its record.
 
     Args:
-        job: ``key``, ``trial`` (the configuration), ``folder`` (its own in the
-            storage), ``stop_file`` (someone wants the run to stop), ``data_name``,
+        job: ``key``, ``training`` (the training key), ``trial`` (the configuration),
+            ``folder`` (its own in the storage), ``encoders`` (where they are kept),
+            ``stop_file`` (someone wants the run to stop), ``data_name``,
             ``data_digest`` and ``num_workers`` (which share the training).
         send: Takes ``{"started": ...}``, ``{"progress": [...]}``, ``{"probe": {...}}``,
-            ``{"alive": seconds}`` and, last, ``{"record": {...}}``, or
-            ``{"stopped": True}``, with ``"trouble"`` if the disk is full.
+            ``{"said": line}``, ``{"alive": seconds}`` and, last, ``{"record": {...}}``,
+            or ``{"stopped": True}``, with ``"trouble"`` if the disk is full.
         workers: Those that train it together; this is the first of them.
 
     Raises:
         PeerLostError: Another worker is gone, which says nothing of the trial.
     """
     outbox = Outbox(send)
-    with outbox:
+    with outbox, warnings_sent(outbox.send):
         if is_over(job, outbox.send):
             return
         try:
@@ -69,7 +76,7 @@ def run_job(job: Mapping[str, Any], send: Send, workers: Workers = ALONE) -> Non
 
 
 def _train(job: Mapping[str, Any], outbox: Outbox, workers: Workers) -> None:
-    spool, stop_file = Spool(Path(job["folder"])), Path(job["stop_file"])
+    spool, stop_file = spool_of(job), Path(job["stop_file"])
     pending = PendingProgress(outbox.send, spool)
     attempt = Attempt(job, pending, workers)
     limit = job["trial"]["execution"]["silence_seconds"]
@@ -88,15 +95,16 @@ def _train(job: Mapping[str, Any], outbox: Outbox, workers: Workers) -> None:
     if record is None:
         outbox.send({"stopped": True})
         return
-    pending.save()
-    hand_in(record, spool, outbox.send)
+    hand_in(record, spool, outbox.send, pending.history())
 
 
 def is_over(job: Mapping[str, Any], send: Send) -> bool:
     """Whether there is nothing to train, as it has ended or must not start; says so."""
-    spool = Spool(Path(job["folder"]))
+    spool = spool_of(job)
     if ended := spool.read_record():  # before its process died, or hanging
-        PendingProgress(send, spool).resend(until=ended[0].steps)
+        pending = PendingProgress(send, spool)
+        pending.take_in(spool.read_progress())
+        pending.flush()
         send({"record": ended[0].model_dump_json(), "time": ended[1]})
         return True
     if Path(job["stop_file"]).exists():
@@ -105,10 +113,12 @@ def is_over(job: Mapping[str, Any], send: Send) -> bool:
     return False
 
 
-def hand_in(record: Record, spool: Spool, send: Send) -> None:
-    """Write a record down, then send it."""
+def hand_in(
+    record: Record, spool: Spool, send: Send, history: Sequence[Entry] = ()
+) -> None:
+    """Write a record down with what led to it, then send it."""
     now = unix_milliseconds()
-    spool.write_record(record, now)
+    spool.write_record(record, now, history)
     send({"record": record.model_dump_json(), "time": now})
 
 
@@ -125,21 +135,15 @@ class Attempt:
         self, job: Mapping[str, Any], pending: PendingProgress, workers: Workers = ALONE
     ) -> None:
         self._job, self._pending, self._workers = job, pending, workers
+        self._encoders = EncoderStore(Path(job["encoders"]))
         self._started: Started | None = None
         self._seconds = self._saved_seconds = 0.0
         self.saving = Background()
 
     def run(self, watchdog: Watchdog, stop_file: Path) -> Record | None:
         """The record of the trial; None when it was stopped, after saving."""
-        pending, checkpoint = self._pending, self._pending.spool.checkpoint
-        trial = parse_trial(self._job["trial"])
-        pending.spool.set_aside_torn_checkpoint()
-        for event in run_trial(
-            trial,
-            checkpoint=checkpoint,
-            stop_wanted=stop_file.exists,
-            workers=self._workers,
-        ):
+        pending, trial = self._pending, parse_trial(self._job["trial"])
+        for event in self._events(trial, stop_file):
             watchdog.sign_of_life()
             match event:
                 case Started():
@@ -155,11 +159,61 @@ class Attempt:
                         pending.probed(event)
                 case CheckpointDue(stopping=False) if self.saving.busy:
                     pass  # a slow disk: the next one will do
-                case CheckpointDue() | Trained() if self._workers.rank == 0:
+                case CheckpointDue() if self._workers.rank == 0:
                     self._save(event.state)
+                case Trained() if self._workers.rank == 0:
+                    self._keep(trial, event.state)
                 case Finished():
                     return self._finished(event)
         return None
+
+    def _events(self, trial: TrialConfig, stop_file: Path) -> Iterator[Event]:
+        """Those of the training, or of the evaluation alone if the encoder is kept."""
+        spool = self._pending.spool
+        dataset = load_once(trial, self._job["data_digest"])
+        if trained := self._kept(trial):
+            if not self._workers.rank:
+                self._pending.take_in(trained.history)
+                yield from evaluate_trained(trial, trained, dataset=dataset)
+            return
+        spool.set_aside_torn_checkpoint()
+        yield from run_trial(
+            trial,
+            checkpoint=spool.checkpoint,
+            dataset=dataset,
+            stop_wanted=stop_file.exists,
+            workers=self._workers,
+        )
+
+    def _kept(self, trial: TrialConfig) -> TrainedEncoder | None:
+        training = self._job["training"]
+        trained = self._encoders.read(training)
+        if trained is not None:
+            try:
+                trained.encoder(trial)
+            except BrokenEncoderError as error:
+                self._encoders.set_aside(training, str(error))
+                return None
+        return trained
+
+    def _keep(self, trial: TrialConfig, state: TrainingState) -> None:
+        """Write the encoder while it is evaluated; then nothing is left to continue."""
+        started = self._started
+        assert started is not None
+        trained = TrainedEncoder.taken_from(
+            state,
+            trial,
+            data=started.data,
+            inventory=started.inventory,
+            history=self._pending.history(),
+        )
+        self._saved_seconds = state.seconds
+
+        def write() -> None:
+            self._encoders.write(self._job["training"], trained)
+            self._pending.spool.forget_training()
+
+        self.saving.do(write)
 
     def _save(self, state: TrainingState) -> None:
         """Write a checkpoint while training goes on."""
@@ -177,8 +231,8 @@ class Attempt:
         """End a process that shows no sign of life; its next start hands this in."""
         error = TimedOutError(f"no sign of life for {seconds:g} seconds")
         try:
-            self._pending.save()
-            self._pending.spool.write_record(self.failed(error), unix_milliseconds())
+            history, now = self._pending.history(), unix_milliseconds()
+            self._pending.spool.write_record(self.failed(error), now, history)
         finally:  # a full disk, say: without a record it is one more death
             os._exit(1)
 
@@ -214,6 +268,7 @@ class Attempt:
             environment["num_workers"] = str(self._workers.count)
         return {
             "key": job["key"],
+            "training": job["training"],
             "seed": job["trial"]["seed"],
             "data_name": job["data_name"],
             "data_digest": job["data_digest"],

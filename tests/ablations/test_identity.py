@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from ablations.identity import identity_settings, trial_key
+from ablations.identity import identity_settings, training_key, trial_key
 from ablations.layers import Layer, resolve
 from d2v_core.config import Section, TargetConfig, VisionTrial
 from d2v_core.config.base import execution_field
@@ -22,12 +22,12 @@ def key(**settings):
     return trial_key(trial(**settings), DIGEST)
 
 
-def test_the_key_of_a_small_configuration_is_pinned():
+def test_the_keys_of_a_small_configuration_are_pinned():
     # A change here makes everyone train everything again: raise SCHEMA_VERSION instead
     # when the meaning of a setting changes, and never otherwise.
     expected = {
         "data": DIGEST,
-        "schema": 3,
+        "schema": 4,
         "settings": {
             "data": {"source": "digits"},
             "loss": {"kind": "smooth_l1"},
@@ -42,9 +42,25 @@ def test_the_key_of_a_small_configuration_is_pinned():
     }
     settings = {"seed": 7, "target__top_k": 3, "teacher__tau__value": 0.9}
     assert identity_settings(trial(**settings)) == expected["settings"]
-    text = json.dumps(expected, sort_keys=True, separators=(",", ":"))
-    assert key(**settings) == hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert key(**settings) == "fd771a34e28a0f69"
+    assert training_key(trial(**settings), DIGEST) == hashed(expected)
+    assert training_key(trial(**settings), DIGEST) == "2c83101bd5379728"
+    evaluated = {"num_labels": 50}
+    result = {"data": DIGEST, "training": "2c83101bd5379728", "evaluation": evaluated}
+    assert key(**settings, evaluation__num_labels=50) == hashed(result)
+    assert key(**settings, evaluation__num_labels=50) == "a31c896ef0bbd717"
+
+
+def test_an_evaluation_changes_the_result_and_not_the_weights():
+    plain, other = trial(), trial(evaluation__num_labels=50)
+    assert training_key(plain, DIGEST) == training_key(other, DIGEST)
+    assert trial_key(plain, DIGEST) != trial_key(other, DIGEST)
+    assert training_key(plain, DIGEST) != training_key(trial(seed=1), DIGEST)
+    assert training_key(plain, DIGEST) != training_key(plain, "1" * 16)
+
+
+def hashed(content):
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,12 @@ OPTIONS = {
     "plan": {*COMMON, *STORES, "--seeds", "--data-root", "--json"},
     "run": {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--address"),
-        *("--budget", "--bars"),
+        *("--budget", "--bars", "--keep-encoders", "--probe-at"),
     },
+    "evaluate": {
+        *(*COMMON, *STORES, "--seeds", "--data-root", "--address", "--bars"),
+    },
+    "prune": {*STORES, "--yes"},
     "train": {"--seed", "--set", "--data-root", "--checkpoint"},
     "export": {"--recipe", "--set", "--to", "--network", "--out"},
     "search": {

@@ -20,6 +20,8 @@ from ablations.record import DONE
 from ablations.study.arms import Request
 from sweeps.driver.run import prepare_data
 from sweeps.plan.planning import StudyPlan, plan_study, unique_trials
+from sweeps.tracking.stores import choose_stores
+from sweeps.worker.encoders import EncoderStore
 from sweeps.worker.job import Job
 from sweeps.worker.spool import Spool
 from sweeps.worker.trial import run_job
@@ -77,11 +79,12 @@ def train_here(plans: Sequence[StudyPlan], folder: Path) -> int:
     digests = {cell.key: plan.data_digest for plan in plans for cell in plan.cells}
     cells = list(unique_trials(plans).values())[NUM_FOR_RAY:]
     for cell in cells:
-        own = folder / "d2v-runs" / "checkpoints" / cell.key
-        stop = folder / "d2v-runs" / "stops" / "none"
-        job = Job(cell, own, stop, names[cell.key], digests[cell.key])
+        stores = choose_stores(str(folder / "d2v-runs"), None)
+        spool = Spool(stores.checkpoints / cell.key, stores.checkpoints / cell.training)
+        encoders, stop = EncoderStore(stores.encoders), folder / "never"
+        job = Job(cell, spool, encoders, stop, names[cell.key], digests[cell.key])
         run_job(job.for_worker(), lambda message: None)
-        ended = Spool(own).read_record()
+        ended = spool.read_record()
         assert ended is not None
         assert ended[0].status in DONE, (cell.arm.label, ended[0].reason)
     return len(cells)

@@ -20,7 +20,6 @@ from sweeps.stopping import StopRequest
 from sweeps.tracking.locks import TrialLocks
 from sweeps.tracking.stores import Stores, choose_stores
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.spool import Spool
 from tests.sweeps.tracking.test_labels import failed
 
 HISTORY = [(5, 1_000, {"train/loss": 2.0}), (10, 2_000, {"train/loss": 1.0})]
@@ -57,10 +56,9 @@ def train(plan: StudyPlan, stores: Stores, delete: str = "") -> list[str]:
     with TrialLocks(stores.storage) as locks:
         books = books_of(plan, stores, locks, said)
         for cell in books.claim():
-            key, spool = cell.key, Spool(stores.checkpoints / cell.key)
+            key, spool = cell.key, books.spool(cell)
             books.trial_started(key, 0, 10)
             books.trial_progressed(key, HISTORY[:1])
-            spool.folder.mkdir(parents=True)
             spool.write_history(HISTORY)
             books._writer.ask(lambda: None)
             if key == delete:

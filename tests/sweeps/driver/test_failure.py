@@ -114,13 +114,13 @@ def spool_at(folder: Path, key: str) -> Spool:
 
 def leave_failure(spool: Spool, key: str) -> None:
     """As a driver does that dies before the store has it."""
-    spool.write_history([(2, 1_000, {"train/loss": 0.5})])
+    history = [(2, 1_000, {"train/loss": 0.5})]
     left = Record(
         **{"key": key, "status": BROKE.status, "reason": BROKE.reason, "seed": 0},
         **{"steps": 2, "num_parameters": 1, "metrics": {}, "environment": {}},
         **{"data_name": "digits", "data_digest": "0" * 16},
     )
-    spool.write_record(left, BROKE.ended)
+    spool.write_record(left, BROKE.ended, history)
 
 
 def trials(folder: Path) -> dict[str, Run]:

@@ -56,7 +56,7 @@ def test_the_papers_study_is_priced_without_its_data(
     assert "85.7 M parameters, 1.4e20 FLOPs, about 101 GPU-hours on one H200" in out
     assert "40 % of its bfloat16 peak" in out
     assert "GiB at batch 2048" in out
-    assert "all 70 trials: about " in out
+    assert "all 70 trainings: about " in out
 
 
 @pytest.mark.usefixtures("no_pilot")

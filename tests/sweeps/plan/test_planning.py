@@ -48,6 +48,7 @@ def forecast_of(
         num_cells=sum(len(plan.cells) for plan in plans),
         unique=unique_trials(plans),
         cached=cached,
+        kept=frozenset(),
         seconds={},
         costs={},
         basis="",
@@ -76,15 +77,15 @@ def test_a_shared_trial_is_shown_once_so_that_columns_add_up() -> None:
     text = console.export_text()
     cells = [re.split(r" {2,}", line.strip()) for line in text.splitlines()]
     rows = [row for row in cells if row[0] in ("layer_averaging", "loss")]
-    numbers = {(row[0], row[1]): [int(cell) for cell in row[2:6]] for row in rows}
-    # seeds, cached, shared, to train
-    assert numbers["layer_averaging", "K=3"] == [2, 0, 0, 2]
-    assert numbers["layer_averaging", "untrained"] == [2, 2, 0, 0]
-    assert numbers["loss", "smooth L1 (2)"] == [2, 0, 2, 0]
-    assert numbers["loss", "untrained"] == [2, 0, 2, 0]
+    numbers = {(row[0], row[1]): [int(cell) for cell in row[2:7]] for row in rows}
+    # seeds, cached, shared, to train, to evaluate
+    assert numbers["layer_averaging", "K=3"] == [2, 0, 0, 2, 0]
+    assert numbers["layer_averaging", "untrained"] == [2, 2, 0, 0, 0]
+    assert numbers["loss", "smooth L1 (2)"] == [2, 0, 2, 0, 0]
+    assert numbers["loss", "untrained"] == [2, 0, 2, 0, 0]
     sums = [sum(column) for column in zip(*numbers.values(), strict=True)]
     shared, missing = num_cells - len(unique), len(result.missing)
-    assert sums == [num_cells, len(untrained), shared, missing]
+    assert sums == [num_cells, len(untrained), shared, missing, 0]
     assert "shared: the same trials as in rows above" in text
 
 

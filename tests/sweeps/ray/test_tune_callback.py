@@ -69,7 +69,7 @@ def dead(folder: Path, error: Exception | None = None) -> SimpleNamespace:
     if error is not None:
         file = str(folder / "error.pkl")
         Path(file).write_bytes(cloudpickle.dumps(error))
-    config = {"key": "k", "job": json.dumps({"folder": str(folder)})}
+    config = {"key": "k", "job": json.dumps({"folder": str(folder), "training": "t"})}
     name = {"trial_id": "k", "config": config}
     return SimpleNamespace(**name, num_failures=3, pickled_error_file=file)
 
@@ -78,8 +78,7 @@ def test_a_result_that_was_written_down_before_the_last_death_counts(
     tmp_path: Path, callback: ListenerCallback, heard: Heard
 ) -> None:
     finished = failed(status="finished", reason="", metrics={"eval/x": 1.0})
-    Spool(tmp_path).write_history(HISTORY)
-    Spool(tmp_path).write_record(finished, 2_000)
+    Spool(tmp_path).write_record(finished, 2_000, HISTORY)
     callback.on_trial_error(0, [], dead(tmp_path))
     assert heard.messages == [("progressed", "k", HISTORY), ("ended", finished, 2_000)]
 
@@ -120,7 +119,7 @@ def test_a_trial_whose_last_process_was_frozen_has_timed_out(
 ) -> None:
     trial = dead(tmp_path)
     execution = {"silence_seconds": 20.0, "num_workers": 1}
-    job = {"folder": str(tmp_path), "trial": {"execution": execution}}
+    job = {"folder": str(tmp_path), "training": "t", "trial": {"execution": execution}}
     trial.config["job"] = json.dumps(job)
     trial.temporary_state = SimpleNamespace(ray_actor=None)  # being started again
     callback.on_trial_start(0, [], trial)

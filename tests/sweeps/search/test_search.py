@@ -164,7 +164,8 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
     searched = bound(RATE)
     study = opened(searched, tmp_path)
     stores = choose_stores(str(tmp_path), None)
-    heard = SimpleNamespace(records={}, stores=stores)
+    spool = Spool(stores.checkpoints / "k")
+    heard = SimpleNamespace(records={}, stores=stores, spool=lambda cell: spool)
 
     def told_of(*, at_rest: bool) -> FrozenTrial:
         searcher: Any = StoredSearch(
@@ -173,10 +174,11 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
         trial = study.ask()
         suggest(trial, searched)
         searcher._keys["tune"], searcher._asked["k"] = "k", [trial]
+        searcher._planned["k"] = None
         validation = f"eval/{searched.metric.validation}"
         record = failed(status="finished", reason="", metrics={validation: 42.0})
         if at_rest:
-            Spool(stores.checkpoints / "k").write_record(record, 1_000)
+            spool.write_record(record, 1_000)
         else:
             heard.records["k"] = record
         searcher.on_trial_complete("tune", error=True)
@@ -186,7 +188,7 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
         told = told_of(at_rest=at_rest)
         assert (told.state, told.values) == (TrialState.COMPLETE, [42.0])
         assert told.user_attrs[END] == "finished"
-        Spool(stores.checkpoints / "k").handed_in(keep_checkpoint=False)
+        spool.handed_in(done=True)
 
 
 def test_asha_stops_by_the_validation_probe_and_never_by_the_loss():

@@ -12,8 +12,8 @@ import pytest
 from d2v_core.training.events import Finished
 from d2v_core.trial import run_trial
 from sweeps.worker import trial as worker
+from sweeps.worker.job import spool_of
 from sweeps.worker.outbox import Outbox
-from sweeps.worker.spool import Spool
 from sweeps.worker.trial import run_job
 from tests.d2v_core.small import merged
 from tests.sweeps.worker.test_trial import job
@@ -29,7 +29,7 @@ def test_training_goes_on_while_the_driver_takes_nothing(tmp_path: Path) -> None
 
     thread = threading.Thread(target=run_job, args=(job(tmp_path), send))
     thread.start()
-    spool = Spool(tmp_path / "trial")
+    spool = spool_of(job(tmp_path))
     while spool.read_record() is None:  # trained, evaluated, written down
         assert thread.is_alive()
     assert not messages
@@ -55,7 +55,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(
     thread = threading.Thread(target=run_job, args=(job(tmp_path), lambda m: None))
     thread.start()
     assert trained.wait(timeout=60.0)
-    spool = Spool(tmp_path / "trial")
+    spool = spool_of(job(tmp_path))
     assert spool.read_record() is None  # nothing is handed in before it is written
     gate.set()
     thread.join(timeout=60.0)
@@ -75,7 +75,7 @@ def test_a_probe_is_answered_before_training_goes_on(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         run_job(merged(job(tmp_path), probing), send)
     assert "probe" in sent[-1]
-    assert Spool(tmp_path / "trial").read_record() is None
+    assert spool_of(job(tmp_path)).read_record() is None
 
 
 def test_messages_keep_their_order() -> None:

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from ablations.record import Record
+from sweeps.worker.job import spool_of
 from sweeps.worker.spool import Spool
 from sweeps.worker.trial import run_job
 from tests.d2v_core.data.test_cache import torn
@@ -29,8 +30,10 @@ def test_what_is_written_comes_back(tmp_path):
     spool = Spool(tmp_path / "trial")
     assert (spool.read_record(), spool.read_history()) == (None, [])
     spool.write_history(HISTORY)
-    spool.write_record(RECORD, 7)
+    assert spool.read_progress() == HISTORY
+    spool.write_record(RECORD, 7, HISTORY[:1])
     assert spool.read_history() == HISTORY
+    assert spool.read_progress() == HISTORY[:1]
     record, time = spool.read_record()
     assert (record.metrics.keys(), time) == (RECORD.metrics.keys(), 7)
 
@@ -63,10 +66,11 @@ def test_a_record_that_is_something_else_is_set_aside(tmp_path, content):
 
 
 def test_a_trial_with_torn_files_is_trained_from_its_start(tmp_path, caplog):
-    folder = tmp_path / "trial"
-    folder.mkdir()
-    for name in ("record.json", "history.json", "checkpoint.pt"):
-        (folder / name).write_bytes(b"{gar")
+    spool = spool_of(job(tmp_path))
+    for file in (spool.folder / "record.json", spool.checkpoint):
+        file.parent.mkdir()
+        file.write_bytes(b"{gar")
+    (spool.checkpoint.parent / "history.json").write_bytes(b"{gar")
     messages = []
     with caplog.at_level(logging.WARNING):
         run_job(job(tmp_path), messages.append)

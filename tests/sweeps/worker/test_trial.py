@@ -17,8 +17,9 @@ import torch
 from ablations.record import Record
 from d2v_core.config import TrialConfig, VisionTrial, parsing
 from d2v_core.errors import DivergedError
+from d2v_core.trained import is_kept
 from sweeps.worker.data_parallel import run_anyhow
-from sweeps.worker.spool import Spool
+from sweeps.worker.job import spool_of
 from sweeps.worker.trial import TimedOutError, run_job, status_of
 from sweeps.worker.watchdog import Watchdog
 from tests.d2v_core.small import merged, small_trial
@@ -28,8 +29,10 @@ def job(folder: Path, **execution: Any) -> dict[str, Any]:
     trial = small_trial({"vision": {"image_size": 8}}).model_dump(mode="json")
     return {
         "key": "0123456789abcdef",
+        "training": "fedcba9876543210",
         "trial": merged(trial, {"execution": execution}),
         "folder": str(folder / "trial"),
+        "encoders": str(folder / "encoders"),
         "stop_file": str(folder / "stop"),
         "data_name": "digits",
         "data_digest": "0" * 16,
@@ -48,7 +51,7 @@ def test_a_result_lies_beside_the_checkpoint_until_it_is_handed_in(
     run_job(job(tmp_path), first.append)
     record = record_in(first)
     assert record.status == "finished"
-    spool = Spool(tmp_path / "trial")
+    spool = spool_of(job(tmp_path))
     assert spool.read_record() == (record, first[-1]["time"])
     progress = [entry for m in first for entry in m.get("progress", [])]
     assert [step for step, _, _ in progress] == [1, 2, 3, 4, 5, 6]
@@ -60,8 +63,9 @@ def test_a_result_lies_beside_the_checkpoint_until_it_is_handed_in(
         list(e) for e in progress
     ]
 
-    spool.handed_in(keep_checkpoint=False)
-    assert not spool.folder.exists()
+    spool.handed_in(done=True)
+    assert not spool.exists  # nor is there a checkpoint: the encoder is kept
+    assert is_kept(tmp_path / "encoders" / "fedcba9876543210")
 
 
 def test_a_trial_is_parsed_once(
@@ -93,7 +97,7 @@ def test_a_wanted_stop_saves_and_the_next_attempt_goes_on_there(tmp_path: Path) 
 
     run_job(merged(job(tmp_path), long), send)
     assert messages[-1] == {"stopped": True}
-    saved = torch.load(tmp_path / "trial" / "checkpoint.pt", weights_only=True)
+    saved = torch.load(spool_of(job(tmp_path)).checkpoint, weights_only=True)
     assert 1 <= saved["step"] < 100
 
     later: list[dict[str, Any]] = []
