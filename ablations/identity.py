@@ -38,7 +38,7 @@ def training_key(trial: TrialConfig, data_digest: str) -> str:
 
     Args:
         trial: The configuration; its evaluation makes no difference.
-        data_digest: Of the data it is trained on.
+        data_digest: Of what it is trained on.
     """
     settings = identity_settings(trial)
     settings.pop(EVALUATION, None)
@@ -46,10 +46,16 @@ def training_key(trial: TrialConfig, data_digest: str) -> str:
     return _digest(content)
 
 
-def trial_key(trial: TrialConfig, data_digest: str) -> str:
-    """The key of a trial's result: its training, and how the encoder is evaluated."""
+def trial_key(trial: TrialConfig, training: str, data_digest: str) -> str:
+    """The key of a trial's result: its training, and how the encoder is evaluated.
+
+    Args:
+        trial: The configuration.
+        training: Its training key.
+        data_digest: Of all the data it reads.
+    """
     content = {
-        "training": training_key(trial, data_digest),
+        "training": training,
         "evaluation": identity_settings(trial).get(EVALUATION, {}),
         "data": data_digest,
     }

@@ -62,6 +62,14 @@ class Modality(ABC, Generic[Trial, Network, Data]):
             DataError: The data is not there.
         """
 
+    def training_digest(self, trial: Trial) -> str:
+        """Digest of the part of it that training reads; by default all of it.
+
+        Raises:
+            DataError: The data is not there.
+        """
+        return self.data_digest(trial)
+
     @abstractmethod
     def load_data(self, trial: Trial) -> Data:
         """All splits of a trial's data, as the encoder reads them.
@@ -111,6 +119,21 @@ class Modality(ABC, Generic[Trial, Network, Data]):
     @abstractmethod
     def evaluate(self, trial: Trial, encoder: Network, dataset: Data) -> Evaluation:
         """The trial's evaluation protocol on one trained (or untrained) encoder."""
+
+    @abstractmethod
+    def inputs_of(
+        self, trial: Trial, samples: Any, preprocessing: Mapping[str, Any]
+    ) -> Inputs:
+        """Samples of one's own as the encoder reads them, on the CPU.
+
+        Args:
+            trial: What the encoder was trained with.
+            samples: A batch; see :meth:`d2v_core.loading.LoadedEncoder.features`.
+            preprocessing: As :meth:`preprocessing` gave it.
+
+        Raises:
+            ConfigError: The samples are of another kind or shape.
+        """
 
     def preprocessing(self, trial: Trial, dataset: Data) -> Mapping[str, Any]:
         """Preprocessing that the encoder needs wherever it is used.

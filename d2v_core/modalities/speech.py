@@ -20,6 +20,8 @@ from d2v_core.data.speech.dataset import (
     SpeechBatches,
     check_shortest,
     load_speech,
+    pad_waves,
+    prepared,
     speech_digest,
 )
 from d2v_core.data.speech.utterances import SpeechDataset
@@ -27,7 +29,7 @@ from d2v_core.encoders import log_mel, wav2vec_front_end
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import Inputs, Padded
 from d2v_core.encoders.speech import SpeechEncoder
-from d2v_core.errors import DataError
+from d2v_core.errors import ConfigError, DataError, Problem
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.speech.evaluate import (
     check_labels,
@@ -139,6 +141,16 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             seed=trial.seed,
             waveform=trial.waveform,
         )
+
+    def inputs_of(
+        self, trial: SpeechTrial, samples: Any, preprocessing: Mapping[str, Any]
+    ) -> Inputs:
+        """Waveforms, each normalised as in training, padded to the longest."""
+        waves = [np.asarray(wave, np.float32) for wave in samples]
+        if strange := [wave.shape for wave in waves if wave.ndim != 1]:
+            message = "must be waveforms of one dimension each"
+            raise ConfigError([Problem("samples", f"{message}, got {strange[0]}")])
+        return pad_waves([prepared(wave, trial.waveform) for wave in waves])
 
     def preprocessing(
         self, trial: SpeechTrial, dataset: SpeechDataset

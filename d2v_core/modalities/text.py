@@ -10,9 +10,11 @@ import numpy as np
 from d2v_core.config.text import TextSpanMask, TextTrial
 from d2v_core.data.batch import Batches
 from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
+from d2v_core.data.text.tokenizer import TextTokenizer
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.text import TextEncoder
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, pad_rows
+from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.text.evaluate import evaluate_texts
 from d2v_core.masks.masked import MaskSampler
@@ -32,6 +34,10 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
     def data_digest(self, trial: TextTrial) -> str:
         """Digest of the corpus and the tasks."""
         return text_digest(trial.data, trial.evaluation.tasks)
+
+    def training_digest(self, trial: TextTrial) -> str:
+        """Digest of the corpus: tasks are read by the evaluation alone."""
+        return text_digest(trial.data, ())
 
     def load_data(self, trial: TextTrial) -> TextDataset:
         """The corpus, tokenised, and the tasks."""
@@ -94,6 +100,17 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
     ) -> Evaluation:
         """GLUE-style tasks."""
         return evaluate_texts(encoder, dataset, trial.evaluation, seed=trial.seed)
+
+    def inputs_of(
+        self, trial: TextTrial, samples: Any, preprocessing: Mapping[str, Any]
+    ) -> Inputs:
+        """Strings as token ids, cut to what the encoder reads, padded to the longest."""
+        texts = list(samples)
+        if strange := [text for text in texts if not isinstance(text, str)]:
+            given = type(strange[0]).__name__
+            raise ConfigError([Problem("samples", f"must be strings, got {given}")])
+        tokenizer = TextTokenizer(preprocessing["tokenizer"])
+        return pad_rows(tokenizer.rows(texts, trial.text.max_tokens))
 
     def preprocessing(
         self, trial: TextTrial, dataset: TextDataset

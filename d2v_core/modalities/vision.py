@@ -18,12 +18,12 @@ from d2v_core.data.batch import Batches
 from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
-from d2v_core.data.vision.images import ImageDataset
+from d2v_core.data.vision.images import ImageDataset, scaled_images
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
-from d2v_core.errors import Problem
+from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.masked import Masked, MaskSampler
@@ -127,6 +127,19 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             augmentation=trial.augmentation,
             seed=trial.seed,
         )
+
+    def inputs_of(
+        self, trial: VisionTrial, samples: Any, preprocessing: Mapping[str, Any]
+    ) -> Inputs:
+        """Images scaled and shifted as in training."""
+        size, channels = trial.vision.image_size, trial.vision.channels
+        images, wanted = np.asarray(samples), (channels, size, size)
+        if images.dtype != np.uint8 or images.shape[1:] != wanted:
+            given = f"{images.dtype} of shape {images.shape}"
+            message = f"must be uint8 of shape (images, {channels}, {size}, {size})"
+            raise ConfigError([Problem("samples", f"{message}, got {given}")])
+        mean, std = (np.array(preprocessing[name]) for name in ("mean", "std"))
+        return scaled_images(torch.from_numpy(images), mean, std)
 
     def preprocessing(
         self, trial: VisionTrial, dataset: ImageDataset

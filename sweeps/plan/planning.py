@@ -10,6 +10,7 @@ from ablations.study.arms import Arm, ExpandedStudy, Request, expand_named
 from ablations.study.buildable import check_arms_buildable
 from ablations.study.paper_diff import differences_from_paper
 from ablations.study.published import PaperValue, match_published
+from d2v_core.config import TrialConfig
 from d2v_core.errors import DataError
 from d2v_core.modalities import modality_of
 from sweeps.planned import PlannedCell, StudyPlan
@@ -37,7 +38,7 @@ def plan_expanded(expanded: ExpandedStudy, *, require_data: bool = True) -> Stud
     """
     # First: of two mistakes, a wrong study is told before missing data.
     num_parameters = check_arms_buildable(expanded)
-    digests: dict[str, str] = {}
+    digests: dict[str, tuple[str, str]] = {}
     problems: dict[str, None] = {}
     cells = []
     for cell in expanded.cells:
@@ -45,21 +46,36 @@ def plan_expanded(expanded: ExpandedStudy, *, require_data: bool = True) -> Stud
         data = modality.same_data(trial)
         if data not in digests:
             try:
-                digests[data] = modality.data_digest(trial)
+                digests[data] = modality.training_digest(trial), modality.data_digest(
+                    trial
+                )
             except DataError as error:
                 if require_data:
                     raise
-                digests[data] = ABSENT_DATA
+                digests[data] = ABSENT_DATA, ABSENT_DATA
                 problems[str(error)] = None
-        keys = trial_key(trial, digests[data]), training_key(trial, digests[data])
-        cells.append(PlannedCell(cell.arm, cell.seed, trial, *keys))
+        cells.append(keyed(cell.arm, trial, *digests[data]))
     return StudyPlan(
         expanded=expanded,
         cells=tuple(cells),
-        data_digest=next(iter(digests.values())),
+        data_digest=next(iter(digests.values()))[1],
         num_parameters=num_parameters,
         data_problem="\n".join(problems),
     )
+
+
+def keyed(arm: Arm, trial: TrialConfig, trained_on: str, digest: str) -> PlannedCell:
+    """A cell with its keys.
+
+    Args:
+        arm: Its row.
+        trial: Its configuration.
+        trained_on: Digest of what training reads.
+        digest: Of all its data.
+    """
+    training = training_key(trial, trained_on)
+    key = trial_key(trial, training, digest)
+    return PlannedCell(arm, trial.seed, trial, key, training)
 
 
 def unique_trials(plans: Iterable[StudyPlan]) -> dict[str, PlannedCell]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ablations.identity import training_key, trial_key
 from ablations.search.bound_space import BoundSpace, Point
 from ablations.search.path import PAPER
 from ablations.study.arms import Arm, ExpandedStudy
@@ -11,6 +10,7 @@ from ablations.study.schema import Study
 from d2v_core.build import check_buildable
 from d2v_core.config import TrialConfig
 from d2v_core.modalities import modality_of
+from sweeps.plan.planning import keyed
 from sweeps.planned import PlannedCell, StudyPlan
 
 
@@ -28,7 +28,7 @@ class Cells:
     def __init__(self, bound: BoundSpace) -> None:
         self.bound = bound
         self.data_names: dict[str, str] = {}
-        self._data: dict[str, tuple[str, str]] = {}
+        self._data: dict[str, tuple[str, str, str]] = {}
         self._short = bound.short_names()
 
     def plan_cell(self, point: Point, number: int) -> PlannedCell:
@@ -44,20 +44,20 @@ class Cells:
         """
         trial = self.bound.trial(point)
         check_buildable(trial)
-        name, digest = self._data_of(trial)
-        key = trial_key(trial, digest)
-        self.data_names[key] = name
+        name, trained_on, digest = self._data_of(trial)
         values = {self._short[setting]: value for setting, value in point.items()}
         arm = Arm(f"trial {number}", self.bound.overrides(point), values=values)
-        return PlannedCell(arm, trial.seed, trial, key, training_key(trial, digest))
+        cell = keyed(arm, trial, trained_on, digest)
+        self.data_names[cell.key] = name
+        return cell
 
-    def _data_of(self, trial: TrialConfig) -> tuple[str, str]:
-        """Name and digest."""
+    def _data_of(self, trial: TrialConfig) -> tuple[str, str, str]:
+        """Name, and the digests of what training reads and of everything."""
         modality = modality_of(trial)
         data = modality.same_data(trial)
         if data not in self._data:
-            digest = modality.data_digest(trial)
-            self._data[data] = (modality.load_data(trial).name, digest)
+            digests = modality.training_digest(trial), modality.data_digest(trial)
+            self._data[data] = (modality.load_data(trial).name, *digests)
         return self._data[data]
 
     def plan_search(self) -> StudyPlan:
@@ -87,5 +87,5 @@ class Cells:
         expanded = ExpandedStudy(
             study, bound.request, bound.base, bound.depth, arms, (), locations
         )
-        _, digest = self._data_of(bound.base)
+        *_, digest = self._data_of(bound.base)
         return StudyPlan(expanded, (), digest, check_buildable(bound.base))

@@ -33,6 +33,7 @@ from ablations import mlflow_names as names
 from ablations.mlflow_names import NOTE_TAG, request_tag, study_tag
 from ablations.record import DONE, Manifest, ManifestCell, Record, is_done, record_tags
 from ablations.study.description import study_note
+from d2v_core.errors import ConfigError, Problem
 from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.database import create_database
 from sweeps.tracking.labels import (
@@ -151,8 +152,9 @@ class Tracker:
     def manifest(self, plan: StudyPlan) -> Manifest | None:
         """What the last run of the same request has left."""
         run = self._study_run(plan)
-        if run is None:
-            return None
+        return None if run is None else self._manifest_of(run)
+
+    def _manifest_of(self, run: Run) -> Manifest | None:
         with tempfile.TemporaryDirectory(prefix="d2v-") as folder:
             try:
                 file = self.client.download_artifacts(
@@ -162,9 +164,26 @@ class Tracker:
                 return None
             return Manifest.model_validate_json(Path(file).read_text())
 
-    def study_runs(self) -> list[Run]:
-        """The parent runs of all studies."""
-        return self._search(f"tags.`{names.ROLE_TAG}` = '{names.STUDY_ROLE}'")
+    def manifests(self) -> list[Manifest]:
+        """What the runs of all studies have left, the last that was opened first.
+
+        Raises:
+            ConfigError: One cannot be read.
+        """
+        condition = f"tags.`{names.ROLE_TAG}` = '{names.STUDY_ROLE}'"
+        runs = self._search(condition)
+        runs.sort(key=lambda run: run.data.tags.get(names.OPENED_TAG, ""), reverse=True)
+        return [manifest for run in runs if (manifest := self._readable(run))]
+
+    def _readable(self, run: Run) -> Manifest | None:
+        try:
+            return self._manifest_of(run)
+        except ValueError as error:
+            what = f"the plan of {run.info.run_name!r} there cannot be read"
+            reason = (str(error).splitlines() or [""])[0]
+            remedy = "delete that run in MLflow if nobody needs it, then again"
+            problem = Problem(self.stores.shown_uri, f"{what} ({reason}); {remedy}")
+            raise ConfigError([problem]) from None
 
     def searched_trainings(self) -> set[str]:
         """Training keys of the trials of all searches: each may be looked at again."""

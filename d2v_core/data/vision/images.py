@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -243,6 +243,15 @@ class ImageDataset:
 
     def normalise(self, images: UInt8[Tensor, "batch channels height width"]) -> Tensor:
         """Scale to float32; training images get mean 0 and variance 1 per channel."""
-        scale = torch.from_numpy(1.0 / (255.0 * self.std)).float().view(-1, 1, 1)
-        shift = torch.from_numpy(self.mean / self.std).float().view(-1, 1, 1)
-        return images.float() * scale - shift
+        return scaled_images(images, self.mean, self.std)
+
+
+def scaled_images(
+    images: UInt8[Tensor, "batch channels height width"],
+    mean: np.ndarray,
+    std: np.ndarray,
+) -> Float[Tensor, "batch channels height width"]:
+    """Shift and scale pixels by mean and deviation per channel, those in [0, 1]."""
+    scale = torch.from_numpy(1.0 / (255.0 * std)).float().view(-1, 1, 1)
+    shift = torch.from_numpy(mean / std).float().view(-1, 1, 1)
+    return images.float() * scale - shift
