@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,13 @@ class Evaluation:
             ``eval/..._validation_...`` ones that selected.
         choices: What was selected on the validation split.
         notes: Remarks, as when a choice lies on the edge of its grid.
+        draws: Scores at each label draw, of the metrics that are their mean.
     """
 
     metrics: Mapping[str, float]
     choices: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    draws: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def joined(self, other: Evaluation) -> Evaluation:
         """Both results as one; they name different things."""
@@ -27,4 +29,5 @@ class Evaluation:
             metrics={**self.metrics, **other.metrics},
             choices={**self.choices, **other.choices},
             notes=(*self.notes, *other.notes),
+            draws={**self.draws, **other.draws},
         )
