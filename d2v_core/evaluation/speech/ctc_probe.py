@@ -83,7 +83,7 @@ def fit_ctc_probes(
         padded = pad_sequence([frames[i] for i in indices], batch_first=True)
         by_draw = padded.view(len(draws), -1, padded.shape[2])
         scaled = (by_draw - mean) / deviation
-        logits = torch.baddbmm(torch.cat(biases, 2), scaled, torch.cat(weights, 2))
+        logits = torch.baddbmm(_side_by_side(biases), scaled, _side_by_side(weights))
         logits = logits.view(*padded.shape[:2], -1)
         loss = _mean_loss(logits, frames, labels, indices, len(rates))
         # The sum over the layers of their mean losses.
@@ -97,6 +97,11 @@ def fit_ctc_probes(
         ]
         for r in range(len(draws))
     ]
+
+
+def _side_by_side(layers: Sequence[Tensor]) -> Tensor:
+    """All layers of a draw as one."""
+    return torch.cat(list(layers), dim=2)
 
 
 def _standardisation(

@@ -129,11 +129,11 @@ def _frozen(
     if not len(pool.indices):
         return result
     read = pool.of(dataset)
-    train, valid, test = (
-        encode_frames(encoder, split, waveform)
-        for split in (read.train, read.valid, read.test)
+    frames = SplitFrames(
+        train=encode_frames(encoder, read.train, waveform),
+        valid=encode_frames(encoder, read.valid, waveform),
+        test=encode_frames(encoder, read.test, waveform),
     )
-    frames = SplitFrames(train, valid, test)
     if recognised:
         places = pool.places(recognised)
         part = recognise_frozen(frames, read, places, config, seed=seed)
@@ -146,8 +146,8 @@ def _frozen(
         result = result.joined(part)
     if drawn.frames:
         places = pool.places(drawn.frames)
-        aligned = _aligned(encoder, read, frames)
-        part = probe_frames(*aligned, places, config, seed=seed)
+        fitted, selects, reported = _aligned(encoder, read, frames)
+        part = probe_frames(fitted, selects, reported, places, config, seed=seed)
         result = result.joined(part)
     return result
 
