@@ -78,14 +78,18 @@ CHARACTER_ERRORS = Metric("character_error_rate", "character error rate (%)", Fa
 GLUE = Metric("glue_score", "GLUE score (%)", True, validation="glue_validation_score")
 
 
+RANKME = Metric("rankme", "RankMe (effective rank)", True)
+"""Needs no labels."""
+
+
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
 METRICS: dict[str, dict[str, Metric]] = {
-    "vision": _by_name(LINEAR, KNN, FINE_TUNED),
-    "speech": _by_name(WORD_ERRORS, CHARACTER_ERRORS, LINEAR, KNN),
-    "text": _by_name(GLUE, MEAN_LINEAR),
+    "vision": _by_name(LINEAR, KNN, FINE_TUNED, RANKME),
+    "speech": _by_name(WORD_ERRORS, CHARACTER_ERRORS, LINEAR, KNN, RANKME),
+    "text": _by_name(GLUE, MEAN_LINEAR, RANKME),
 }
 
 
