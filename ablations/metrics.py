@@ -90,16 +90,21 @@ WORD_FRAMES = Metric(
 GLUE = Metric("glue_score", "GLUE score (%)", True, validation="glue_validation_score")
 
 
+RANKME = Metric("rankme", "RankMe (effective rank)", True)
+"""Needs no labels."""
+
+
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
 METRICS: dict[str, dict[str, Metric]] = {
-    "vision": _by_name(LINEAR, KNN, FINE_TUNED),
+    "vision": _by_name(LINEAR, KNN, FINE_TUNED, RANKME),
     "speech": _by_name(
-        WORD_ERRORS, CHARACTER_ERRORS, PHONE_FRAMES, WORD_FRAMES, LINEAR, KNN
+        *(WORD_ERRORS, CHARACTER_ERRORS, PHONE_FRAMES, WORD_FRAMES),
+        *(LINEAR, KNN, RANKME),
     ),
-    "text": _by_name(GLUE, MEAN_LINEAR),
+    "text": _by_name(GLUE, MEAN_LINEAR, RANKME),
 }
 
 

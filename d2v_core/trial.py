@@ -123,6 +123,7 @@ def run_trial(
             *dataset.notes,
             *evaluation.notes,
         ),
+        draws=evaluation.draws,
     )
 
 

@@ -35,8 +35,6 @@ MAX_LEARNING_RATE = 1e30
 """Far beyond what trains: a study may look at what diverges."""
 MAX_PROCESSES = 65_536
 """Threads, workers and GPUs of a trial."""
-MAX_LABEL_DRAWS = 100
-"""Labelled subsets that a score is averaged over."""
 MAX_ITEMS = 1_000
 """Entries of a list."""
 Factor = Annotated[float, Field(ge=0.0, le=MAX_FACTOR)]

@@ -11,7 +11,6 @@ from d2v_core.config.base import Section, execution_field
 from d2v_core.config.bounds import (
     MAX_BATCH,
     MAX_ITEMS,
-    MAX_LABEL_DRAWS,
     MAX_RATE_HZ,
     MAX_SAMPLES,
     MAX_SECONDS,
@@ -171,7 +170,7 @@ class CtcProbeConfig(Section):
     )
     """Peak learning rates; the one with the lowest validation word error rate is used
     and stored, the lowest character error rate where words tie."""
-    max_label_draws: int = Field(4, ge=1, le=MAX_LABEL_DRAWS)
+    max_label_draws: int = Field(4, ge=1, le=100)
     """Draws the layer is fitted on where ``evaluation.num_label_draws`` asks for more:
     it costs far more than the other probes."""
 

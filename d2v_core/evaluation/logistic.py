@@ -54,7 +54,7 @@ def fit_logistic(
         max_steps: Newton steps at most.
     """
     basis = principal_basis(draws)
-    penalties = torch.tensor(strengths).to(basis.values)
+    penalties = torch.tensor(strengths, dtype=torch.float64).to(basis.values)
     sizes = draws.labels.shape[1] * num_classes
     some_strengths = max(1, LARGEST // sizes)
     some_draws = max(1, LARGEST // (sizes * len(strengths)))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
+
+DRAW_SD = "_draw_sd"
+"""Ends the name of a metric that says how far label draws spread."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Evaluation:
             ``eval/..._validation_...`` ones that selected.
         choices: What was selected on the validation split.
         notes: Remarks, as when a choice lies on the edge of its grid.
-        draws: Scores at each label draw, of the metrics that are their mean.
+        draws: The scores, in per cent, that some metrics are the mean of: one for each
+            labelled subset.
     """
 
     metrics: Mapping[str, float]
@@ -31,3 +36,18 @@ class Evaluation:
             notes=(*self.notes, *other.notes),
             draws={**self.draws, **other.draws},
         )
+
+
+def over_draws(scores: Mapping[str, Sequence[float]]) -> Evaluation:
+    """Metrics that are means over labelled subsets, and what each subset gave.
+
+    With two subsets or more, ``<metric>_draw_sd`` is the sample standard deviation.
+
+    Args:
+        scores: One for each subset, in per cent, by the full name of the metric.
+    """
+    metrics = {name: fmean(each) for name, each in scores.items()}
+    for name, each in scores.items():
+        if len(each) > 1:
+            metrics[f"{name}{DRAW_SD}"] = stdev(each)
+    return Evaluation(metrics, {}, draws={k: tuple(v) for k, v in scores.items()})

@@ -24,7 +24,7 @@ def fit_ridge(draws: Draws, strengths: Sequence[float]) -> LinearFits:
     # Columns of the basis are orthogonal: every direction is fitted on its own.
     slope = basis.values.mT @ (weights * (labels - mean))[:, :, None]
     spread = basis.values.square().mT @ weights[:, :, None]
-    penalty = torch.tensor(strengths).to(spread)[:, None, None]
+    penalty = torch.tensor(strengths, dtype=torch.float64).to(spread)[:, None, None]
     total = spread[:, None] + penalty
     weight = torch.where(total > 0.0, slope[:, None] / total.clamp_min(1e-300), 0.0)
     shape = weight.shape[:2]

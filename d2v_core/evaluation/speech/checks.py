@@ -8,6 +8,7 @@ from d2v_core.config.speech_data import SpeechEvaluation
 from d2v_core.data.inventory import listed, unknown_letters
 from d2v_core.data.speech.utterances import SpeechDataset, Utterances
 from d2v_core.errors import ConfigError, DataError, Problem
+from d2v_core.evaluation.labels import check_num_labels
 
 MAX_UNKNOWN_LETTERS = 0.5
 """Share of a split's letters that may be missing in train; fewer are a note."""
@@ -28,9 +29,9 @@ def check_labels(dataset: SpeechDataset, config: SpeechEvaluation) -> None:
         *_check_transcripts(splits, config),
         *_check_kind(splits, config),
         *_check_alignment(splits, config),
-        *_check_number(dataset.train, config),
     ]:
         raise ConfigError(problems)
+    check_num_labels(config, {"train": len(dataset.train)})
     if config.method != "none":
         _check_letters(splits)
     if config.utterance_label is not None:
@@ -71,14 +72,6 @@ def _check_alignment(splits: Splits, config: SpeechEvaluation) -> list[Problem]:
         f"spoken_digits does; {', '.join(unknown)} does not, got required"
     )
     return [Problem("evaluation.frame_labels", message)]
-
-
-def _check_number(train: Utterances, config: SpeechEvaluation) -> list[Problem]:
-    wanted = config.num_labels
-    if wanted is None or wanted <= len(train):
-        return []
-    message = f"must be at most the {len(train)} utterances of train, got {wanted}"
-    return [Problem("evaluation.num_labels", message)]
 
 
 def _check_classes(splits: Splits, kind: str) -> None:

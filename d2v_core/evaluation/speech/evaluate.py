@@ -7,23 +7,23 @@ labels there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 
 from d2v_core.config.speech_data import SpeechEvaluation, WaveformConfig
 from d2v_core.data.speech.dataset import long_enough
 from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders.speech import SpeechEncoder
+from d2v_core.evaluation.labels import balanced, label_draws, uniform
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.speech.checks import check_labels
 from d2v_core.evaluation.speech.ctc import ctc_criterion
 from d2v_core.evaluation.speech.frame_probe import AlignedFrames, probe_frames
 from d2v_core.evaluation.speech.frames import encode_frames
-from d2v_core.evaluation.speech.labelled import (
-    draw_balanced,
-    draw_utterances,
-    pool_of,
-)
+from d2v_core.evaluation.speech.pool import pool_of
 from d2v_core.evaluation.speech.recognition import (
     SplitFrames,
     recognise_fine_tuned,
@@ -32,6 +32,9 @@ from d2v_core.evaluation.speech.recognition import (
 from d2v_core.evaluation.speech.utterance_probe import classes_of, classify_utterances
 
 __all__ = ["check_labels", "ctc_criterion", "evaluate_speech"]
+
+RANK_UTTERANCES = 128
+"""Utterances whose frames RankMe is computed of."""
 
 
 def evaluate_speech(
@@ -48,7 +51,7 @@ def evaluate_speech(
     prefix beam search, ``eval/word_error_rate_greedy`` by the best path, pooled over
     the split. ``eval/linear_accuracy`` and ``eval/knn_accuracy`` classify utterances,
     ``eval/phone_accuracy`` and ``eval/word_frame_accuracy`` frames. Those with
-    ``_validation_`` in their names are what selected.
+    ``_validation_`` in their names are what selected. ``eval/rankme`` needs no labels.
 
     Args:
         encoder: Waveforms to frames, not changed.
@@ -71,6 +74,7 @@ def evaluate_speech(
             encoder, dataset, draw, config, waveform, seed=seed
         )
         result = result.joined(tuned)
+    result = result.joined(_rank(encoder, dataset, config, waveform))
     return result.joined(_frozen(encoder, dataset, drawn, config, waveform, seed))
 
 
@@ -85,9 +89,8 @@ class _Drawn:
 
 def _draw(dataset: SpeechDataset, config: SpeechEvaluation, seed: int) -> _Drawn:
     train, kind = dataset.train, config.utterance_label
-    anyhow = draw_utterances(
-        len(train), config.num_labels, num_draws=config.num_label_draws, seed=seed
-    )
+    everything = [np.arange(len(train))]
+    anyhow = label_draws(uniform(len(train)), config, seed=seed) or everything
     num_recognised = {
         "probe": config.ctc_probe.max_label_draws,
         "fine_tune": 1,
@@ -95,12 +98,8 @@ def _draw(dataset: SpeechDataset, config: SpeechEvaluation, seed: int) -> _Drawn
     }
     classified: list[np.ndarray] = []
     if kind is not None:
-        classified = draw_balanced(
-            classes_of(train, kind, train.labels[kind]),
-            config.num_labels,
-            num_draws=config.num_label_draws,
-            seed=seed,
-        )
+        alike = balanced(classes_of(train, kind, train.labels[kind]))
+        classified = label_draws(alike, config, seed=seed) or everything
     return _Drawn(
         recognised=anyhow[: num_recognised[config.method]],
         frames=anyhow if _reads_frames(dataset, config) else [],
@@ -129,10 +128,13 @@ def _frozen(
     if not len(pool.indices):
         return result
     read = pool.of(dataset)
+    encode = partial(
+        encode_frames, encoder, waveform=waveform, num_layers=config.num_layers
+    )
     frames = SplitFrames(
-        train=encode_frames(encoder, read.train, waveform),
-        valid=encode_frames(encoder, read.valid, waveform),
-        test=encode_frames(encoder, read.test, waveform),
+        train=encode(read.train),
+        valid=encode(read.valid),
+        test=encode(read.test),
     )
     if recognised:
         places = pool.places(recognised)
@@ -150,6 +152,23 @@ def _frozen(
         part = probe_frames(fitted, selects, reported, places, config, seed=seed)
         result = result.joined(part)
     return result
+
+
+def _rank(
+    encoder: SpeechEncoder,
+    dataset: SpeechDataset,
+    config: SpeechEvaluation,
+    waveform: WaveformConfig,
+) -> Evaluation:
+    """How many directions frames use; of a few utterances, spread over ``valid``."""
+    size = len(dataset.valid)
+    chosen = np.unique(np.linspace(0, size - 1, min(size, RANK_UTTERANCES)).astype(int))
+    some = dataset.valid.subset(chosen)
+    frames = torch.cat(
+        encode_frames(encoder, some, waveform, num_layers=config.num_layers)
+    )
+    looked_at = frames.cpu().numpy()[rank_indices(len(frames))]
+    return Evaluation({RANK_METRIC: rankme(looked_at)}, {})
 
 
 def _aligned(

@@ -21,8 +21,8 @@ from d2v_core.config.speech_data import SpeechEvaluation
 from d2v_core.data.speech.alignment import NO_WORD, Alignment, frame_labels
 from d2v_core.evaluation.linear import stack_draws
 from d2v_core.evaluation.logistic import fit_logistic
-from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.evaluation.speech.over_draws import edge_note, middle, over_draws
+from d2v_core.evaluation.outcome import Evaluation, over_draws
+from d2v_core.evaluation.speech.chosen import edge_note, middle
 from d2v_core.frames import Window
 from d2v_core.randomness import numpy_generator
 

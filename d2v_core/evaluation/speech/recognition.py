@@ -17,12 +17,12 @@ from d2v_core.config.speech_data import SpeechEvaluation, WaveformConfig
 from d2v_core.data.speech.dataset import encode
 from d2v_core.data.speech.utterances import WORD_BOUNDARY, SpeechDataset, Utterances
 from d2v_core.encoders.encoder import Encoder
-from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.outcome import Evaluation, over_draws
+from d2v_core.evaluation.speech.chosen import edge_note, middle
 from d2v_core.evaluation.speech.ctc_decoding import best_path, prefix_beam_search
 from d2v_core.evaluation.speech.ctc_fine_tuning import fine_tune_ctc
 from d2v_core.evaluation.speech.ctc_probe import CtcProbe, fit_ctc_probes
 from d2v_core.evaluation.speech.frames import encode_frames
-from d2v_core.evaluation.speech.over_draws import edge_note, middle, over_draws
 from d2v_core.evaluation.speech.word_errors import character_error_rate, word_error_rate
 
 DECODED_TOGETHER = 256

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from d2v_core.config.speech_data import SpeechEvaluation
 from d2v_core.data.speech.utterances import SpeechDataset, Utterances
-from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.outcome import Evaluation, over_draws
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
-from d2v_core.evaluation.speech.over_draws import middle, over_draws
+from d2v_core.evaluation.speech.chosen import middle
 from d2v_core.evaluation.speech.recognition import SplitFrames
 
 

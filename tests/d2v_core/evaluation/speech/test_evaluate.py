@@ -13,8 +13,9 @@ from d2v_core.config.speech_data import (
     SpokenDigitsData,
     WaveformConfig,
 )
-from d2v_core.data.speech.dataset import load_speech
+from d2v_core.data.speech.dataset import load_speech, pad_waves, prepared
 from d2v_core.data.speech.utterances import SpeechDataset
+from d2v_core.encoders.encoder import Collect
 from d2v_core.errors import ConfigError, DataError
 from d2v_core.evaluation.speech import ctc_fine_tuning, recognition
 from d2v_core.evaluation.speech.ctc_fine_tuning import CONVOLUTIONS, fine_tune_ctc
@@ -91,6 +92,7 @@ RECOGNITION = {
     "eval/word_error_rate_greedy",
     "eval/character_error_rate",
     "eval/word_validation_error_rate",
+    "eval/rankme",
 }
 
 
@@ -117,6 +119,7 @@ def test_utterances_are_classified_from_their_mean_frame(encoder, digits):
         "eval/linear_accuracy",
         "eval/linear_validation_accuracy",
         "eval/knn_accuracy",
+        "eval/rankme",
     }
     both = evaluate_speech(
         encoder, digits, evaluation(utterance_label="digit", l2_grid=[0.1]), seed=0
@@ -178,8 +181,7 @@ def test_draws_are_as_many_as_asked_for_and_the_layer_has_a_bound(encoder, digit
     counts = {name: len(scores) for name, scores in result.draws.items()}
     assert counts["eval/word_error_rate"] == 2
     assert counts["eval/linear_accuracy"] == counts["eval/knn_accuracy"] == 3
-    everything = evaluation(num_label_draws=3)  # the same utterances in every draw
-    result = evaluate_speech(encoder, digits, everything, seed=0)
+    result = evaluate_speech(encoder, digits, evaluation(), seed=0)
     assert set(result.metrics) == RECOGNITION
     assert len(result.draws["eval/word_error_rate"]) == 1
 
@@ -195,6 +197,7 @@ def test_frames_are_classified_where_their_labels_are_known(encoder, digits):
         "eval/word_frame_accuracy",
         "eval/word_frame_accuracy_draw_sd",
         "eval/word_frame_validation_accuracy",
+        "eval/rankme",
     }
     assert set(result.choices) == {"evaluation.phone_l2", "evaluation.word_l2"}
     again = evaluate_speech(encoder, digits, config, seed=0)
@@ -217,7 +220,8 @@ def test_more_labels_than_there_are_are_refused(digits):
     with pytest.raises(ConfigError) as caught:
         check_labels(digits, evaluation(num_labels=41))
     assert str(caught.value) == (
-        "evaluation.num_labels: must be at most the 40 utterances of train, got 41"
+        "evaluation.num_labels: must be at most the labelled training samples, or null "
+        "for all; train has 40, got 41"
     )
 
 
@@ -255,6 +259,22 @@ def test_without_transcripts_or_labels_the_protocol_is_refused(digits):
     ]
     with pytest.raises(DataError, match="every speaker of valid must also stand in"):
         check_labels(digits, evaluation(utterance_label="speaker"))
+
+
+def test_frames_can_be_the_mean_of_blocks(encoder, digits):
+    waveform = WaveformConfig()
+    some = digits.test.subset(np.arange(3))
+    (inputs,) = [pad_waves([prepared(some.audio.read(i), waveform) for i in range(3)])]
+    encoder.eval()
+    with torch.no_grad():
+        collect = Collect(2, ("block",))
+        both = encoder.encode(encoder.embed(inputs), collect=collect).layers["block"]
+    expected = (both[0] + both[1]) / 2
+    for i, row in enumerate(encode_frames(encoder, some, waveform, num_layers=2)):
+        torch.testing.assert_close(row, expected[i, : len(row)], atol=1e-4, rtol=1e-4)
+    one = evaluate_speech(encoder, digits, evaluation(), seed=0)
+    two = evaluate_speech(encoder, digits, evaluation(num_layers=2), seed=0)
+    assert one.metrics["eval/rankme"] != two.metrics["eval/rankme"]
 
 
 def test_words_are_spelt_with_single_spaces():

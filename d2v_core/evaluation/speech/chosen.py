@@ -1,27 +1,9 @@
-"""A score over several label draws: their mean, and how far they lie apart."""
+"""What was chosen on the validation split, in one number and a note for all draws."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-
-from d2v_core.evaluation.outcome import Evaluation
-
-
-def over_draws(scores: Mapping[str, Sequence[float]]) -> Evaluation:
-    """Average scores over label draws; with two draws or more also their deviation.
-
-    Args:
-        scores: In per cent at each draw, by the metric's full name.
-    """
-    means = {name: statistics.fmean(values) for name, values in scores.items()}
-    spreads = {
-        f"{name}_draw_sd": statistics.stdev(values)
-        for name, values in scores.items()
-        if len(values) > 1
-    }
-    draws = {name: tuple(values) for name, values in scores.items()}
-    return Evaluation({**means, **spreads}, {}, draws=draws)
+from collections.abc import Sequence
 
 
 def middle(choices: Sequence[float]) -> float:
