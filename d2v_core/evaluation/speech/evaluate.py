@@ -6,7 +6,7 @@ labels there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -75,7 +75,8 @@ def evaluate_speech(
         )
         result = result.joined(tuned)
     result = result.joined(_rank(encoder, dataset, config, waveform))
-    return result.joined(_frozen(encoder, dataset, drawn, config, waveform, seed))
+    result = result.joined(_frozen(encoder, dataset, drawn, config, waveform, seed))
+    return result if config.num_labels is not None else replace(result, draws={})
 
 
 @dataclass(frozen=True)
