@@ -75,7 +75,23 @@ WORD_ERRORS = Metric(
     validation="word_validation_error_rate",
 )
 CHARACTER_ERRORS = Metric("character_error_rate", "character error rate (%)", False)
+PHONE_FRAMES = Metric(
+    "phone_accuracy",
+    "phone of a frame, linear probe accuracy (%)",
+    True,
+    validation="phone_validation_accuracy",
+)
+WORD_FRAMES = Metric(
+    "word_frame_accuracy",
+    "word of a frame, linear probe accuracy (%)",
+    True,
+    validation="word_frame_validation_accuracy",
+)
 GLUE = Metric("glue_score", "GLUE score (%)", True, validation="glue_validation_score")
+
+
+RANKME = Metric("rankme", "RankMe (effective rank)", True)
+"""Needs no labels."""
 
 
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
@@ -83,9 +99,12 @@ def _by_name(*metrics: Metric) -> dict[str, Metric]:
 
 
 METRICS: dict[str, dict[str, Metric]] = {
-    "vision": _by_name(LINEAR, KNN, FINE_TUNED),
-    "speech": _by_name(WORD_ERRORS, CHARACTER_ERRORS, LINEAR, KNN),
-    "text": _by_name(GLUE, MEAN_LINEAR),
+    "vision": _by_name(LINEAR, KNN, FINE_TUNED, RANKME),
+    "speech": _by_name(
+        *(WORD_ERRORS, CHARACTER_ERRORS, PHONE_FRAMES, WORD_FRAMES),
+        *(LINEAR, KNN, RANKME),
+    ),
+    "text": _by_name(GLUE, MEAN_LINEAR, RANKME),
 }
 
 

@@ -30,6 +30,8 @@ TRAINING_TAG = "d2v.training"
 STATUS_TAG = "d2v.status"
 REASON_TAG = "d2v.reason"
 NOTES_TAG = "d2v.notes"
+DRAWS_TAG = "d2v.draws"
+"""On a trial: scores at each label draw by metric, as in its record, as JSON."""
 TRIES_TAG = "d2v.failed_tries"
 """On a trial: its tries without a result, as a JSON list of
 :class:`ablations.record.FailedTry`, oldest first; the last one too, if there is no

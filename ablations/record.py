@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ablations.mlflow_names import (
+    DRAWS_TAG,
     KEY_TAG,
     NOTES_TAG,
     REASON_TAG,
@@ -58,6 +59,9 @@ class Record(Section):
     """Parameters of the evaluated encoder."""
     metrics: dict[str, float]
     """Final metrics: ``eval/...`` only when done, and ``cost/...``."""
+    draws: dict[str, Annotated[tuple[float, ...], Field(strict=False)]] = {}
+    """Scores, in per cent, that some metrics are the mean of: one for each labelled
+    subset, the same subsets in every arm of a seed."""
     choices: dict[str, float] = {}
     """What the evaluation selected on the validation split."""
     notes: tuple[str, ...] = ()
@@ -175,12 +179,23 @@ class Manifest(Section):
 def record_tags(record: Record) -> dict[str, str]:
     """Tags that repeat a record on its run."""
     return {
+        **_draws_tag(record),
         STATUS_TAG: record.status,
         REASON_TAG: record.reason[:TAG_LENGTH],
         NOTES_TAG: "; ".join(record.notes)[:TAG_LENGTH],
         KEY_TAG: record.key,
         SEED_TAG: str(record.seed),
     }
+
+
+def _draws_tag(record: Record) -> dict[str, str]:
+    """None where there are no draws, or too many for a tag: the record has them."""
+    rounded = {
+        name: [round(score, 3) for score in scores]
+        for name, scores in record.draws.items()
+    }
+    text = json.dumps(rounded, separators=(",", ":"))
+    return {DRAWS_TAG: text} if rounded and len(text) <= TAG_LENGTH else {}
 
 
 def request_id(

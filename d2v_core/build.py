@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from d2v_core.config.trial import TrialConfig, modality_name
+from d2v_core.config.trial import TrialConfig, modality_name, num_layers_problem
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.modalities import modality_of
@@ -81,7 +81,10 @@ def _around(
         raise ConfigError(
             [Problem("objective.kind", f"{kind} has no builder in d2v_core.objectives")]
         )
-    if problems := modality.check(trial, encoder):
+    problems, num_layers = modality.check(trial, encoder), trial.evaluation.num_layers
+    if num_layers > encoder.depth:
+        problems = [*problems, num_layers_problem(num_layers, encoder.depth)]
+    if problems:
         raise ConfigError(problems)
     with global_torch_seed(trial.seed, "head"):
         return BUILDERS[kind](

@@ -32,3 +32,17 @@ def samples_for(frames: int, windows: Sequence[Window]) -> int:
     for length, step in reversed(windows):
         count = (count - 1) * step + length
     return count
+
+
+def frame_centres(count: int, windows: Sequence[Window]) -> range:
+    """The sample in the middle of what each of ``count`` frames sees.
+
+    Of an even number of samples, the one after the middle.
+
+    Args:
+        count: Frames.
+        windows: Of the layers, the lowest first.
+    """
+    seen = samples_for(1, windows)
+    step = samples_for(2, windows) - seen
+    return range(seen // 2, seen // 2 + count * step, step)

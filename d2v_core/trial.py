@@ -164,6 +164,7 @@ def _evaluated(
             *dataset.notes,
             *evaluation.notes,
         ),
+        draws=evaluation.draws,
     )
 
 

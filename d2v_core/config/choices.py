@@ -17,6 +17,8 @@ Initialisation = Literal["reference", "timm"]
 """Initial weights as the authors' code draws them, or as timm does."""
 Labelling = Literal["unlabelled", "labelled"]
 """Rows of the data: all of them without labels, or those with labels."""
+FrameLabel = Literal["phone", "word"]
+"""What is said in a frame of speech."""
 Network = Literal["student", "teacher"]
 """Which of the two is evaluated or exported."""
 LossTotal = Literal["inverse_sqrt_dim", "sum"]

@@ -170,6 +170,9 @@ class CtcProbeConfig(Section):
     )
     """Peak learning rates; the one with the lowest validation word error rate is used
     and stored, the lowest character error rate where words tie."""
+    max_label_draws: int = Field(4, ge=1, le=100)
+    """Draws the layer is fitted on where ``evaluation.num_label_draws`` asks for more:
+    it costs far more than the other probes."""
 
 
 class SpeechFineTuning(FineTuningConfig):
@@ -213,7 +216,7 @@ class SpeechFineTuning(FineTuningConfig):
 
 
 class SpeechEvaluation(EvaluationConfig):
-    """Recognition by CTC, and classification of whole utterances on frozen features."""
+    """Recognition by CTC, and classification of utterances and of frames."""
 
     method: Literal["probe", "fine_tune", "none"] = "probe"
     """Recognition of transcribed data: by a CTC layer on frozen features, or by
@@ -228,10 +231,17 @@ class SpeechEvaluation(EvaluationConfig):
     utterance_label: str | None = None
     """Kind of label that whole utterances are classified by, from their mean frame:
     ``digit``, ``speaker`` ...; null: they are not."""
+    frame_labels: Literal["where_known", "required", "none"] = "where_known"
+    """Linear probes that tell the phone and the word of a frame: where the data knows
+    when each is said, as the synthesised digits do; ``required`` refuses other data."""
+    max_frames: int = Field(2_000, ge=10, le=MAX_SAMPLES)
+    """Frames of each draw's ``num_labels`` utterances that those probes are fitted on,
+    drawn with the trial's seed; neighbouring ones are much alike."""
 
     @model_validator(mode="after")
     def _check_something_is_measured(self) -> SpeechEvaluation:
-        if self.method == "none" and self.utterance_label is None:
+        measured = self.utterance_label or self.frame_labels == "required"
+        if self.method == "none" and not measured:
             message = (
                 "must name a kind of label where evaluation.method is none, got None"
             )

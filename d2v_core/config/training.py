@@ -9,6 +9,7 @@ from pydantic import Field
 from d2v_core.config.base import Section, execution_field
 from d2v_core.config.bounds import (
     MAX_BATCH,
+    MAX_DEPTH,
     MAX_FACTOR,
     MAX_ITEMS,
     MAX_LEARNING_RATE,
@@ -83,6 +84,13 @@ class EvaluationConfig(Section):
     num_labels: int | None = Field(None, ge=10, le=MAX_SAMPLES)
     """Labelled training samples the probe sees, class-balanced and drawn with the
     trial's seed; null: all."""
+    num_label_draws: int = Field(1, ge=1, le=100)
+    """Labelled subsets of ``num_labels`` samples, the same ones in every arm of a seed.
+    A probe is fitted on each; the score is their mean, and their spread is recorded.
+    More than one needs ``num_labels``. Fine-tuning uses the first."""
+    num_layers: int = Field(1, ge=1, le=MAX_DEPTH)
+    """Blocks whose outputs are averaged to frozen features, counted from the last; 1:
+    the final output. Fine-tuning uses that always."""
     l2_grid: tuple[Factor, ...] = Field(
         (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
         min_length=1,

@@ -107,6 +107,7 @@ class TrialConfig(Section):
             *_check_schedule(self),
             *_check_teacher(self),
             *_check_workers(self),
+            *_check_evaluation(self),
         ]
 
     @model_validator(mode="after")
@@ -198,6 +199,29 @@ def _check_workers(trial: TrialConfig) -> list[Problem]:
             Problem("execution.num_gpus", f"{message} {execution.num_gpus}")
         )
     return problems
+
+
+def _check_evaluation(trial: TrialConfig) -> list[Problem]:
+    evaluation, depth, problems = trial.evaluation, trial.encoder.depth, []
+    if evaluation.num_label_draws > 1 and evaluation.num_labels is None:
+        message = "must be 1 where evaluation.num_labels is null, as all draws would be"
+        problems.append(
+            Problem(
+                "evaluation.num_label_draws",
+                f"{message} the same, got {evaluation.num_label_draws}",
+            )
+        )
+    if depth is not None and evaluation.num_layers > depth:
+        problems.append(num_layers_problem(evaluation.num_layers, depth))
+    return problems
+
+
+def num_layers_problem(num_layers: int, depth: int) -> Problem:
+    """The refusal of features from more blocks than the encoder has."""
+    return Problem(
+        "evaluation.num_layers",
+        f"must be at most the encoder's depth ({depth}), got {num_layers}",
+    )
 
 
 def groups_problem(num_groups: int, width: int) -> Problem:

@@ -64,7 +64,12 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
     def same_data(self, trial: SpeechTrial) -> str:
         """Whether the data serves the evaluation is found when it is loaded."""
         evaluation = trial.evaluation
-        asked = f"{evaluation.method} {evaluation.utterance_label}"
+        asked = " ".join(
+            (
+                f"{evaluation.method} {evaluation.utterance_label}",
+                f"{evaluation.frame_labels} {evaluation.num_labels}",
+            )
+        )
         return f"{super().same_data(trial)} {asked} {trial.speech.front_end.windows}"
 
     def build_encoder(self, trial: SpeechTrial) -> SpeechEncoder:

@@ -132,6 +132,7 @@ class Finished:
         metrics: Evaluation metrics (``eval/linear_accuracy`` ...) and cost.
         choices: What the evaluation selected on the validation split.
         notes: Remarks a reader of the result needs.
+        draws: Scores at each labelled subset, by metric.
     """
 
     status: Status
@@ -139,6 +140,7 @@ class Finished:
     metrics: Mapping[str, float]
     choices: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    draws: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 Event = Started | Progress | Probed | CheckpointDue | Collapsed | Trained | Finished

@@ -11,8 +11,11 @@ import torch
 from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
 from d2v_core.data.cache import CacheEntry
 from d2v_core.data.inventory import Inventory
+from d2v_core.data.speech.alignment import Alignment, spans_digest
 from d2v_core.data.speech.files import list_splits, listings_digest, load_files
+from d2v_core.data.speech.synthesiser.phones import NAMES
 from d2v_core.data.speech.synthesiser.spoken_digits import (
+    WORDS,
     Recordings,
     record,
     spoken_digits_digest,
@@ -87,14 +90,20 @@ def load_spoken_digits(data: SpokenDigitsData) -> SpeechDataset:
 
 def _spoken(data: SpokenDigitsData, split: str, size: int, key: str) -> Utterances:
     entry = CacheEntry("speech", key)
-    recorded = record(data, split, size, sound=entry.read() is None)
-    if len(recorded.samples):
-        lengths = {"lengths": recorded.lengths.tolist()}
-        entry.write(lengths, {"npy": lambda file: np.save(file, recorded.samples)})
+    recorded = record(data, split, size, sound=False)
+    # What was heard must have been said when we believe it was.
+    about = {
+        "lengths": recorded.lengths.tolist(),
+        "alignment": spans_digest(recorded.spans),
+    }
+    if entry.read() != about:
+        samples = record(data, split, size).samples
+        entry.write(about, {"npy": lambda file: np.save(file, samples)})
     return Utterances(
         audio=ArrayAudio(np.load(entry.file("npy"), mmap_mode="r"), recorded.lengths),
         texts=recorded.texts,
         labels=_spoken_labels(data, recorded),
+        alignment=Alignment(NAMES, WORDS, recorded.spans),
     )
 
 

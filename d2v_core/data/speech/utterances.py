@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from d2v_core.data.inventory import Inventory
+from d2v_core.data.speech.alignment import Alignment
 
 BLANK = "<blank>"
 WORD_BOUNDARY = "|"
@@ -86,11 +87,13 @@ class Utterances:
         audio: The waveforms.
         texts: Transcripts, words between single spaces; None: there are none.
         labels: Label of each utterance, by kind (``speaker``, ``digit`` ...).
+        alignment: When each phone and word is said; None: that is not known.
     """
 
     audio: AudioReader
     texts: tuple[str, ...] | None
     labels: Mapping[str, tuple[str, ...]]
+    alignment: Alignment | None = None
 
     def __len__(self) -> int:
         return len(self.audio)
@@ -103,6 +106,7 @@ class Utterances:
             labels={
                 name: pick(column, indices) for name, column in self.labels.items()
             },
+            alignment=self.alignment and self.alignment.subset(indices),
         )
 
 

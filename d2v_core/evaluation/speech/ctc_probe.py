@@ -1,4 +1,4 @@
-"""A linear CTC layer on frozen frames, one for each learning rate, trained together."""
+"""Linear CTC layers on frozen frames: all learning rates and draws trained together."""
 
 from __future__ import annotations
 
@@ -49,43 +49,72 @@ class CtcProbe:
 def fit_ctc_probes(
     frames: Sequence[Float[Tensor, "_ dim"]],
     labels: Padded,
+    draws: Sequence[np.ndarray],
     config: CtcProbeConfig,
     *,
     num_classes: int,
     seed: int,
-) -> list[CtcProbe]:
-    """Layers in ascending order of their learning rates, all starting at zero.
+) -> list[list[CtcProbe]]:
+    """Layers of each draw in ascending order of their learning rates.
+
+    All start at zero. Each is as if trained alone: they share only the work.
 
     Args:
         frames: Of each labelled utterance.
         labels: Its characters.
+        draws: Utterances that each draw is fitted on; as many in each.
         config: Length, rates and batch size.
         num_classes: With the blank.
-        seed: Of the order of the utterances.
+        seed: Of the order of a draw's utterances.
     """
     rates = sorted(config.learning_rates)
-    everything = torch.cat(list(frames))
-    mean = everything.mean(dim=0)
-    deviation = everything.std(dim=0).clamp_min(MIN_DEVIATION)
-    scaled = [(rows - mean) / deviation for rows in frames]
-    shape = (everything.shape[1], num_classes)
+    mean, deviation = _standardisation(frames, draws)
+    shape = (len(draws), frames[0].shape[1], num_classes)
     weights = [nn.Parameter(mean.new_zeros(shape)) for _ in rates]
-    biases = [nn.Parameter(mean.new_zeros(num_classes)) for _ in rates]
+    biases = [nn.Parameter(mean.new_zeros(len(draws), 1, num_classes)) for _ in rates]
     groups = [{"params": [w, b]} for w, b in zip(weights, biases, strict=True)]
     optimizer = torch.optim.Adam(groups, lr=rates[0])
     for step in range(config.num_steps):
         falling = 0.5 * (1.0 + math.cos(math.pi * step / config.num_steps))
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * falling
-        indices = _drawn(len(frames), config.batch_size, seed, step)
-        loss = _loss(scaled, labels, indices, weights, biases)
-        torch.autograd.backward(loss)
+        places = _drawn(len(draws[0]), config.batch_size, seed, step)
+        indices = np.concatenate([draw[places] for draw in draws])
+        padded = pad_sequence([frames[i] for i in indices], batch_first=True)
+        by_draw = padded.view(len(draws), -1, padded.shape[2])
+        scaled = (by_draw - mean) / deviation
+        logits = torch.baddbmm(_side_by_side(biases), scaled, _side_by_side(weights))
+        logits = logits.view(*padded.shape[:2], -1)
+        loss = _mean_loss(logits, frames, labels, indices, len(rates))
+        # The sum over the layers of their mean losses.
+        torch.autograd.backward(len(rates) * len(draws) * loss)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return [
-        CtcProbe(rate, weight.detach(), bias.detach(), mean, deviation)
-        for rate, weight, bias in zip(rates, weights, biases, strict=True)
+        [
+            CtcProbe(rate, w[r].detach(), b[r, 0].detach(), mean[r, 0], deviation[r, 0])
+            for rate, w, b in zip(rates, weights, biases, strict=True)
+        ]
+        for r in range(len(draws))
     ]
+
+
+def _side_by_side(layers: Sequence[Tensor]) -> Tensor:
+    """All layers of a draw as one."""
+    return torch.cat(list(layers), dim=2)
+
+
+def _standardisation(
+    frames: Sequence[Float[Tensor, "_ dim"]], draws: Sequence[np.ndarray]
+) -> tuple[Float[Tensor, "draws 1 dim"], Float[Tensor, "draws 1 dim"]]:
+    """Mean and deviation of the channels over the frames of each draw."""
+    means, deviations = [], []
+    for draw in draws:
+        everything = torch.cat([frames[i] for i in draw])
+        means.append(everything.mean(dim=0, keepdim=True))
+        deviation = everything.std(dim=0, keepdim=True)
+        deviations.append(deviation.clamp_min(MIN_DEVIATION))
+    return torch.stack(means), torch.stack(deviations)
 
 
 def _drawn(size: int, batch_size: int, seed: int, step: int) -> np.ndarray:
@@ -97,22 +126,19 @@ def _drawn(size: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     return drawn
 
 
-def _loss(
+def _mean_loss(
+    logits: Float[Tensor, "batch frames layers_times_classes"],
     frames: Sequence[Tensor],
     labels: Padded,
     indices: np.ndarray,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
+    num_layers: int,
 ) -> Tensor:
-    """Sum over the layers of their mean losses, in one call."""
-    rows = [frames[i] for i in indices]
-    padded = pad_sequence(rows, batch_first=True)
-    logits = padded @ torch.cat(list(weights), dim=1) + torch.cat(list(biases))
-    by_layer = torch.cat(logits.chunk(len(weights), dim=2))
-    lengths = tuple(len(row) for row in rows) * len(weights)
-    chosen = labels.values[torch.from_numpy(indices)].to(padded.device)
+    """Mean over utterances and layers, in one call."""
+    by_layer = torch.cat(logits.chunk(num_layers, dim=2))
+    lengths = tuple(len(frames[i]) for i in indices) * num_layers
+    chosen = labels.values[torch.from_numpy(indices)].to(logits.device)
     repeated = Padded(
-        chosen.repeat(len(weights), 1),
-        tuple(labels.lengths[i] for i in indices) * len(weights),
+        chosen.repeat(num_layers, 1),
+        tuple(labels.lengths[i] for i in indices) * num_layers,
     )
-    return len(weights) * ctc_loss(by_layer, lengths, repeated)
+    return ctc_loss(by_layer, lengths, repeated)

@@ -14,6 +14,7 @@ from d2v_core.data.speech.dataset import pad_waves, prepared
 from d2v_core.data.speech.utterances import Utterances
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Padded
+from d2v_core.evaluation.features import frozen_tokens
 from d2v_core.evaluation.speech.ctc import num_real
 from d2v_core.frames import SAMPLE_RATE_HZ
 
@@ -31,6 +32,7 @@ def encode_frames(
     split: Utterances,
     waveform: WaveformConfig,
     then: FrameMap | None = None,
+    num_layers: int = 1,
 ) -> list[Float[Tensor, "_ channels"]]:
     """Real frames of every whole utterance, in order, float32 on the encoder's device.
 
@@ -41,6 +43,7 @@ def encode_frames(
         split: The utterances.
         waveform: Says whether they are normalised.
         then: What is made of the frames; None: nothing.
+        num_layers: Blocks that frames are the mean of; 1: the final output.
     """
     device = next(encoder.parameters()).device
     was_training = encoder.training
@@ -48,7 +51,7 @@ def encode_frames(
     rows: dict[int, Tensor] = {}
     for indices, inputs in _batches(split, waveform):
         moved = inputs.to(device)
-        tokens = encoder(moved)
+        tokens = frozen_tokens(encoder, moved, num_layers=num_layers)
         counts = num_real(tokens, encoder.real(moved)).tolist()
         made = (tokens if then is None else then(tokens)).float()
         for i, row, count in zip(indices, made, counts, strict=True):

@@ -131,6 +131,7 @@ PHONES: dict[str, Phone] = {
         noise_bandwidth_hz=500.0,
     ),
 }
+NAMES = tuple(PHONES)
 
 DIGITS: dict[str, tuple[str, ...]] = {
     "ZERO": ("z", "ih", "r", "ao", "uh"),

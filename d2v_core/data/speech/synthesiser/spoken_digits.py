@@ -1,10 +1,8 @@
 """The embedded default: strings of English digits by synthetic speakers, no download.
 
-Speakers differ in vocal-tract length (formants), pitch, rate, breathiness and a small
-accent of their own, utterances in intonation, pauses, level, channel and background
-noise. Men, women and children alternate; the factors follow Peterson and Barney 1952
-(mean pitch 132, 223 and 264 Hz; formants of women about 1.16, of children about 1.3
-times those of men). Splits share no speaker. Everything depends on a fixed seed.
+Speakers differ in their voices (``speakers.py``), utterances in intonation, pauses,
+level, channel and background noise; men, women and children alternate. When each phone
+and word is said is known. Everything depends on a fixed seed.
 """
 
 from __future__ import annotations
@@ -17,51 +15,36 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from d2v_core.config.speech_data import SpokenDigitsData
+from d2v_core.data.speech.alignment import NO_WORD, Spans
 from d2v_core.data.speech.synthesiser.formants import (
     FRAME_SAMPLES,
     NUM_FORMANTS,
     Controls,
     synthesise,
 )
-from d2v_core.data.speech.synthesiser.phones import DIGITS, NASAL_POLE_HZ, PHONES
+from d2v_core.data.speech.synthesiser.phones import (
+    DIGITS,
+    NAMES,
+    NASAL_POLE_HZ,
+    PHONES,
+)
+from d2v_core.data.speech.synthesiser.speakers import (
+    DATA_SEED,
+    NUM_SPEAKERS,
+    VOICES,
+    Speaker,
+    draw_speakers,
+)
 from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.randomness import numpy_generator
 
-DATA_SEED = 2022
 VERSION = 1
 """Part of the digest; whoever changes what the generator makes raises it, with the
 golden checksum in its test."""
-NUM_SPEAKERS = {"train": 24, "valid": 6, "test": 12}
-VOICES = (("man", 132.0, 1.0), ("woman", 223.0, 1.16), ("child", 264.0, 1.3))
 CHUNK = 256
 """Utterances synthesised together."""
-NAMES = tuple(PHONES)
 WORDS = tuple(DIGITS)
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """One voice.
-
-    Attributes:
-        name: For people.
-        voice: ``man``, ``woman`` or ``child``.
-        pitch_hz: Mean pitch.
-        formant_scale: Formants over a man's: inverse to the vocal tract's length.
-        rate: Speed of speaking; 1 is normal.
-        breathiness: Breath noise over voicing.
-        tilt_hz: Cut-off of the glottal low-pass.
-        accent: Formant factors of shape (phones, 3).
-    """
-
-    name: str
-    voice: str
-    pitch_hz: float
-    formant_scale: float
-    rate: float
-    breathiness: float
-    tilt_hz: float
-    accent: np.ndarray
+SILENCE = NAMES.index("silence")
 
 
 @dataclass(frozen=True)
@@ -74,6 +57,7 @@ class Recordings:
         texts: What is said, in capitals.
         speakers: Names.
         voices: ``man``, ``woman`` or ``child``.
+        spans: When each phone (of :data:`NAMES`) and word (of :data:`WORDS`) is said.
     """
 
     samples: np.ndarray
@@ -81,6 +65,7 @@ class Recordings:
     texts: tuple[str, ...]
     speakers: tuple[str, ...]
     voices: tuple[str, ...]
+    spans: tuple[Spans, ...]
 
 
 def spoken_digits_digest(data: SpokenDigitsData) -> str:
@@ -91,31 +76,6 @@ def spoken_digits_digest(data: SpokenDigitsData) -> str:
         *(NUM_SPEAKERS, VOICES),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def draw_speakers(split: str) -> list[Speaker]:
-    """Draw the speakers of a split; those of other splits are others."""
-    generator = numpy_generator(DATA_SEED, f"speakers of {split}")
-    return [
-        _draw_speaker(f"{split}-{i:02d}", VOICES[i % len(VOICES)], generator)
-        for i in range(NUM_SPEAKERS[split])
-    ]
-
-
-def _draw_speaker(
-    name: str, voice: tuple[str, float, float], generator: np.random.Generator
-) -> Speaker:
-    kind, pitch, scale = voice
-    return Speaker(
-        name=name,
-        voice=kind,
-        pitch_hz=pitch * generator.uniform(0.82, 1.2),
-        formant_scale=scale * generator.uniform(0.93, 1.07),
-        rate=generator.uniform(0.9, 1.25),
-        breathiness=generator.uniform(0.005, 0.06),
-        tilt_hz=generator.uniform(2_500.0, 5_000.0),
-        accent=generator.normal(1.0, 0.03, (len(NAMES), 3)),
-    )
 
 
 def record(
@@ -129,17 +89,25 @@ def record(
     speakers = draw_speakers(split)
     spoken = [speakers[i % len(speakers)] for i in range(num_utterances)]
     texts = _draw_texts(data, num_utterances, generator)
-    plans = [
+    spans = tuple(
         _plan(words, speaker, generator)
         for words, speaker in zip(texts, spoken, strict=True)
-    ]
+    )
+    plans = [phones_of_controls(one) for one in spans]
     return Recordings(
         samples=_sound(plans, spoken, split) if sound else np.zeros(0, np.int16),
-        lengths=np.array([FRAME_SAMPLES * len(plan) for plan in plans], np.int64),
+        lengths=np.array([one.ends[-1] for one in spans], np.int64),
         texts=tuple(" ".join(words) for words in texts),
         speakers=tuple(speaker.name for speaker in spoken),
         voices=tuple(speaker.voice for speaker in spoken),
+        spans=spans,
     )
+
+
+def phones_of_controls(spans: Spans) -> np.ndarray:
+    """Repeat the phone of each span for every 5 ms of it."""
+    durations = np.diff(spans.ends, prepend=0)
+    return np.repeat(spans.phones, durations // FRAME_SAMPLES)
 
 
 def _draw_texts(
@@ -166,24 +134,27 @@ def _sound(plans: list[np.ndarray], spoken: list[Speaker], split: str) -> np.nda
     return np.concatenate(waves)
 
 
-def _plan(
-    words: list[str], speaker: Speaker, generator: np.random.Generator
-) -> np.ndarray:
-    """Choose the phone of every frame."""
-    sequence, milliseconds = ["silence"], [generator.uniform(40.0, 120.0)]
+def _plan(words: list[str], speaker: Speaker, generator: np.random.Generator) -> Spans:
+    """Choose when each phone is said, in steps of 5 ms."""
+    sequence = [("silence", NO_WORD)]
+    milliseconds = [generator.uniform(40.0, 120.0)]
     for word in words:
         for name in DIGITS[word]:
-            sequence.append(name)
+            sequence.append((name, WORDS.index(word)))
             stretch = generator.uniform(0.8, 1.25) / speaker.rate
             milliseconds.append(PHONES[name].duration_ms * stretch)
         if generator.random() < 0.5:
-            sequence.append("silence")
+            sequence.append(("silence", NO_WORD))
             milliseconds.append(generator.exponential(60.0))
-    sequence.append("silence")
+    sequence.append(("silence", NO_WORD))
     milliseconds.append(generator.uniform(40.0, 120.0))
     frame_ms = 1000.0 * FRAME_SAMPLES / SAMPLE_RATE_HZ
     frames = np.maximum(1, np.rint(np.array(milliseconds) / frame_ms)).astype(np.int64)
-    return np.repeat([NAMES.index(name) for name in sequence], frames)
+    return Spans(
+        ends=FRAME_SAMPLES * np.cumsum(frames),
+        phones=np.array([NAMES.index(name) for name, _ in sequence], np.int64),
+        words=np.array([word for _, word in sequence], np.int64),
+    )
 
 
 def speak(
@@ -261,7 +232,7 @@ def _smooth(track: np.ndarray, frames: int) -> np.ndarray:
 def _formants(padded: np.ndarray, speakers: list[Speaker]) -> np.ndarray:
     """Smooth formants; in a silence the mouth takes the next phone's position."""
     frames = np.arange(len(padded))[:, None]
-    at = np.where(padded == NAMES.index("silence"), len(padded) - 1, frames)
+    at = np.where(padded == SILENCE, len(padded) - 1, frames)
     ahead = np.minimum.accumulate(at[::-1], axis=0)[::-1]
     shaped = np.take_along_axis(padded, ahead, axis=0)
     targets = np.empty((len(padded), NUM_FORMANTS, len(speakers)), np.float32)

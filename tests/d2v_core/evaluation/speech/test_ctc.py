@@ -89,9 +89,15 @@ def separable(num_utterances=40, seed=0):
 CONFIG = CtcProbeConfig(num_steps=60, batch_size=8, learning_rates=(0.1, 1e-4))
 
 
+def fit_alone(frames, labels, config, seed=0):
+    draws = [np.arange(len(frames))]
+    (probes,) = fit_ctc_probes(frames, labels, draws, config, num_classes=4, seed=seed)
+    return probes
+
+
 def test_a_probe_learns_what_is_linear():
     frames, labels, rows = separable()
-    probes = fit_ctc_probes(frames, labels, CONFIG, num_classes=4, seed=0)
+    probes = fit_alone(frames, labels, CONFIG)
     assert [probe.learning_rate for probe in probes] == [1e-4, 0.1]
     heard = [best_path(probes[1].log_probs(one)) for one in frames]
     assert sum(a == b for a, b in zip(heard, rows, strict=True)) >= 38
@@ -102,19 +108,34 @@ def test_a_probe_learns_what_is_linear():
 def test_rates_trained_together_are_as_trained_alone():
     frames, labels, _ = separable(12)
     short = CtcProbeConfig(num_steps=20, batch_size=8, learning_rates=(0.03, 0.1))
-    together = fit_ctc_probes(frames, labels, short, num_classes=4, seed=3)
+    together = fit_alone(frames, labels, short, seed=3)
     for rate, probe in zip((0.03, 0.1), together, strict=True):
         config = CtcProbeConfig(num_steps=20, batch_size=8, learning_rates=(rate,))
-        (one,) = fit_ctc_probes(frames, labels, config, num_classes=4, seed=3)
+        (one,) = fit_alone(frames, labels, config, seed=3)
         torch.testing.assert_close(probe.weight, one.weight, atol=1e-4, rtol=1e-3)
+
+
+def test_draws_trained_together_are_as_trained_alone():
+    frames, labels, _ = separable(30)
+    config = CtcProbeConfig(num_steps=20, batch_size=8, learning_rates=(0.03, 0.1))
+    draws = [np.arange(12), np.arange(3, 27, 2), np.arange(18, 30)]
+    together = fit_ctc_probes(frames, labels, draws, config, num_classes=4, seed=3)
+    for draw, probes in zip(draws, together, strict=True):
+        rows = torch.from_numpy(draw)
+        own = Padded(labels.values[rows], tuple(labels.lengths[i] for i in draw))
+        alone = fit_alone([frames[i] for i in draw], own, config, seed=3)
+        for probe, one in zip(probes, alone, strict=True):
+            assert probe.learning_rate == one.learning_rate
+            for name in ("weight", "bias", "mean", "deviation"):
+                found, expected = getattr(probe, name), getattr(one, name)
+                torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_the_probe_is_a_function_of_its_seed():
     frames, labels, _ = separable(12)
     config = CtcProbeConfig(num_steps=5, batch_size=4, learning_rates=(0.1,))
     weights = [
-        fit_ctc_probes(frames, labels, config, num_classes=4, seed=seed)[0].weight
-        for seed in (0, 0, 1)
+        fit_alone(frames, labels, config, seed=seed)[0].weight for seed in (0, 0, 1)
     ]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])

@@ -13,14 +13,16 @@ from d2v_core.config.speech_data import (
     SpokenDigitsData,
     WaveformConfig,
 )
-from d2v_core.data.speech.dataset import load_speech
+from d2v_core.data.speech.dataset import load_speech, pad_waves, prepared
 from d2v_core.data.speech.utterances import SpeechDataset
+from d2v_core.encoders.encoder import Collect
 from d2v_core.errors import ConfigError, DataError
-from d2v_core.evaluation.speech import ctc_fine_tuning
-from d2v_core.evaluation.speech import evaluate as speech_evaluation
+from d2v_core.evaluation.speech import ctc_fine_tuning, recognition
 from d2v_core.evaluation.speech.ctc_fine_tuning import CONVOLUTIONS, fine_tune_ctc
-from d2v_core.evaluation.speech.evaluate import check_labels, evaluate_speech, spell
+from d2v_core.evaluation.speech.evaluate import check_labels, evaluate_speech
 from d2v_core.evaluation.speech.frames import encode_frames
+from d2v_core.evaluation.speech.recognition import spell
+from d2v_core.randomness import numpy_generator
 from tests.d2v_core.small import fill_with_noise, merged
 
 TINY = {
@@ -78,7 +80,8 @@ def digits(tmp_path_factory) -> SpeechDataset:
 
 
 def evaluation(**changes) -> SpeechEvaluation:
-    given = {"ctc_probe": PROBE, "fine_tuning": TUNING, "beam_width": 3, **changes}
+    small = {"ctc_probe": PROBE, "fine_tuning": TUNING, "beam_width": 3}
+    given = {**small, "frame_labels": "none", **changes}
     trial = parse_trial({**TINY, "evaluation": given})
     assert isinstance(trial.evaluation, SpeechEvaluation)
     return trial.evaluation
@@ -89,6 +92,7 @@ RECOGNITION = {
     "eval/word_error_rate_greedy",
     "eval/character_error_rate",
     "eval/word_validation_error_rate",
+    "eval/rankme",
 }
 
 
@@ -115,6 +119,7 @@ def test_utterances_are_classified_from_their_mean_frame(encoder, digits):
         "eval/linear_accuracy",
         "eval/linear_validation_accuracy",
         "eval/knn_accuracy",
+        "eval/rankme",
     }
     both = evaluate_speech(
         encoder, digits, evaluation(utterance_label="digit", l2_grid=[0.1]), seed=0
@@ -134,17 +139,89 @@ def test_the_choice_is_made_on_the_validation_split(encoder, digits):
 
 def test_labelled_utterances_are_drawn_with_the_seed(encoder, digits, monkeypatch):
     seen = []
-    fit = speech_evaluation.fit_ctc_probes
+    fit = recognition.fit_ctc_probes
 
-    def record(frames, labels, config, **options):
-        seen.append(labels.values.tolist())
-        return fit(frames, labels, config, **options)
+    def record(frames, labels, draws, config, **options):
+        seen.append(labels.values[torch.from_numpy(draws[0])].tolist())
+        return fit(frames, labels, draws, config, **options)
 
-    monkeypatch.setattr(speech_evaluation, "fit_ctc_probes", record)
+    monkeypatch.setattr(recognition, "fit_ctc_probes", record)
     for seed in (0, 0, 1):
         evaluate_speech(encoder, digits, evaluation(num_labels=10), seed=seed)
     assert len(seen[0]) == 10
     assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_rate_over_draws_is_the_mean_of_those_of_single_draws(encoder, digits):
+    """The pool, the other draws and their order change nothing."""
+    config = evaluation(num_labels=10, num_label_draws=3)
+    result = evaluate_speech(encoder, digits, config, seed=0)
+    for name in ("eval/word_error_rate", "eval/character_error_rate"):
+        scores = result.draws[name]
+        assert len(scores) == 3
+        assert result.metrics[name] == pytest.approx(np.mean(scores))
+        spread = np.std(scores, ddof=1)
+        assert result.metrics[f"{name}_draw_sd"] == pytest.approx(spread)
+    for r in range(3):
+        generator = numpy_generator(0, "labels", r)
+        drawn = np.sort(generator.choice(len(digits.train), 10, replace=False))
+        alone = replace(digits, train=digits.train.subset(drawn))
+        alone = replace(alone, classes=digits.classes)
+        single = evaluate_speech(encoder, alone, evaluation(), seed=0)
+        for name in ("eval/word_error_rate", "eval/character_error_rate"):
+            assert single.metrics[name] == pytest.approx(result.draws[name][r])
+
+
+def test_draws_are_as_many_as_asked_for_and_the_layer_has_a_bound(encoder, digits):
+    probe = {**PROBE, "max_label_draws": 2}
+    asked = {"num_labels": 10, "num_label_draws": 3, "ctc_probe": probe}
+    config = evaluation(utterance_label="digit", l2_grid=[0.1], **asked)
+    result = evaluate_speech(encoder, digits, config, seed=0)
+    counts = {name: len(scores) for name, scores in result.draws.items()}
+    assert counts["eval/word_error_rate"] == 2
+    assert counts["eval/linear_accuracy"] == counts["eval/knn_accuracy"] == 3
+    result = evaluate_speech(encoder, digits, evaluation(), seed=0)
+    assert set(result.metrics) == RECOGNITION
+    assert result.draws == {}  # all labels: nothing is drawn
+
+
+def test_frames_are_classified_where_their_labels_are_known(encoder, digits):
+    asked = {"num_labels": 10, "num_label_draws": 2, "l2_grid": [0.1, 0.01]}
+    config = evaluation(method="none", frame_labels="required", **asked)
+    result = evaluate_speech(encoder, digits, config, seed=0)
+    assert set(result.metrics) == {
+        "eval/phone_accuracy",
+        "eval/phone_accuracy_draw_sd",
+        "eval/phone_validation_accuracy",
+        "eval/word_frame_accuracy",
+        "eval/word_frame_accuracy_draw_sd",
+        "eval/word_frame_validation_accuracy",
+        "eval/rankme",
+    }
+    assert set(result.choices) == {"evaluation.phone_l2", "evaluation.word_l2"}
+    again = evaluate_speech(encoder, digits, config, seed=0)
+    assert again.metrics == result.metrics
+    known = evaluation(frame_labels="where_known", **asked)
+    both = evaluate_speech(encoder, digits, known, seed=0)
+    assert result.metrics.items() <= both.metrics.items()
+    for_real = replace(digits, test=replace(digits.test, alignment=None))
+    less = evaluate_speech(encoder, for_real, known, seed=0)
+    assert not any("phone" in name or "frame" in name for name in less.metrics)
+    with pytest.raises(ConfigError) as caught:
+        check_labels(for_real, config)
+    assert str(caught.value) == (
+        "evaluation.frame_labels: must be where_known or none unless the data knows "
+        "when each phone is said, as spoken_digits does; test does not, got required"
+    )
+
+
+def test_more_labels_than_there_are_are_refused(digits):
+    with pytest.raises(ConfigError) as caught:
+        check_labels(digits, evaluation(num_labels=41))
+    assert str(caught.value) == (
+        "evaluation.num_labels: must be at most the labelled training samples, or null "
+        "for all; train has 40, got 41"
+    )
 
 
 def test_utterances_that_pre_training_left_out_are_noted(encoder, digits):
@@ -181,6 +258,22 @@ def test_without_transcripts_or_labels_the_protocol_is_refused(digits):
     ]
     with pytest.raises(DataError, match="every speaker of valid must also stand in"):
         check_labels(digits, evaluation(utterance_label="speaker"))
+
+
+def test_frames_can_be_the_mean_of_blocks(encoder, digits):
+    waveform = WaveformConfig()
+    some = digits.test.subset(np.arange(3))
+    (inputs,) = [pad_waves([prepared(some.audio.read(i), waveform) for i in range(3)])]
+    encoder.eval()
+    with torch.no_grad():
+        collect = Collect(2, ("block",))
+        both = encoder.encode(encoder.embed(inputs), collect=collect).layers["block"]
+    expected = (both[0] + both[1]) / 2
+    for i, row in enumerate(encode_frames(encoder, some, waveform, num_layers=2)):
+        torch.testing.assert_close(row, expected[i, : len(row)], atol=1e-4, rtol=1e-4)
+    one = evaluate_speech(encoder, digits, evaluation(), seed=0)
+    two = evaluate_speech(encoder, digits, evaluation(num_layers=2), seed=0)
+    assert one.metrics["eval/rankme"] != two.metrics["eval/rankme"]
 
 
 def test_words_are_spelt_with_single_spaces():

@@ -13,8 +13,9 @@ from d2v_core.data.speech.synthesiser.formants import (
     resonator,
     synthesise,
 )
-from d2v_core.data.speech.synthesiser.phones import PHONES
-from d2v_core.data.speech.synthesiser.spoken_digits import NAMES, Speaker, plan_controls
+from d2v_core.data.speech.synthesiser.phones import NAMES, PHONES
+from d2v_core.data.speech.synthesiser.speakers import Speaker
+from d2v_core.data.speech.synthesiser.spoken_digits import plan_controls
 from d2v_core.frames import SAMPLE_RATE_HZ
 
 VOWELS = ("iy", "eh", "aa", "ao", "uw", "ah")

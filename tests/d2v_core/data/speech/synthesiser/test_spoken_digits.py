@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from d2v_core.config.speech_data import SpokenDigitsData
+from d2v_core.data.cache import CacheEntry
+from d2v_core.data.speech.alignment import NO_WORD, spans_digest
 from d2v_core.data.speech.dataset import load_speech
-from d2v_core.data.speech.synthesiser.phones import DIGITS, PHONES
+from d2v_core.data.speech.synthesiser.phones import DIGITS, NAMES, PHONES
+from d2v_core.data.speech.synthesiser.speakers import NUM_SPEAKERS, draw_speakers
 from d2v_core.data.speech.synthesiser.spoken_digits import (
-    NUM_SPEAKERS,
-    draw_speakers,
+    WORDS,
     record,
     spoken_digits_digest,
 )
@@ -19,11 +21,11 @@ def recorded():
     return record(FEW, "train", 24)
 
 
-WORDS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+SAID = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 
 
 def test_every_sound_of_a_digit_is_known():
-    assert set(DIGITS) == set(WORDS)
+    assert set(DIGITS) == set(SAID)
     assert {phone for phones in DIGITS.values() for phone in phones} <= set(PHONES)
 
 
@@ -122,3 +124,69 @@ def test_the_data_set_is_made_once_and_read_from_the_cache(own_cache):
         assert 0.05 < np.abs(wave).max() < 1.0
     assert first.classes[:2] == ("<blank>", "|")
     assert "".join(first.classes[2:]) == "EFGHINORSTUVWXZ"
+
+
+def test_the_alignment_is_that_of_the_texts(recorded):
+    for text, spans, length in zip(
+        recorded.texts, recorded.spans, recorded.lengths, strict=True
+    ):
+        assert spans.ends[-1] == length
+        assert (np.diff(spans.ends, prepend=0) >= 80).all()
+        silent = spans.phones == NAMES.index("silence")
+        assert silent[0]
+        assert silent[-1]
+        assert ((spans.words == NO_WORD) == silent).all()
+        said = [NAMES[phone] for phone in spans.phones[~silent]]
+        assert said == [phone for word in text.split() for phone in DIGITS[word]]
+        words = [WORDS[word] for word in spans.words[~silent]]
+        assert words == [word for word in text.split() for _ in DIGITS[word]]
+
+
+def test_a_known_string_is_aligned_as_it_sounds():
+    """SIX: loud hissing, a vowel below it, a closure that is nearly silent, a hiss."""
+    data = SpokenDigitsData(content="single", num_train=60)
+    made = record(data, "train", 60)
+    begins = np.cumsum(made.lengths) - made.lengths
+    for i in np.flatnonzero(np.array(made.texts) == "SIX"):
+        spans = made.spans[i]
+        assert [NAMES[phone] for phone in spans.phones[:7]] == [
+            *("silence", "s", "ih", "k closure", "k burst", "s", "silence")
+        ]
+        parts = np.split(
+            made.samples[begins[i] : begins[i] + made.lengths[i]].astype(np.float64),
+            spans.ends[:-1],
+        )
+        # The middles of spans: amplitudes move within 15 ms.
+        middles = [part[len(part) // 4 : -len(part) // 4] for part in parts]
+        level = [middle.std() for middle in middles]
+        high = [np.diff(middle).std() / middle.std() for middle in middles]
+        assert level[1] > 3 * level[0]
+        assert level[2] > 3 * level[3]
+        assert high[1] > 3 * high[2]
+        assert high[5] > 3 * high[2]
+
+
+def test_cached_and_fresh_agree_and_audio_of_another_alignment_is_made_anew(
+    own_cache,
+):
+    fresh, cached = load_speech(FEW).test, load_speech(FEW).test
+    assert fresh.alignment is not None
+    assert cached.alignment is not None
+    spans = record(FEW, "test", 12).spans
+    for other in (fresh, cached):
+        assert other.alignment.phones == NAMES
+        assert spans_digest(other.alignment.spans) == spans_digest(spans)
+    entry = CacheEntry("speech", f"{spoken_digits_digest(FEW)}-test")
+    other = {"lengths": fresh.audio.lengths.tolist()}  # as earlier versions wrote it
+    entry.write(other, {"npy": lambda file: np.save(file, np.zeros(10, np.int16))})
+    again = load_speech(FEW).test
+    for i in range(12):
+        assert np.array_equal(again.audio.read(i), cached.audio.read(i))
+
+
+def test_a_larger_test_set_leaves_the_other_splits_as_they_are():
+    larger = SpokenDigitsData(**{**FEW.model_dump(), "num_test": 40})
+    for split in ("train", "valid"):
+        small, same = record(FEW, split, 10), record(larger, split, 10)
+        assert np.array_equal(small.samples, same.samples)
+        assert spans_digest(small.spans) == spans_digest(same.spans)
