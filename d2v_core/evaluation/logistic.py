@@ -69,7 +69,7 @@ def fit_logistic(
         )
         pieces = [
             _solve(data, some, tolerance, max_steps)
-            for some in penalties.split(some_strengths)
+            for some in torch.split(penalties, some_strengths)
         ]
         rows.append([torch.cat(column, dim=1) for column in zip(*pieces, strict=True)])
     weight, absent, converged = (

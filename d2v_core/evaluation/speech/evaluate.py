@@ -18,7 +18,6 @@ from d2v_core.config.speech_data import SpeechEvaluation, WaveformConfig
 from d2v_core.data.inventory import listed, unknown_letters
 from d2v_core.data.speech.dataset import encode, long_enough
 from d2v_core.data.speech.utterances import WORD_BOUNDARY, SpeechDataset, Utterances
-from d2v_core.data.splits import balanced_subset
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, DataError, Problem
 from d2v_core.evaluation.outcome import Evaluation
@@ -302,10 +301,10 @@ def _classify(
         means = torch.stack([one.mean(dim=0) for one in frames])
         return Features(means.cpu().numpy(), labels(split))
 
-    train, wanted = dataset.train, config.num_labels
-    if wanted is not None and wanted < len(train):
-        generator = numpy_generator(seed, "labels")
-        train = train.subset(balanced_subset(labels(train), wanted, generator))
     return evaluate_features(
-        features(train), features(dataset.valid), features(dataset.test), config
+        features(dataset.train),
+        features(dataset.valid),
+        features(dataset.test),
+        config,
+        seed=seed,
     )
