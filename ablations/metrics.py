@@ -57,9 +57,21 @@ LINEAR = Metric(
     True,
     validation="linear_validation_accuracy",
 )
+LINEAR_ALL = Metric(
+    "linear_accuracy_all_labels",
+    "linear probe accuracy, all labels (%)",
+    True,
+    needs="evaluation.num_labels",
+)
 MEAN_LINEAR = replace(LINEAR, validation="")
 """The mean of several tasks, each with a validation split of its own."""
 KNN = Metric("knn_accuracy", "k-NN accuracy (%)", True)
+KNN_ALL = Metric(
+    "knn_accuracy_all_labels",
+    "k-NN accuracy, all labels (%)",
+    True,
+    needs="evaluation.num_labels",
+)
 FINE_TUNED = Metric(
     "fine_tuned_accuracy",
     "fine-tuned accuracy (%)",
@@ -90,6 +102,12 @@ WORD_FRAMES = Metric(
 GLUE = Metric("glue_score", "GLUE score (%)", True, validation="glue_validation_score")
 
 
+GLUE_ALL = Metric(
+    "glue_score_all_labels",
+    "GLUE score, all labels (%)",
+    True,
+    needs="evaluation.num_labels",
+)
 RANKME = Metric("rankme", "RankMe (effective rank)", True)
 """Needs no labels."""
 
@@ -99,12 +117,12 @@ def _by_name(*metrics: Metric) -> dict[str, Metric]:
 
 
 METRICS: dict[str, dict[str, Metric]] = {
-    "vision": _by_name(LINEAR, KNN, FINE_TUNED, RANKME),
+    "vision": _by_name(LINEAR, KNN, FINE_TUNED, LINEAR_ALL, KNN_ALL, RANKME),
     "speech": _by_name(
         *(WORD_ERRORS, CHARACTER_ERRORS, PHONE_FRAMES, WORD_FRAMES),
-        *(LINEAR, KNN, RANKME),
+        *(LINEAR, KNN, LINEAR_ALL, KNN_ALL, RANKME),
     ),
-    "text": _by_name(GLUE, MEAN_LINEAR, RANKME),
+    "text": _by_name(GLUE, MEAN_LINEAR, GLUE_ALL, LINEAR_ALL, RANKME),
 }
 
 

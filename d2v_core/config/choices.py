@@ -32,6 +32,8 @@ Positions = Literal["model", "sincos"]
 """Positions of patches: the timm model's own, or fixed sines and cosines."""
 Pooling = Literal["mean", "class_token", "concatenate"]
 """What an image is classified by: patches, class token, or both side by side."""
+TextPooling = Literal["mean", "first"]
+"""What a text is classified by: the mean of its tokens, or ``<s>``."""
 
 OnError = Literal["raise", "skip"]
 """What becomes of files that are missing, broken or not as their manifest says:

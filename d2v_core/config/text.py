@@ -19,7 +19,7 @@ from d2v_core.config.bounds import (
     MAX_VOCABULARY,
     MAX_WIDTH,
 )
-from d2v_core.config.choices import BlockNorm, OnError
+from d2v_core.config.choices import BlockNorm, OnError, TextPooling
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
@@ -141,7 +141,7 @@ class TextEvaluation(EvaluationConfig):
     method: Literal["probe", "fine_tune"] = "probe"
     """``probe``: logistic (STS-B: ridge) regression on frozen features;
     ``fine_tune``: the whole encoder with RoBERTa's head, as the paper does."""
-    pooling: Literal["mean", "first"] = "mean"
+    pooling: TextPooling = "mean"
     """Feature of the probe: the mean of a row's final tokens, or ``<s>``."""
     pairs: Literal["separate", "joint"] = "separate"
     """Pairs in the probe: two sentences u, v give [u, v, |u - v|, u v], or are read as

@@ -193,7 +193,18 @@ class VisionTrial(TrialConfig):
 
     def problems(self) -> list[Problem]:
         """Broken rules that span sections."""
-        return [*super().problems(), *_check_patches(self.vision)]
+        return [
+            *super().problems(),
+            *_check_patches(self.vision),
+            *_check_pooling(self.evaluation),
+        ]
+
+
+def _check_pooling(evaluation: VisionEvaluation) -> list[Problem]:
+    if evaluation.num_layers == 1 or evaluation.pooling != "class_token":
+        return []
+    message = "must be 1 with evaluation.pooling class_token, got"
+    return [Problem("evaluation.num_layers", f"{message} {evaluation.num_layers}")]
 
 
 def _check_patches(vision: VisionEncoderConfig) -> list[Problem]:

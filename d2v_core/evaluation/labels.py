@@ -50,6 +50,11 @@ def label_draws(
     ]
 
 
+def label_demand(config: EvaluationConfig) -> str:
+    """Configurations with the same text here are served by the same data."""
+    return f"{config.num_labels} {config.num_label_draws > 1}"
+
+
 def check_num_labels(config: EvaluationConfig, sizes: Mapping[str, int]) -> None:
     """Refuse subsets that are larger than what they are drawn from, or all alike.
 

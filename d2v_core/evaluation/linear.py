@@ -120,7 +120,7 @@ class LinearFits:
     ) -> Int[Tensor, "draws strengths samples"]:
         """The likeliest class of every fit, a part of the samples at a time."""
         per_sample = self.bias.numel()
-        parts = features.split(max(1, WHOLE_ROWS // per_sample))
+        parts = torch.split(features, max(1, WHOLE_ROWS // per_sample))
         return torch.cat([self.scores(part).argmax(dim=3) for part in parts], dim=2)
 
     def numbers(

@@ -25,10 +25,10 @@ MAX_STEPS = 100
 MAX_DIRECTIONS = 300
 """Conjugate directions of a step."""
 MAX_HALVINGS = 30
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 """The last step of a converged fit promised to lower its objective by less than this
 share of it; as steps converge quadratically, what is left is far less."""
-FEWEST_DIRECTIONS = 10
+FEWEST_DIRECTIONS = 6
 ENOUGH = 0.2
 """Directions end when the last one did this part of what they do on average."""
 LARGEST = 1 << 24
@@ -69,7 +69,7 @@ def fit_logistic(
         )
         pieces = [
             _solve(data, some, tolerance, max_steps)
-            for some in penalties.split(some_strengths)
+            for some in torch.split(penalties, some_strengths)
         ]
         rows.append([torch.cat(column, dim=1) for column in zip(*pieces, strict=True)])
     weight, absent, converged = (

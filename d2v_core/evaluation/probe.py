@@ -1,19 +1,25 @@
-"""Linear probe and k-NN on frozen features, selected on a validation split."""
+"""Linear probes on frozen features, selected on a validation split.
+
+One probe for each labelled subset; all subsets and L2 strengths are fitted together.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
+import torch
+from torch import Tensor
 
-MAX_ITERATIONS = 1_000
+from d2v_core.evaluation.linear import LinearFits, stack_draws
+from d2v_core.evaluation.logistic import fit_logistic
+from d2v_core.evaluation.ridge import fit_ridge
+
+CPU = torch.device("cpu")
+
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""Score of labels and predictions; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -23,116 +29,119 @@ class Features:
     features: np.ndarray
     labels: np.ndarray
 
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """Outcome of the linear probe.
-
-    Attributes:
-        test_accuracy: Share of test samples classified correctly, 0 to 1.
-        validation_accuracy: Likewise, at the chosen strength.
-        l2: The chosen strength.
-        on_edge: Whether it is the smallest or largest of the grid.
-        converged: Whether its fit ended before :data:`MAX_ITERATIONS`.
-    """
-
-    test_accuracy: float
-    validation_accuracy: float
-    l2: float
-    on_edge: bool
-    converged: bool
-
-
-Score = Callable[[np.ndarray, np.ndarray], float]
-"""Score of labels and predictions; higher is better."""
+    def subset(self, indices: np.ndarray) -> Features:
+        """Take some of the samples."""
+        return Features(self.features[indices], self.labels[indices])
 
 
 @dataclass(frozen=True)
-class FittedProbe:
-    """The best of the L2 strengths.
+class FittedProbes:
+    """The best of the L2 strengths, for each labelled subset.
 
     Attributes:
-        predict: From features to class indices, or numbers for a regression.
-        validation_score: At the chosen strength.
-        l2: The chosen strength.
-        on_edge: Whether it is the smallest or largest of the grid.
-        converged: Whether its fit ended before :data:`MAX_ITERATIONS`.
+        fits: Of the chosen strengths.
+        regression: Whether outputs are numbers, not classes.
+        validation_scores: At the chosen strengths.
+        l2: The chosen strengths.
+        on_edge: Whether each is the smallest or largest of the grid.
+        converged: Whether its fit ended before its bound on iterations.
     """
 
-    predict: Callable[[np.ndarray], np.ndarray]
-    validation_score: float
-    l2: float
-    on_edge: bool
-    converged: bool
+    fits: LinearFits
+    regression: bool
+    validation_scores: tuple[float, ...]
+    l2: tuple[float, ...]
+    on_edge: tuple[bool, ...]
+    converged: tuple[bool, ...]
+
+    @property
+    def median_l2(self) -> float:
+        """The chosen strength in the middle; of an even number, the lower of two."""
+        return sorted(self.l2)[(len(self.l2) - 1) // 2]
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Class indices, or numbers, of shape (draws, samples)."""
+        return _outputs(self.fits, features, self.regression)[:, 0]
+
+    def notes(self, where: str = "the probe's") -> tuple[str, ...]:
+        """Remarks on the choices, one for all subsets."""
+        notes = []
+        if any(self.on_edge):
+            often = self._often(self.on_edge)
+            notes.append(f"{where} L2{often[0]} lies on the edge of its grid{often[1]}")
+        failed = tuple(not converged for converged in self.converged)
+        if any(failed):
+            often = self._often(failed)
+            at = f" at L2{often[0]}" if often[0] else ""
+            notes.append(f"{where} fit{at} did not converge{often[1]}")
+        return tuple(notes)
+
+    def _often(self, which: Sequence[bool]) -> tuple[str, str]:
+        """The strength of a single subset, or in how many of several."""
+        if len(which) == 1:
+            return f" {self.l2[0]:g}", ""
+        return "", f" in {sum(which)} of {len(which)} draws"
 
 
-def fit_probe(
+def fit_probes(
     train: Features,
+    draws: Sequence[np.ndarray],
     valid: Features,
     *,
     l2_grid: Sequence[float],
     score: Score,
-    regression: bool = False,
-) -> FittedProbe:
+    num_classes: int,
+    device: torch.device = CPU,
+) -> FittedProbes:
     """Multinomial logistic, or ridge, regression on standardised features.
 
-    Features are standardised with the training samples' mean and deviation. The L2
-    strength with the best validation score is used (the larger one on a tie).
+    Features are standardised with each subset's mean and deviation. The L2 strength
+    with the best validation score is used (the larger one on a tie).
+
+    Args:
+        train: Samples the subsets are taken from.
+        draws: Indices of each subset.
+        valid: Selects.
+        l2_grid: Strengths to choose from.
+        score: Of the validation split.
+        num_classes: Classes of the labels; 0: they are numbers.
+        device: Computes.
     """
-    scaler = StandardScaler().fit(train.features)
-    x_train, x_valid = (scaler.transform(part.features) for part in (train, valid))
-    best: tuple[float, float, Any] | None = None
-    for l2 in sorted(l2_grid, reverse=True):
-        # scikit-learn minimises sum(losses) + |w|^2 / (2 C): C = 1 / (n * l2); of
-        # ridge regression, sum(squares) + alpha |w|^2: alpha = n * l2.
-        strength = l2 * len(x_train)
-        if regression:
-            model = Ridge(alpha=strength)
-        else:
-            model = LogisticRegression(C=1.0 / strength, max_iter=MAX_ITERATIONS)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # see converged
-            model.fit(x_train, train.labels)
-        reached = score(valid.labels, model.predict(x_valid))
-        if best is None or reached > best[0]:
-            best = (reached, l2, model)
-    assert best is not None
-    reached, l2, chosen = best
-    return FittedProbe(
-        predict=lambda features: chosen.predict(scaler.transform(features)),
-        validation_score=reached,
+    regression, strengths = num_classes == 0, sorted(l2_grid, reverse=True)
+    parts = [train.subset(draw) for draw in draws]
+    stacked = stack_draws(
+        [torch.from_numpy(part.features).to(device) for part in parts],
+        [torch.from_numpy(part.labels).to(device) for part in parts],
+    )
+    if regression:
+        fits = fit_ridge(stacked, strengths)
+    else:
+        fits = fit_logistic(stacked, strengths, num_classes=num_classes)
+    predicted = _outputs(fits, valid.features, regression)
+    scores = np.array(
+        [[score(valid.labels, one) for one in of_draw] for of_draw in predicted]
+    )
+    best = scores.argmax(axis=1)  # the first, which is the largest, on a tie
+    chosen = fits.chosen(torch.from_numpy(best).to(device))
+    l2 = tuple(strengths[i] for i in best)
+    edges = (min(l2_grid), max(l2_grid))
+    return FittedProbes(
+        fits=chosen,
+        regression=regression,
+        validation_scores=tuple(scores.max(axis=1).tolist()),
         l2=l2,
-        on_edge=len(l2_grid) > 1 and l2 in (min(l2_grid), max(l2_grid)),
-        converged=regression or int(chosen.n_iter_.max()) < MAX_ITERATIONS,
+        on_edge=tuple(len(l2_grid) > 1 and one in edges for one in l2),
+        converged=tuple(chosen.converged[:, 0].tolist()),
     )
 
 
-def linear_probe(
-    train: Features, valid: Features, test: Features, *, l2_grid: Sequence[float]
-) -> ProbeResult:
-    """:func:`fit_probe` by accuracy; the test split is looked at once."""
-    probe = fit_probe(train, valid, l2_grid=l2_grid, score=accuracy)
-    return ProbeResult(
-        test_accuracy=accuracy(test.labels, probe.predict(test.features)),
-        validation_accuracy=probe.validation_score,
-        l2=probe.l2,
-        on_edge=probe.on_edge,
-        converged=probe.converged,
-    )
+def _outputs(fits: LinearFits, features: np.ndarray, regression: bool) -> np.ndarray:
+    given = torch.from_numpy(features).to(fits.weight.device)
+    found: Tensor = fits.numbers(given) if regression else fits.classes(given)
+    outputs: np.ndarray = found.cpu().numpy()
+    return outputs
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Share of samples classified correctly, 0 to 1."""
     return float(np.mean(labels == predictions))
-
-
-def nearest_neighbours_accuracy(
-    train: Features, test: Features, *, num_neighbours: int
-) -> float:
-    """Distance-weighted k-NN with cosine distance; test accuracy, 0 to 1."""
-    model = KNeighborsClassifier(
-        n_neighbors=min(num_neighbours, len(train.labels)),
-        metric="cosine",
-        weights="distance",
-    ).fit(train.features, train.labels)
-    return float(model.score(test.features, test.labels))

@@ -30,6 +30,7 @@ from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import Inputs, Padded
 from d2v_core.encoders.speech import SpeechEncoder
 from d2v_core.errors import ConfigError, DataError, Problem
+from d2v_core.evaluation.labels import label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.speech.evaluate import (
     check_labels,
@@ -67,7 +68,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
         asked = " ".join(
             (
                 f"{evaluation.method} {evaluation.utterance_label}",
-                f"{evaluation.frame_labels} {evaluation.num_labels}",
+                f"{evaluation.frame_labels} {label_demand(evaluation)}",
             )
         )
         return f"{super().same_data(trial)} {asked} {trial.speech.front_end.windows}"

@@ -15,6 +15,7 @@ from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.text import TextEncoder
 from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, pad_rows
 from d2v_core.errors import ConfigError, Problem
+from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.text.evaluate import evaluate_texts
 from d2v_core.masks.masked import MaskSampler
@@ -40,18 +41,26 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
         return text_digest(trial.data, ())
 
     def load_data(self, trial: TextTrial) -> TextDataset:
-        """The corpus, tokenised, and the tasks."""
-        return load_text(
+        """The corpus, tokenised, and the tasks.
+
+        Raises:
+            ConfigError: More labels are wanted than a task has.
+        """
+        dataset = load_text(
             trial.data,
             trial.evaluation.tasks,
             vocab_size=trial.text.vocab_size,
             max_tokens=trial.text.max_tokens,
         )
+        sizes = {task.name: len(task.train) for task in dataset.tasks}
+        check_num_labels(trial.evaluation, sizes)
+        return dataset
 
     def same_data(self, trial: TextTrial) -> str:
         """The tokenizer depends on its size, rows on their length; tasks are read."""
-        text, tasks = trial.text, trial.evaluation.tasks
-        return f"{super().same_data(trial)} {text.vocab_size} {text.max_tokens} {tasks}"
+        text, evaluation = trial.text, trial.evaluation
+        asked = f"{evaluation.tasks} {label_demand(evaluation)}"
+        return f"{super().same_data(trial)} {text.vocab_size} {text.max_tokens} {asked}"
 
     def build_encoder(self, trial: TextTrial) -> TextEncoder:
         """RoBERTa's architecture."""

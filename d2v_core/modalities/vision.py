@@ -24,6 +24,7 @@ from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import ConfigError, Problem
+from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.masked import Masked, MaskSampler
@@ -45,7 +46,16 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         return torchvision_digest(data)
 
     def load_data(self, trial: VisionTrial) -> ImageDataset:
-        """Three splits at the encoder's size and channels."""
+        """Three splits at the encoder's size and channels.
+
+        Raises:
+            ConfigError: More labels are wanted than there are.
+        """
+        dataset = self._load(trial)
+        check_num_labels(trial.evaluation, {dataset.name: len(dataset.train)})
+        return dataset
+
+    def _load(self, trial: VisionTrial) -> ImageDataset:
         data = trial.data
         size, channels = trial.vision.image_size, trial.vision.channels
         if isinstance(data, DigitsData):
@@ -61,9 +71,10 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         return load_torchvision(data, size=size, channels=channels)
 
     def same_data(self, trial: VisionTrial) -> str:
-        """Images are decoded at the encoder's size."""
+        """Images are decoded at the encoder's size, and must be enough."""
         size, channels = trial.vision.image_size, trial.vision.channels
-        return f"{super().same_data(trial)} {size} {channels}"
+        labels = label_demand(trial.evaluation)
+        return f"{super().same_data(trial)} {size} {channels} {labels}"
 
     def build_encoder(self, trial: VisionTrial) -> VisionEncoder:
         """A timm ViT with a mask token."""

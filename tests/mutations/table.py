@@ -163,10 +163,10 @@ CORE = (
     ),
     Mutation(
         "the probe selects on the test split",
-        "d2v_core/evaluation",
-        "fit_probe(train, valid, l2_grid=l2_grid, score=accuracy)",
-        "fit_probe(train, test, l2_grid=l2_grid, score=accuracy)",
-        ("tests/d2v_core/evaluation/test_probe.py",),
+        "d2v_core/evaluation/protocol.py",
+        "train,\n            draws,\n            valid,",
+        "train,\n            draws,\n            test,",
+        ("tests/d2v_core/evaluation/test_protocol.py",),
     ),
     Mutation(
         "word errors are averaged over utterances",

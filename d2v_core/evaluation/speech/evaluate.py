@@ -16,7 +16,7 @@ from d2v_core.config.speech_data import SpeechEvaluation, WaveformConfig
 from d2v_core.data.speech.dataset import long_enough
 from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders.speech import SpeechEncoder
-from d2v_core.evaluation.labels import balanced, label_draws, uniform
+from d2v_core.evaluation.labels import label_draws, uniform
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.speech.checks import check_labels
@@ -29,7 +29,7 @@ from d2v_core.evaluation.speech.recognition import (
     recognise_fine_tuned,
     recognise_frozen,
 )
-from d2v_core.evaluation.speech.utterance_probe import classes_of, classify_utterances
+from d2v_core.evaluation.speech.utterance_probe import classify_utterances
 
 __all__ = ["check_labels", "ctc_criterion", "evaluate_speech"]
 
@@ -86,10 +86,11 @@ class _Drawn:
     recognised: list[np.ndarray]
     frames: list[np.ndarray]
     classified: list[np.ndarray]
+    """All of them, if any: the probe draws its own subsets."""
 
 
 def _draw(dataset: SpeechDataset, config: SpeechEvaluation, seed: int) -> _Drawn:
-    train, kind = dataset.train, config.utterance_label
+    train = dataset.train
     everything = [np.arange(len(train))]
     anyhow = label_draws(uniform(len(train)), config, seed=seed) or everything
     num_recognised = {
@@ -97,14 +98,10 @@ def _draw(dataset: SpeechDataset, config: SpeechEvaluation, seed: int) -> _Drawn
         "fine_tune": 1,
         "none": 0,
     }
-    classified: list[np.ndarray] = []
-    if kind is not None:
-        alike = balanced(classes_of(train, kind, train.labels[kind]))
-        classified = label_draws(alike, config, seed=seed) or everything
     return _Drawn(
         recognised=anyhow[: num_recognised[config.method]],
         frames=anyhow if _reads_frames(dataset, config) else [],
-        classified=classified,
+        classified=[] if config.utterance_label is None else everything,
     )
 
 
@@ -143,9 +140,7 @@ def _frozen(
         result = result.joined(part)
     if drawn.classified:
         assert config.utterance_label is not None
-        known = dataset.train.labels[config.utterance_label]
-        places = pool.places(drawn.classified)
-        part = classify_utterances(frames, read, places, config, known)
+        part = classify_utterances(frames, dataset, config, seed=seed)
         result = result.joined(part)
     if drawn.frames:
         places = pool.places(drawn.frames)

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from d2v_core.config.choices import Pooling
 from d2v_core.config.vision import AugmentationConfig, VisionEvaluation
-from d2v_core.data.splits import balanced_subset
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.evaluation.features import frozen_tokens
+from d2v_core.evaluation.labels import balanced, label_draws
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
+from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.vision.fine_tuning import fine_tune_images
-from d2v_core.randomness import numpy_generator
 
 
 def evaluate_images(
@@ -33,28 +34,41 @@ def evaluate_images(
 
     Args:
         encoder: Gives the features of all three splits; is left as it is.
-        dataset: Its training split, or a class-balanced labelled subset, fits.
+        dataset: Its training split, or class-balanced labelled subsets of it, fit.
         config: The protocol.
         augmentation: Of the images it is fine-tuned on.
-        seed: Of the labelled subset, and of everything random in fine-tuning.
+        seed: Of the labelled subsets, and of everything random in fine-tuning.
     """
-    train = dataset.train
-    if config.num_labels is not None and config.num_labels < len(train):
-        generator = numpy_generator(seed, "labels")
-        train = train.subset(
-            balanced_subset(train.labels, config.num_labels, generator)
-        )
+    device = next(encoder.parameters()).device
 
     def features(split: Split) -> Features:
-        extracted = extract_features(encoder, dataset, split, pooling=config.pooling)
+        extracted = extract_features(
+            encoder,
+            dataset,
+            split,
+            pooling=config.pooling,
+            num_layers=config.num_layers,
+        )
         return Features(extracted, split.labels)
 
-    frozen = evaluate_features(
-        features(train), features(dataset.valid), features(dataset.test), config
+    train = features(dataset.train)
+    rank = rankme(train.features[rank_indices(len(train.labels))])
+    frozen = Evaluation({RANK_METRIC: rank}, {}).joined(
+        evaluate_features(
+            train,
+            features(dataset.valid),
+            features(dataset.test),
+            config,
+            seed=seed,
+            device=device,
+        )
     )
     if config.fine_tuning is None:
         return frozen
-    labelled = replace(dataset, train=train)
+    draws = label_draws(balanced(train.labels), config, seed=seed)
+    labelled = dataset
+    if draws is not None:
+        labelled = replace(dataset, train=dataset.train.subset(draws[0]))
     return frozen.joined(
         fine_tune_images(
             encoder, labelled, config.fine_tuning, augmentation=augmentation, seed=seed
@@ -69,11 +83,14 @@ def extract_features(
     split: Split,
     *,
     pooling: Pooling,
+    num_layers: int = 1,
     batch_size: int = 256,
 ) -> np.ndarray:
-    """Pooled tokens after the final norm, float32 of shape (images, features).
+    """Pooled tokens, float32 of shape (images, features).
 
-    The encoder runs in evaluation mode, without masks and without augmentation.
+    The encoder runs in evaluation mode, without masks and without augmentation. Tokens
+    are those after the final norm, or of :func:`frozen_tokens` where several layers are
+    asked for, which have no class token.
     """
     device = next(encoder.parameters()).device
     was_training = encoder.training
@@ -82,8 +99,12 @@ def extract_features(
     for start in range(0, len(split), batch_size):
         indices = np.arange(start, min(start + batch_size, len(split)))
         images = dataset.normalise(split.images.read(indices)).to(device)
-        tokens = encoder.all_tokens(images)
-        parts.append(pool(tokens, pooling, encoder.num_prefix_tokens).float().cpu())
+        if num_layers == 1:
+            tokens, num_prefix = encoder.all_tokens(images), encoder.num_prefix_tokens
+        else:
+            tokens = frozen_tokens(encoder, images, num_layers=num_layers)
+            num_prefix = 0
+        parts.append(pool(tokens, pooling, num_prefix).float().cpu())
     encoder.train(was_training)
     return torch.cat(parts).numpy()
 

@@ -1,13 +1,27 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 
-from d2v_core.evaluation import probe as probe_module
-from d2v_core.evaluation.probe import (
-    Features,
-    linear_probe,
-    nearest_neighbours_accuracy,
-)
+from d2v_core.evaluation.neighbours import neighbours_accuracies
+from d2v_core.evaluation.probe import Features, accuracy, fit_probes
+
+
+def fit(train, valid, l2_grid, *, draws=None, num_classes=3):
+    return fit_probes(
+        train,
+        [np.arange(len(train.labels))] if draws is None else draws,
+        valid,
+        l2_grid=l2_grid,
+        score=accuracy,
+        num_classes=num_classes,
+    )
+
+
+def accuracies(probes, test):
+    return [accuracy(test.labels, one) for one in probes.predict(test.features)]
 
 
 def noisy(num_samples, seed, num_classes=3, spread=1.5):
@@ -45,12 +59,25 @@ def logistic_regression_oracle(train, test, l2):
 @pytest.mark.parametrize("l2", [1e-3, 0.1, 10.0])
 def test_the_probe_is_logistic_regression_with_that_penalty(l2):
     train, valid, test = noisy(90, 0), noisy(60, 1), noisy(600, 2)
-    result = linear_probe(train, valid, test, l2_grid=[l2])
-    assert result.l2 == l2
+    probes = fit(train, valid, [l2])
+    assert probes.l2 == (l2,)
     expected = logistic_regression_oracle(train, test, l2)
-    assert result.test_accuracy == pytest.approx(expected, abs=0.005)
+    assert accuracies(probes, test) == pytest.approx([expected], abs=0.005)
     expected = logistic_regression_oracle(train, valid, l2)
-    assert result.validation_accuracy == pytest.approx(expected, abs=0.02)
+    assert probes.validation_scores == pytest.approx([expected], abs=0.02)
+
+
+def test_every_draw_is_fitted_and_selected_for_itself():
+    train, valid, test = noisy(200, 0), noisy(60, 1), noisy(600, 2)
+    generator, grid = np.random.default_rng(0), [1e-4, 1e-2, 1.0]
+    draws = [generator.permutation(200)[:40] for _ in range(4)]
+    together = fit(train, valid, grid, draws=draws)
+    for r, draw in enumerate(draws):
+        alone = fit(train.subset(draw), valid, grid)
+        assert together.l2[r] == alone.l2[0]
+        assert together.validation_scores[r] == alone.validation_scores[0]
+        assert accuracies(together, test)[r] == accuracies(alone, test)[0]
+    assert together.median_l2 == sorted(together.l2)[1]
 
 
 def flag_and_flip(flip):
@@ -72,58 +99,53 @@ def unbalanced_train():
     return Features((2.0 * labels - 1.0)[:, None], labels)
 
 
-def test_the_penalty_is_chosen_on_validation_even_when_the_test_split_disagrees():
+def test_the_penalty_is_chosen_on_the_validation_split():
     grid = [1e-3, 1e4]
-    valid_likes_weak, valid_likes_strong = flag_and_flip(False), mostly_class_zero(True)
-    weak = linear_probe(
-        unbalanced_train(), valid_likes_weak, mostly_class_zero(True), l2_grid=grid
-    )
-    strong = linear_probe(
-        unbalanced_train(), valid_likes_strong, flag_and_flip(False), l2_grid=grid
-    )
-    assert (weak.l2, weak.validation_accuracy, weak.test_accuracy) == (1e-3, 1.0, 0.0)
-    assert (strong.l2, strong.validation_accuracy) == (1e4, 0.75)
-    assert strong.test_accuracy == 0.5
-
-
-def test_the_test_labels_do_not_change_what_is_chosen():
-    train, valid, test = noisy(60, 0), noisy(60, 1), noisy(60, 2)
-    shuffled = Features(test.features, np.roll(test.labels, 1))
-    grid = [1e-3, 1e-1, 10.0]
-    first = linear_probe(train, valid, test, l2_grid=grid)
-    second = linear_probe(train, valid, shuffled, l2_grid=grid)
-    assert (first.l2, first.validation_accuracy) == (
-        second.l2,
-        second.validation_accuracy,
-    )
-    assert first.test_accuracy != second.test_accuracy
+    weak = fit(unbalanced_train(), flag_and_flip(False), grid)
+    strong = fit(unbalanced_train(), mostly_class_zero(True), grid)
+    assert (weak.l2, weak.validation_scores) == ((1e-3,), (1.0,))
+    assert accuracies(weak, mostly_class_zero(True)) == [0.0]
+    assert (strong.l2, strong.validation_scores) == ((1e4,), (0.75,))
+    assert accuracies(strong, flag_and_flip(False)) == [0.5]
 
 
 def test_on_a_tie_the_stronger_penalty_wins_and_the_edge_is_reported():
     easy = flag_and_flip(False)
-    tied = linear_probe(easy, easy, easy, l2_grid=[0.1, 0.001, 0.01])
-    assert (tied.l2, tied.on_edge) == (0.1, True)
-    middle = linear_probe(unbalanced_train(), easy, easy, l2_grid=[1e4, 0.001, 0.01])
-    assert (middle.l2, middle.on_edge) == (0.01, False)
+    tied = fit(easy, easy, [0.1, 0.001, 0.01])
+    assert (tied.l2, tied.on_edge) == ((0.1,), (True,))
+    middle = fit(unbalanced_train(), easy, [1e4, 0.001, 0.01])
+    assert (middle.l2, middle.on_edge) == ((0.01,), (False,))
 
 
-def test_a_fit_that_stops_early_is_reported_instead_of_warned_about(monkeypatch):
-    train, valid, test = noisy(90, 0), noisy(60, 1), noisy(60, 2)
-    assert linear_probe(train, valid, test, l2_grid=[0.1]).converged
-    monkeypatch.setattr(probe_module, "MAX_ITERATIONS", 2)
-    assert not linear_probe(train, valid, test, l2_grid=[0.1]).converged
+def test_remarks_name_the_strength_of_one_draw_or_count_several():
+    easy, all_of_it = flag_and_flip(False), np.arange(20)
+    one = fit(easy, easy, [0.1, 0.001])
+    assert one.notes() == ("the probe's L2 0.1 lies on the edge of its grid",)
+    several = fit(easy, easy, [0.1, 0.001], draws=[all_of_it, all_of_it])
+    assert several.notes("cola: the probe's") == (
+        "cola: the probe's L2 lies on the edge of its grid in 2 of 2 draws",
+    )
+
+
+def test_a_fit_that_stops_early_is_reported(monkeypatch):
+    train, valid = noisy(90, 0), noisy(60, 1)
+    probes = fit(train, valid, [1e-3], draws=[np.arange(80), np.arange(60)])
+    assert probes.converged == (True, True)
+    assert probes.notes() == ()
+    changed = replace(probes, converged=(True, False))
+    assert changed.notes() == ("the probe's fit did not converge in 1 of 2 draws",)
 
 
 def test_a_grid_of_one_has_no_edge():
     easy = flag_and_flip(False)
-    assert not linear_probe(easy, easy, easy, l2_grid=[1.0]).on_edge
+    assert fit(easy, easy, [1.0]).on_edge == (False,)
 
 
 def test_constant_features_give_chance_and_no_error():
     labels = np.arange(30) % 3
     constant = Features(np.ones((30, 4), dtype=np.float32), labels)
-    result = linear_probe(constant, constant, constant, l2_grid=[0.1, 1.0])
-    assert result.test_accuracy == pytest.approx(1 / 3)
+    probes = fit(constant, constant, [0.1, 1.0])
+    assert accuracies(probes, constant) == pytest.approx([1 / 3])
 
 
 def knn_oracle(train, test, k):
@@ -139,15 +161,28 @@ def knn_oracle(train, test, k):
 
 
 @pytest.mark.parametrize("k", [1, 5, 20])
-def test_nearest_neighbours_vote_by_inverse_cosine_distance(k):
+def test_nearest_neighbours_vote_by_inverse_cosine_distance(k, monkeypatch):
     generator = np.random.default_rng(0)
     labels = np.arange(60) % 3
     train = Features(np.eye(3, 6)[labels] + generator.normal(size=(60, 6)), labels)
     test = Features(np.eye(3, 6)[labels] + generator.normal(size=(60, 6)), labels)
-    ours = nearest_neighbours_accuracy(train, test, num_neighbours=k)
-    assert ours == pytest.approx(knn_oracle(train, test, k))
+    draws = [generator.permutation(60)[:30], np.arange(60), np.arange(12)]
+    expected = [knn_oracle(train.subset(draw), test, k) for draw in draws]
+    for largest in (1 << 24, 60 * 7):
+        monkeypatch.setattr("d2v_core.evaluation.neighbours.LARGEST", largest)
+        ours = neighbours_accuracies(train, draws, test, num_neighbours=k)
+        assert ours == pytest.approx(expected)
 
 
-def test_more_neighbours_than_samples_are_all_samples():
+def test_more_neighbours_than_samples_are_all_samples_and_equals_vote_alone():
     easy = flag_and_flip(False)
-    assert nearest_neighbours_accuracy(easy, easy, num_neighbours=500) == 1.0
+    draws = [np.arange(20)]
+    assert neighbours_accuracies(easy, draws, easy, num_neighbours=500) == [1.0]
+
+
+def test_neighbours_are_scikit_learns_in_float32():
+    train, test = noisy(300, 0), noisy(200, 1)
+    model = KNeighborsClassifier(n_neighbors=20, metric="cosine", weights="distance")
+    expected = model.fit(train.features, train.labels).score(test.features, test.labels)
+    ours = neighbours_accuracies(train, [np.arange(300)], test, num_neighbours=20)
+    assert ours == pytest.approx([expected], abs=0.006)

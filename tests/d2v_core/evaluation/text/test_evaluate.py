@@ -6,13 +6,16 @@ from d2v_core.build import build_encoder
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.data.text.tasks import Samples, Task
 from d2v_core.encoders.inputs import Padded
-from d2v_core.evaluation.text.evaluate import evaluate_texts, extract_features
+from d2v_core.errors import ConfigError
+from d2v_core.evaluation.text.evaluate import evaluate_texts
+from d2v_core.evaluation.text.features import extract_features
 from d2v_core.evaluation.text.fine_tuning import (
     ClassificationHead,
     _batch,
     fine_tune_task,
     task_tuning,
 )
+from d2v_core.modalities.text import MODALITY as TEXT
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_text import (
     small_samples,
@@ -82,6 +85,7 @@ def test_the_score_is_the_mean_over_tasks_and_choices_are_recorded(encoder):
         "eval/glue_score",
         "eval/glue_validation_score",
         "eval/linear_accuracy",
+        "eval/rankme",
     }
     single, pair = (result.metrics[f"eval/{n}_accuracy"] for n in ("animal", "same"))
     assert result.metrics["eval/glue_score"] == pytest.approx((single + pair) / 2)
@@ -132,14 +136,65 @@ def test_a_regression_is_scored_by_its_correlations(encoder):
 def test_few_labels_are_balanced_and_drawn_with_the_seed(encoder, monkeypatch):
     seen = []
 
-    def recorded(train, valid, **options):
-        seen.append(train.labels)
+    def recorded(train, draws, valid, **options):
+        seen.extend(train.labels[draw] for draw in draws)
         raise InterruptedError
 
-    monkeypatch.setattr("d2v_core.evaluation.text.evaluate.fit_probe", recorded)
+    monkeypatch.setattr("d2v_core.evaluation.text.probes.fit_probes", recorded)
+    few = config(num_labels=12, num_label_draws=3)
     with pytest.raises(InterruptedError):
-        evaluate_texts(encoder, small_text_dataset(), config(num_labels=12), seed=0)
-    assert np.bincount(seen[0]).tolist() == [6, 6]
+        evaluate_texts(encoder, small_text_dataset(), few, seed=0)
+    assert [np.bincount(labels).tolist() for labels in seen] == [[6, 6]] * 3
+
+
+@pytest.mark.parametrize("tasks", [(), ("regression",)], ids=str)
+def test_scores_at_few_labels_are_means_with_all_labels_beside_them(encoder, tasks):
+    given = (regression_task(),) if tasks else ()
+    dataset = small_text_dataset(*given)
+    few = config(num_labels=12, num_label_draws=4)
+    result = evaluate_texts(encoder, dataset, few, seed=0)
+    everything = evaluate_texts(encoder, dataset, config(), seed=0)
+    assert everything.draws == {}
+    names = {"eval/rankme", "eval/glue_validation_score"}
+    names = set(everything.metrics) - names
+    assert set(result.draws) == names
+    for name in names:
+        each = result.draws[name]
+        assert len(each) == 4
+        assert result.metrics[name] == pytest.approx(np.mean(each))
+        whole = result.metrics[f"{name}_all_labels"]
+        assert whole == pytest.approx(everything.metrics[name])
+    if not tasks:
+        both = [result.draws[f"eval/{n}_accuracy"] for n in ("animal", "same")]
+        scores = result.draws["eval/glue_score"]
+        np.testing.assert_allclose(scores, np.mean(both, axis=0))
+
+
+def test_more_labels_than_a_task_has_are_refused_when_the_data_is_loaded():
+    trial = small_text_trial({"evaluation": {"num_labels": 100_000}})
+    with pytest.raises(ConfigError, match="must be at most the labelled training samp"):
+        TEXT.load_data(trial)
+
+
+def test_fine_tuning_learns_from_the_first_draw(encoder, monkeypatch):
+    seen = []
+
+    def recorded(encoder, tokenizer, task, options, **others):
+        seen.append(task.train.labels.tolist())
+        raise InterruptedError
+
+    monkeypatch.setattr("d2v_core.evaluation.text.evaluate.fine_tune_task", recorded)
+    for draws in (1, 3):
+        options = config(
+            method="fine_tune",
+            fine_tuning=TUNING,
+            num_labels=12,
+            num_label_draws=draws,
+        )
+        with pytest.raises(InterruptedError):
+            evaluate_texts(encoder, small_text_dataset(), options, seed=0)
+    assert len(seen[0]) == 12
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("task", [small_task(), regression_task()], ids=str)
@@ -170,6 +225,7 @@ def test_fine_tuned_scores_are_logged_with_the_chosen_rate(encoder):
         "eval/animal_accuracy",
         "eval/glue_score",
         "eval/glue_validation_score",
+        "eval/rankme",
     }
     assert set(result.choices) == {"evaluation.animal.learning_rate"}
     (note,) = result.notes

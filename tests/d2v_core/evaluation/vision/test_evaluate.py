@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from d2v_core.build import build_encoder
-from d2v_core.data.vision.images import Split
+from d2v_core.errors import ConfigError
 from d2v_core.evaluation.vision.evaluate import evaluate_images, extract_features
+from d2v_core.modalities.vision import MODALITY as VISION
 from d2v_core.randomness import numpy_generator
 from tests.d2v_core.small import (
     fill_with_noise,
@@ -72,9 +73,12 @@ def test_accuracies_are_in_per_cent_and_the_choice_is_recorded(encoder):
         "eval/linear_accuracy",
         "eval/linear_validation_accuracy",
         "eval/knn_accuracy",
+        "eval/rankme",
     }
-    assert all(0 <= value <= 100 for value in result.metrics.values())
-    steps = np.array(list(result.metrics.values())) / (100 / 15)
+    assert 1 <= result.metrics["eval/rankme"] <= 16
+    accuracies = [v for k, v in result.metrics.items() if k != "eval/rankme"]
+    assert all(0 <= value <= 100 for value in accuracies)
+    steps = np.array(accuracies) / (100 / 15)
     np.testing.assert_allclose(steps, steps.round(), atol=1e-9)
     assert result.choices["evaluation.l2"] in (0.01, 0.1, 1.0)
 
@@ -89,45 +93,48 @@ def test_a_choice_at_the_edge_of_the_grid_is_noted(encoder):
     assert protocol(encoder, small_dataset(), l2_grid=[0.5]).notes == ()
 
 
-def test_a_probe_that_did_not_converge_is_noted(encoder, monkeypatch):
-    monkeypatch.setattr("d2v_core.evaluation.probe.MAX_ITERATIONS", 2)
-    result = protocol(encoder, small_dataset(), l2_grid=[0.001])
-    assert result.notes == ("the probe's fit at L2 0.001 did not converge",)
+def test_labelled_subsets_are_drawn_with_the_seed_and_features_computed_once(encoder):
+    few = {"num_labels": 12, "num_label_draws": 3}
+    first = protocol(encoder, small_dataset(), **few)
+    assert len(first.draws["eval/linear_accuracy"]) == 3
+    assert first.metrics == protocol(encoder, small_dataset(), **few).metrics
+    other = protocol(encoder, small_dataset(), seed=1, **few)
+    assert first.draws != other.draws
+    rank = "eval/rankme"
+    assert first.metrics[rank] == other.metrics[rank]
 
 
-class Recorded:
-    """Counts which images were read."""
+def test_a_subset_is_balanced(encoder, monkeypatch):
+    seen = []
 
-    def __init__(self, split):
-        self.split, self.read_images = split, []
+    def recorded(train, draws, valid, **options):
+        seen.append(train.labels[draws[0]])
+        raise InterruptedError
 
-    def __len__(self):
-        return len(self.split)
-
-    def read(self, indices, boxes=None):
-        self.read_images += indices.tolist()
-        return self.split.images.read(indices, boxes)
-
-
-def test_the_probe_sees_a_balanced_labelled_subset_drawn_with_the_seed(encoder):
-    def images_read(seed):
-        dataset = small_dataset()
-        recorder = Recorded(dataset.train)
-        train = Split(recorder, dataset.train.labels)
-        changed = type(dataset)(**{**vars(dataset), "train": train})
-        protocol(encoder, changed, seed=seed, num_labels=12)
-        return recorder.read_images
-
-    first = images_read(0)
-    assert len(set(first)) == 12
-    assert np.bincount(np.array(first) % 3).tolist() == [4, 4, 4]
-    assert images_read(0) == first
-    assert images_read(1) != first
+    monkeypatch.setattr("d2v_core.evaluation.protocol.fit_probes", recorded)
+    with pytest.raises(InterruptedError):
+        protocol(encoder, small_dataset(), num_labels=12)
+    assert np.bincount(seen[0]).tolist() == [4, 4, 4]
 
 
-def test_more_labels_than_images_are_all_images(encoder):
-    few = protocol(encoder, small_dataset(), num_labels=1000)
-    assert few.metrics == protocol(encoder, small_dataset()).metrics
+def test_features_of_several_layers_have_no_class_token(encoder):
+    dataset = small_dataset()
+    two = extract_features(encoder, dataset, dataset.test, pooling="mean", num_layers=2)
+    one = extract_features(encoder, dataset, dataset.test, pooling="mean")
+    assert two.shape == one.shape
+    assert not np.allclose(two, one)
+    with pytest.raises(
+        ConfigError, match="must be 1 with evaluation.pooling class_tok"
+    ):
+        small_trial({"evaluation": {"num_layers": 2, "pooling": "class_token"}})
+
+
+def test_more_labels_than_images_are_refused_when_the_data_is_loaded():
+    trial = small_trial({"evaluation": {"num_labels": 1000}})
+    with pytest.raises(ConfigError, match=r"num_labels: must be at .* 999, got 1000"):
+        VISION.load_data(trial)
+    fewer = small_trial({"evaluation": {"num_labels": 999}})
+    assert VISION.same_data(trial) != VISION.same_data(fewer)
 
 
 def test_the_result_does_not_depend_on_the_order_of_the_training_images(encoder):
