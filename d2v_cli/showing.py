@@ -73,9 +73,12 @@ def show_report(report: Any, console: Console) -> None:
     """Print a report's table and claims, and say where its page is."""
     from reports.claims.view import claims_console
     from reports.tables.console import console_view
+    from reports.text import for_terminal
 
     console.print(console_view(report.table))
     if report.verdicts:
         console.print(claims_console(report.verdicts))
+    if report.noise:
+        console.print(for_terminal(report.noise))
     page = report.files["report.html"]
     console.print(f"report: {page}", soft_wrap=True, markup=False)

@@ -23,6 +23,7 @@ from reports.claims.view import (
     JudgedClaim,
 )
 from reports.figures.curve import figure_data
+from reports.figures.score_curves import read_score_figures
 from reports.figures.training_curves import read_curves
 from reports.files import Contents, ReportWriteError, write_files
 from reports.outputs import (
@@ -32,6 +33,7 @@ from reports.outputs import (
     report_contents,
 )
 from reports.page.report_page import Content
+from reports.statistics.study_noise import study_noise
 from reports.statistics.summary import StudyResult, study_result
 from reports.store.foreign import Location, StoreContentError
 from reports.store.frames import place_of, trial_frames
@@ -45,6 +47,7 @@ from reports.store.manifests import (
 from reports.store.mlflow_view import StudyView
 from reports.store.runs import open_store
 from reports.tables.ledger import build_ledger
+from reports.tables.noise_table import noise_sentence
 from reports.tables.table import Table, build_table
 from reports.text import for_file_name, one_line
 
@@ -57,18 +60,21 @@ class Report:
         table: To print, see :func:`reports.tables.console.console_view`.
         result: The numbers behind it.
         verdicts: On the study's claims.
+        noise: Where the noise of the numbers comes from, in a sentence; empty where
+            trials do not tell of their label draws.
         manifest: The planned study.
         folder: Where the files lie.
         files: By name: the table (``table.md``, ``.tex``, ``.csv``), the trials
-            (``trials.csv``, ``.parquet``), ``claims.csv``, the figure (``curve.svg``,
-            ``.png``), ``report.html``, ``ledger.json``, ``ledger.md``,
-            ``checklist.md``.
+            (``trials.csv``, ``.parquet``), ``claims.csv``, ``noise.csv``, the figure
+            (``curve.svg``, ``.png``), ``report.html``, ``ledger.json``,
+            ``ledger.md``, ``checklist.md``.
         run_id: The study's parent run.
     """
 
     table: Table
     result: StudyResult
     verdicts: tuple[Verdict, ...]
+    noise: str
     manifest: Manifest
     folder: Path
     files: dict[str, Path]
@@ -226,7 +232,9 @@ def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Co
         frame=frame,
         figure=figure_data(result, manifest),
         verdicts=study_verdicts(result, manifest),
+        noise=study_noise(result),
         curves=read_curves(client, frame, manifest),
+        scores=read_score_figures(client, frame, manifest),
         ledger=build_ledger(client, frame, removed, manifest),
         tracking_uri=tracking_uri,
         view=StudyView(manifest, tuple(sorted(used))),
@@ -249,6 +257,7 @@ def _build(
         table=content.table,
         result=content.result,
         verdicts=content.verdicts,
+        noise=noise_sentence(content.noise, content.result.metric),
         manifest=content.manifest,
         folder=folder,
         files=files,

@@ -37,6 +37,7 @@ from reports.tables.formats import (
 )
 from reports.tables.latex import to_latex
 from reports.tables.ledger import ledger_json, ledger_markdown
+from reports.tables.noise_table import noise_csv, noise_markdown
 from reports.tables.paper import paper_numbers
 from reports.text import for_markdown, one_line
 
@@ -60,14 +61,19 @@ def report_contents(content: Content) -> Contents:
     manifest, result, ledger = content.manifest, content.result, content.ledger
     verdicts = content.verdicts
     items = checklist(ledger, result, manifest, verdicts)
-    claims = claims_markdown(verdicts)
+    parts = (
+        to_markdown(content.table),
+        claims_markdown(verdicts),
+        noise_markdown(content.noise, result.metric),
+    )
     return {
-        "table.md": to_markdown(content.table) + (f"\n{claims}" if claims else ""),
+        "table.md": "\n".join(part for part in parts if part),
         "table.tex": to_latex(content.table),
         "table.csv": table_csv(result, manifest),
         "trials.csv": trials_csv(content.frame),
         "trials.parquet": trials_parquet(content.frame),
         "claims.csv": claims_csv(judged_claims(manifest, verdicts)),
+        "noise.csv": noise_csv(content.noise),
         "curve.svg": draw_svg(content.figure),
         "curve.png": draw_png(content.figure),
         "ledger.json": ledger_json(ledger),

@@ -24,6 +24,8 @@ from reports.statistics.inference import (
     paired_differences,
     t_half_width,
 )
+from reports.statistics.noise import Noise
+from reports.statistics.study_noise import difference_noise
 from reports.statistics.summary import RESAMPLING_SEED, ArmResult, StudyResult
 from reports.tables.paper import paper_numbers
 from reports.tables.wording import counted
@@ -33,6 +35,19 @@ SeedsNeeded = int | Literal["not reachable below 1000"] | None
 NOT_REACHABLE: Literal["not reachable below 1000"] = "not reachable below 1000"
 DEAD: tuple[Status, ...] = ("collapsed", "diverged")
 """Statuses of trials whose value says nothing about their arm's setting."""
+
+
+@dataclass(frozen=True)
+class MoreDraws:
+    """What more label draws in every trial, old ones too, would save.
+
+    Attributes:
+        num_draws: Of each trial.
+        seeds: Seeds in all that would do with them.
+    """
+
+    num_draws: int
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class Finding:
     n: int = 0
     p: float | None = None
     seeds_needed: SeedsNeeded = None
+    more_draws: MoreDraws | None = None
     is_share: bool = False
 
 
@@ -59,12 +75,20 @@ class Comparison:
         other: The arm it is compared with.
         differences: By seed, positive where ``arm`` is better.
         trouble: Why they cannot be compared; empty where they can.
+        both: The two arms, where they can be compared.
     """
 
     arm: str
     other: str
     differences: Floats
     trouble: str
+    both: tuple[ArmResult, ArmResult] | None = None
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        """What part of the spread label draws cause; None where that is not known."""
+        found = None if self.both is None else difference_noise(*self.both)
+        return found if isinstance(found, Noise) else None
 
     @cached_property
     def mean(self) -> float:
@@ -87,12 +111,24 @@ class Comparison:
         half = t_half_width(self.spread, self.n, confidence)
         return Interval(self.mean - half, self.mean + half, "t")
 
-    def clearness(self, borders: Sequence[float]) -> float:
-        """Distance from the mean to the nearest border, in standard deviations."""
+    def clearness(
+        self, borders: Sequence[float], num_draws: int | None = None
+    ) -> float:
+        """Distance from the mean to the nearest border, in standard deviations.
+
+        Args:
+            borders: At least one.
+            num_draws: Label draws of a trial, if other than there are; then the noise
+                must be known.
+        """
         distance = min(abs(self.mean - border) for border in borders)
-        if self.spread == 0.0:
+        spread = self.spread
+        if num_draws is not None:
+            assert self.noise is not None, "asked for where it is known"
+            spread *= self.noise.shrinkage(num_draws)
+        if spread == 0.0:
             return math.inf if distance > 0.0 else 0.0
-        return distance / self.spread
+        return distance / spread
 
 
 @dataclass(frozen=True)
@@ -135,7 +171,7 @@ class Evidence:
         if len(differences) < 2:
             pairs = "no common seed" if len(differences) == 0 else "one common seed"
             trouble = f"{arm} and {other} have {pairs}: no interval"
-        return Comparison(arm, other, differences, trouble)
+        return Comparison(arm, other, differences, trouble, (first, second))
 
     def trouble(self, label: str, dead: Sequence[Status] = DEAD) -> str:
         """Why an arm is no evidence about what its setting does; empty if it is.

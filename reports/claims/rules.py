@@ -236,6 +236,9 @@ def _finding(
         text += (
             f" No p below 0.05 exists with {n} pairs, the fewest are {shown.fewest}."
         )
+    seeds, more_draws = (
+        planned_seeds(n, plans) if verdict == "undecided" else (None,) * 2
+    )
     return Finding(
         verdict=verdict,
         measure=evidence.measure,
@@ -244,7 +247,8 @@ def _finding(
         interval=interval,
         n=n,
         p=shown.p,
-        seeds_needed=planned_seeds(n, plans) if verdict == "undecided" else None,
+        seeds_needed=seeds,
+        more_draws=more_draws,
     )
 
 

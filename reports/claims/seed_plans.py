@@ -6,7 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.claims.evidence import NOT_REACHABLE, Comparison, SeedsNeeded
+from reports.claims.evidence import (
+    NOT_REACHABLE,
+    Comparison,
+    MoreDraws,
+    SeedsNeeded,
+)
 from reports.statistics.planning import seeds_to_exclude
 
 ONE_SIDED = 0.5
@@ -31,21 +36,42 @@ class Plan:
     tried: float
     needs_all: bool = False
 
-    def seeds(self) -> int | None:
-        """The fewest seeds that do; None: not reachable."""
+    @property
+    def more_draws(self) -> int | None:
+        """Label draws worth a thought; None where nobody knows what they would do."""
+        noises = [one.noise for one in self.ones]
+        wanted = [noise.more_draws for noise in noises if noise is not None]
+        return max((n for n in wanted if n), default=None) if all(noises) else None
+
+    def seeds(self, num_draws: int | None = None) -> int | None:
+        """The fewest seeds that do, with so many label draws; None: not reachable."""
         pick = min if self.needs_all else max
-        clearness = pick(one.clearness(self.borders) for one in self.ones)
+        clearness = pick(one.clearness(self.borders, num_draws) for one in self.ones)
         distance, spread = (1.0, 0.0) if math.isinf(clearness) else (clearness, 1.0)
         return seeds_to_exclude(distance, spread, self.confidence, tried=self.tried)
 
 
-def planned_seeds(num_seeds: int, plans: Sequence[Plan]) -> SeedsNeeded:
+def planned_seeds(
+    num_seeds: int, plans: Sequence[Plan]
+) -> tuple[SeedsNeeded, MoreDraws | None]:
     """Seeds of the first plan that has comparisons; None without such a plan.
 
-    More than there are: as it is, they do not decide.
+    More than there are: as it is, they do not decide. Evaluated again with more label
+    draws they may, so the second number may be theirs; it is there if it is smaller.
     """
     for plan in plans:
         if plan.ones:
-            needed = plan.seeds()
-            return NOT_REACHABLE if needed is None else max(needed, num_seeds + 1)
-    return None
+            found = plan.seeds()
+            needed = NOT_REACHABLE if found is None else max(found, num_seeds + 1)
+            return needed, _with_more_draws(num_seeds, plan, needed)
+    return None, None
+
+
+def _with_more_draws(num_seeds: int, plan: Plan, needed: int | str) -> MoreDraws | None:
+    num_draws = plan.more_draws
+    found = None if num_draws is None else plan.seeds(num_draws)
+    if num_draws is None or found is None:
+        return None
+    seeds = max(found, num_seeds)
+    saves = isinstance(needed, str) or seeds < needed
+    return MoreDraws(num_draws, seeds) if saves else None

@@ -22,7 +22,13 @@ from ablations.study.claims import (
     Trend,
 )
 from reports.claims import rank_rules, rules
-from reports.claims.evidence import Evidence, Finding, Outcome, SeedsNeeded
+from reports.claims.evidence import (
+    Evidence,
+    Finding,
+    MoreDraws,
+    Outcome,
+    SeedsNeeded,
+)
 from reports.statistics.summary import StudyResult
 
 
@@ -45,6 +51,8 @@ class Verdict:
         reason: A few sentences: which arms, which interval, what is in the way.
         seeds_needed: Seeds in all that would settle it, if effect and spread stay
             as measured; None where it is settled or nothing can be said.
+        more_draws: How many do with more label draws in every trial, if that is fewer
+            and known.
         is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
     """
 
@@ -60,6 +68,7 @@ class Verdict:
     p: float | None
     reason: str
     seeds_needed: SeedsNeeded
+    more_draws: MoreDraws | None = None
     is_share: bool = False
 
 
@@ -95,6 +104,7 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         p=finding.p,
         reason=finding.reason,
         seeds_needed=finding.seeds_needed if finding.verdict == "undecided" else None,
+        more_draws=finding.more_draws,
         is_share=finding.is_share,
     )
 

@@ -20,14 +20,16 @@ HEAD = (
 )
 CLAIM_COLUMNS = (
     *("study", "modality", "scale", "claim", "says", "where", "verdict", "measure"),
-    *("effect", "low", "high", "n", "p", "seeds_needed", "reason"),
+    *("effect", "low", "high", "n", "p", "seeds_needed", "more_draws"),
+    *("seeds_with_more_draws", "reason"),
 )
 """Columns of :func:`claim_row`."""
 LEGEND = (
     "Effects count so that positive is better, or speaks for the claim; of a share of "
     "seeds, more than one half does. The interval and p are those the verdict rests "
     "on, named in the evidence. Seeds needed: in all, if effect and spread stay as "
-    "measured, which is an even chance and no promise."
+    "measured, which is an even chance and no promise; with more label draws in every "
+    "trial, the old ones evaluated again, where the noise is known and that is fewer."
 )
 
 
@@ -64,8 +66,11 @@ def effect_text(verdict: Verdict) -> str:
 
 
 def seeds_text(verdict: Verdict) -> str:
-    """Seeds that would settle it; a dash where that is no question."""
-    return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
+    """``12; 8 with 30 draws``, to settle it; a dash where that is no question."""
+    if verdict.seeds_needed is None:
+        return "–"
+    text, more = str(verdict.seeds_needed), verdict.more_draws
+    return text if more is None else f"{text}; {more.seeds} with {more.num_draws} draws"
 
 
 def claim_cells(verdict: Verdict) -> tuple[str, ...]:
@@ -98,9 +103,14 @@ def claims_markdown(verdicts: Sequence[Verdict]) -> str:
 
 def claim_row(judged: JudgedClaim) -> dict[str, object]:
     """For programs: every number unrounded in a column of its own."""
-    verdict = judged.verdict
+    verdict, more = judged.verdict, judged.verdict.more_draws
     places = {"study": judged.study, "modality": judged.modality, "scale": judged.scale}
-    return places | {name: getattr(verdict, name) for name in CLAIM_COLUMNS[3:]}
+    with_draws = {
+        "more_draws": more and more.num_draws,
+        "seeds_with_more_draws": more and more.seeds,
+    }
+    own = {name for name in CLAIM_COLUMNS if name not in places | with_draws}
+    return places | {name: getattr(verdict, name) for name in own} | with_draws
 
 
 def claims_console(verdicts: Sequence[Verdict]) -> Group:

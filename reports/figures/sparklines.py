@@ -6,7 +6,8 @@ carries its arm as a tooltip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from markupsafe import Markup
@@ -19,6 +20,49 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 24
 NUM_COLOURS = 8
 """Classes ``line-0`` and up in the style sheet; then dashes, then longer dashes."""
 DASHES = ("", "5 3", "2 3", "8 3 2 3")
+
+
+@dataclass(frozen=True)
+class SmallAxes:
+    """Places of values in a drawing.
+
+    Attributes:
+        low: At the bottom.
+        high: At the top, above it.
+        last: At the right end; 0 is at the left one.
+    """
+
+    low: float
+    high: float
+    last: float
+
+    def across(self, place: float) -> float:
+        """How far from the left."""
+        return LEFT + (WIDTH - LEFT - RIGHT) * place / self.last
+
+    def along(self, value: float) -> float:
+        """How far from the top."""
+        share = (value - self.low) / (self.high - self.low)
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+    def frame(self, end: str) -> str:
+        """Both axes with their ends, the right one in words."""
+        bottom = HEIGHT - BOTTOM
+        return (
+            f'<path class="frame" d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}"/>'
+            f'<text x="{LEFT - 5}" y="{TOP + 4}" text-anchor="end">{self.high:.3g}'
+            f'</text><text x="{LEFT - 5}" y="{bottom}" text-anchor="end">{self.low:.3g}'
+            f'</text><text x="{LEFT}" y="{HEIGHT - 7}">0</text>'
+            f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 7}" text-anchor="end">{end}</text>'
+        )
+
+
+def small_axes(values: Iterable[float], last: float) -> SmallAxes:
+    """Axes that hold these values, at least one."""
+    numbers = list(values)
+    low, high = min(numbers), max(numbers)
+    middle = low == high
+    return SmallAxes(low - 0.5 * middle, high + 0.5 * middle, last)
 
 
 def draw_curves(
@@ -35,18 +79,11 @@ def draw_curves(
     low, high = min(values), max(values)
     if threshold is not None and low > threshold > low - 0.25 * (high - low):
         low = threshold
-    if high == low:
-        low, high = low - 0.5, high + 0.5
     last = max(max(curve.steps[-1] for curve in curves), 1)
-
-    def across(step: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * step / last
-
-    def along(value: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
-
-    parts = [_frame(low, high, last)]
-    if threshold is not None and low <= threshold <= high:
+    axes = small_axes((low, high), last)
+    across, along = axes.across, axes.along
+    parts = [axes.frame(f"{last:,} updates")]
+    if threshold is not None and axes.low <= threshold <= axes.high:
         y = along(threshold)
         parts.append(
             f'<line class="threshold" x1="{LEFT}" x2="{WIDTH - RIGHT}" '
@@ -71,6 +108,11 @@ def draw_curves(
         for curve in curves
         for step, seed in curve.collapses
     ]
+    return drawing(parts)
+
+
+def drawing(parts: Iterable[str]) -> Markup:
+    """Parts as one drawing."""
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" class="curves" aria-hidden="true">'
     return Markup(f"{head}{''.join(parts)}</svg>")
 
@@ -80,18 +122,6 @@ def line_style(index: int) -> Markup:
     dash = DASHES[index // NUM_COLOURS % len(DASHES)]
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     return Markup(f'class="line-{index % NUM_COLOURS}"{dashed}')
-
-
-def _frame(low: float, high: float, last: int) -> str:
-    bottom = HEIGHT - BOTTOM
-    return (
-        f'<path class="frame" d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}"/>'
-        f'<text x="{LEFT - 5}" y="{TOP + 4}" text-anchor="end">{high:.3g}</text>'
-        f'<text x="{LEFT - 5}" y="{bottom}" text-anchor="end">{low:.3g}</text>'
-        f'<text x="{LEFT}" y="{HEIGHT - 7}">0</text>'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 7}" text-anchor="end">'
-        f"{last:,} updates</text>"
-    )
 
 
 def _cross(x: float, y: float, who: str, step: int) -> str:

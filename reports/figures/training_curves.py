@@ -92,7 +92,7 @@ def read_curves(
             histories = [
                 history
                 for run_id in chosen["run_id"]
-                if (history := _history(client, str(run_id), metric))
+                if (history := read_history(client, str(run_id), metric))
             ]
             if histories:
                 marks = collapse_steps(chosen)
@@ -130,7 +130,7 @@ def collapse_steps(rows: pd.DataFrame) -> list[tuple[int, int]]:
     return steps
 
 
-def _history(client: MlflowClient, run_id: str, metric: str) -> dict[int, float]:
+def read_history(client: MlflowClient, run_id: str, metric: str) -> dict[int, float]:
     """Finite values by step; of a step logged twice, by a resumed trial, the last."""
     return {
         point.step: point.value

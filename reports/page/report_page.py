@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,9 +18,12 @@ from reports.claims.view import HEAD as CLAIMS_HEAD
 from reports.claims.view import LEGEND, claim_cells
 from reports.figures.curve import FigureData, Panel
 from reports.figures.figure import INK, OURS, PAPER, QUIET, Which, draw_svg
+from reports.figures.score_curves import ScoreFigure
+from reports.figures.score_drawing import draw_scores
 from reports.figures.sparklines import draw_curves, line_style
 from reports.figures.training_curves import METRICS, Curves
 from reports.page.templating import render
+from reports.statistics.study_noise import StudyNoise
 from reports.statistics.summary import SeedResult, StudyResult
 from reports.store.links import (
     is_served,
@@ -32,6 +35,10 @@ from reports.store.links import (
 from reports.store.mlflow_view import StudyView
 from reports.tables.caption import summary
 from reports.tables.ledger import Ledger, facts, removed_text
+from reports.tables.noise_table import HEAD as NOISE_HEAD
+from reports.tables.noise_table import LEGEND as NOISE_LEGEND
+from reports.tables.noise_table import TITLE as NOISE_TITLE
+from reports.tables.noise_table import noise_cells, noise_sentence
 from reports.tables.paper import paper_numbers
 from reports.tables.table import Table
 
@@ -61,7 +68,9 @@ class Content:
         frame: Its trials.
         figure: Drawn into the page, one drawing per panel, so that a phone stacks them.
         verdicts: On the study's claims.
+        noise: Where it comes from; None where trials do not tell.
         curves: Over training.
+        scores: Over training, where trials were probed.
         ledger: Counts, costs, environments.
         tracking_uri: Links lead to it, or to where ``d2v ui`` serves it.
         view: Its runs in MLflow.
@@ -73,7 +82,9 @@ class Content:
     frame: pd.DataFrame
     figure: FigureData
     verdicts: tuple[Verdict, ...]
+    noise: StudyNoise | None
     curves: Curves
+    scores: tuple[ScoreFigure, ...]
     ledger: Ledger
     tracking_uri: str
     view: StudyView
@@ -96,16 +107,21 @@ def render_page(content: Content) -> str:
         claims_head=CLAIMS_HEAD,
         claims_legend=LEGEND,
         claims=[(one.verdict, claim_cells(one)) for one in content.verdicts],
+        noise=noise_sentence(content.noise, result.metric),
+        noise_title=NOISE_TITLE,
+        noise_head=NOISE_HEAD,
+        noise_rows=noise_cells(content.noise) if content.noise else [],
+        noise_legend=NOISE_LEGEND,
         troubles=_troubles(content),
         removed=removed_text(content.ledger),
         is_curve=content.figure.is_curve,
         training=_training(content),
         curves=content.curves,
-        legend=[
-            (arm.label, line_style(i))
-            for i, arm in enumerate(manifest.arms)
-            if arm.label in {curve.arm for curve in content.curves.curves}
-        ],
+        legend=_legend(manifest, {curve.arm for curve in content.curves.curves}),
+        scores=_scores(content),
+        scores_legend=_legend(
+            manifest, {curve.arm for one in content.scores for curve in one.curves}
+        ),
         arms=_arms(content),
         num_trials=len(content.frame),
         mlflow=web_address(content.tracking_uri, content.view.fragment),
@@ -153,6 +169,18 @@ def _panels(figure: FigureData) -> list[tuple[Markup, str]]:
         (inline_svg(draw_svg(figure, name), name), panel.title)
         for name, panel in panels
     ]
+
+
+def _legend(manifest: Manifest, shown: Collection[str]) -> list[tuple[str, Markup]]:
+    """The arms that a figure shows, with their lines."""
+    lines = [(arm.label, line_style(i)) for i, arm in enumerate(manifest.arms)]
+    return [(label, style) for label, style in lines if label in shown]
+
+
+def _scores(content: Content) -> list[tuple[ScoreFigure, Markup]]:
+    """A drawing per score over training."""
+    arms = [arm.label for arm in content.manifest.arms]
+    return [(one, draw_scores(one, arms)) for one in content.scores]
 
 
 def _training(content: Content) -> list[tuple[str, Markup]]:

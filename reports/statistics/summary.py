@@ -71,12 +71,14 @@ class SeedResult:
         status: As in :func:`reports.store.frames.trial_frame`.
         reason: Why it is not simply finished.
         value: The metric that counts; None where there is none.
+        draws: The metric at each label draw; empty where the trial does not tell.
     """
 
     seed: int
     status: str
     reason: str
     value: float | None
+    draws: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,18 @@ class ArmResult:
     def values(self) -> dict[int, float]:
         """The metric by seed, of the seeds that have one."""
         return _values(self.seeds)
+
+    @cached_property
+    def draws(self) -> dict[int, tuple[float, ...]]:
+        """The metric at each label draw, of the seeds whose draws are noise alone.
+
+        A collapse is an outcome, not noise.
+        """
+        return {
+            seed.seed: seed.draws
+            for seed in self.seeds
+            if seed.value is not None and seed.draws and seed.status == "finished"
+        }
 
     @property
     def num_collapsed(self) -> int:
@@ -235,7 +249,8 @@ def seed_results(rows: pd.DataFrame, metric: Metric) -> tuple[SeedResult, ...]:
             lacking = f"no finite {metric.logged_as} was logged"
             reason = f"{reason}; {lacking}" if reason else lacking
         value = number if counts else None
-        results.append(SeedResult(int(row["seed"]), status, reason, value))
+        draws = tuple(row.get("draws", ()))
+        results.append(SeedResult(int(row["seed"]), status, reason, value, draws))
     return tuple(results)
 
 

@@ -15,7 +15,13 @@ from typing import TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from ablations.mlflow_names import OPENED_TAG, REASON_TAG, STATUS_TAG, TRIES_TAG
+from ablations.mlflow_names import (
+    DRAWS_TAG,
+    OPENED_TAG,
+    REASON_TAG,
+    STATUS_TAG,
+    TRIES_TAG,
+)
 from ablations.record import DONE, FailedTry, Status
 from d2v_core.errors import ConfigError, Problem
 from reports.statistics.inference import LARGEST
@@ -34,6 +40,7 @@ LAST_MOMENT = 253_402_300_799_000
 
 Parsed = TypeVar("Parsed")
 FAILED_TRIES = TypeAdapter(tuple[FailedTry, ...])
+DRAWS = TypeAdapter(dict[str, tuple[float, ...]])
 
 
 class StoreContentError(ConfigError):
@@ -145,6 +152,24 @@ def read_failed_tries(
     if status in (*DONE, "unfinished"):
         return ()
     return (FailedTry.model_validate({"status": status, "reason": reason}),)
+
+
+def read_draws(
+    tags: Mapping[str, str], metric: str, origin: Origin
+) -> tuple[float, ...]:
+    """A metric at each label draw.
+
+    Returns:
+        Nothing where the trial does not tell, or one of them is not finite: a spread
+        without it would be too small.
+
+    Raises:
+        StoreContentError: The tag cannot be read.
+    """
+    if not (tagged := tags.get(DRAWS_TAG)):
+        return ()
+    draws = parse(DRAWS, tagged, origin, f"tag {DRAWS_TAG}").get(metric, ())
+    return draws if all(abs(draw) <= LARGEST for draw in draws) else ()
 
 
 def read_opened(tags: Mapping[str, str], started: int, origin: Origin) -> int:

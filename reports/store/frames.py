@@ -23,6 +23,7 @@ from ablations.mlflow_names import (
     NOTES_TAG,
     RECORD_ARTIFACT,
     STATUS_TAG,
+    probe_metric,
     study_tag,
 )
 from ablations.record import DONE, Manifest, ManifestCell, Record, is_done
@@ -30,6 +31,7 @@ from reports.store.foreign import (
     Location,
     Origin,
     parse,
+    read_draws,
     read_failed_tries,
     read_opened,
     read_status,
@@ -41,6 +43,9 @@ METRIC_PREFIXES = tuple(f"{group}/" for group in LOGGED_GROUPS)
 """Beginnings of the columns of a frame that are metrics."""
 FINAL_PREFIXES = ("eval/", "cost/")
 """Beginnings of the metrics that every frame has; the others are curves."""
+
+PROBED = probe_metric("")
+"""Beginning of the metrics of an encoder that is still trained."""
 
 SOURCE_TAGS = {
     "commit": COMMIT_TAG,
@@ -72,8 +77,10 @@ def trial_frames(
         :data:`ablations.mlflow_names.TRIES_TAG`), ``status`` (as in
         :data:`ablations.record.Status`, ``unfinished`` or ``missing``), ``reason``,
         ``notes``, ``run_id``, ``experiment_id``, ``ended`` (milliseconds since 1970, 0
-        when unknown), ``commit``, ``dirty``, ``command``, ``data_digest``, then one
-        column per logged ``eval/`` and ``cost/`` metric and the metric that counts,
+        when unknown), ``commit``, ``dirty``, ``command``, ``data_digest``, ``draws``
+        (the metric that counts at each label draw, empty when unknown), ``probed`` (the
+        metrics logged before the end of the training), then one column per logged
+        ``eval/`` and ``cost/`` metric and the metric that counts,
         NaN where there is none. Then the same of the cells that the table no longer
         has, if the store has their trials and their keys are not outdated.
 
@@ -113,10 +120,20 @@ def _frame(
             "key": cell.key,
             **_tries(of, place),
             **_trial_row(run, metrics, place),
+            "draws": _draws(run, chosen, place),
+            "probed": tuple(sorted(n for n in run.metrics if n.startswith(PROBED)))
+            if run
+            else (),
         }
         for (cell, of), run in zip(tries, best, strict=True)
     ]
     return pd.DataFrame(rows)
+
+
+def _draws(run: StoredRun | None, metric: str, place: Location) -> tuple[float, ...]:
+    if run is None:
+        return ()
+    return read_draws(run.tags, metric, Origin(place, run.run_id))
 
 
 def _tries(runs: Sequence[StoredRun], place: Location) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from ablations.mlflow_names import (
+    DRAWS_TAG,
     KEY_TAG,
     MANIFEST_ARTIFACT,
     MODALITY_TAG,
@@ -84,10 +85,13 @@ class Store:
         environment: Mapping[str, str] | None = None,
         curves: Mapping[str, list[float]] | None = None,
         failed: Sequence[Mapping[str, Any]] = (),
+        draws: Sequence[float] = (),
+        metrics: Mapping[str, float] | None = None,
     ) -> str:
         """Log one trial; ``value`` None logs no metric, ``status`` None no record.
 
-        Curves have a value every 10 updates; ``failed`` are tries without a result.
+        Curves have a value every 10 updates; ``failed`` are tries without a result;
+        ``draws`` are of the accuracy; ``metrics`` are further final ones.
         """
         self.clock += 1_000
         name = manifest.study["name"]
@@ -105,6 +109,8 @@ class Store:
             tags |= {STATUS_TAG: status, REASON_TAG: reason}
         if failed:
             tags[TRIES_TAG] = json.dumps([dict(one) for one in failed])
+        if draws:
+            tags[DRAWS_TAG] = json.dumps({ACCURACY: [round(x, 3) for x in draws]})
         run = self.client.create_run(
             self.experiment(experiment or name), start_time=self.clock, tags=tags
         )
@@ -113,6 +119,8 @@ class Store:
         if value is not None:
             self.client.log_metric(run_id, ACCURACY, value)
             self.client.log_metric(run_id, "cost/training_seconds", 12.5)
+        for metric, number in (metrics or {}).items():
+            self.client.log_metric(run_id, metric, number)
         points = [
             Metric(metric, value, self.clock, 10 * place)
             for metric, values in (curves or {}).items()

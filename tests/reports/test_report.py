@@ -18,7 +18,7 @@ from tests.reports.stores import Store, make_manifest
 NASTY = "<script>alert(1)</script> & $x_1$ \"quoted\" 'single'"
 FILES = [
     *("table.md", "table.tex", "table.csv", "trials.csv", "trials.parquet"),
-    *("claims.csv", "curve.svg", "curve.png"),
+    *("claims.csv", "noise.csv", "curve.svg", "curve.png"),
     *("ledger.json", "ledger.md", "checklist.md", "report.html"),
 ]
 

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ablations.mlflow_names import (
+    DRAWS_TAG,
     MANIFEST_ARTIFACT,
     OPENED_TAG,
     RECORD_ARTIFACT,
@@ -106,6 +107,10 @@ NAMED: dict[str, tuple[Mutation, str]] = {
         "tag d2v.status: must be one of finished, collapsed",
     ),
     "tries": (lambda r: r.tag(TRIES_TAG, "{x"), "tag d2v.failed_tries: is cut short"),
+    "draws": (
+        lambda r: r.tag(DRAWS_TAG, '{"eval/linear_accuracy": ["a"]}'),
+        "tag d2v.draws: eval/linear_accuracy.0: Input should be a valid number",
+    ),
     "opened": (
         lambda r: r.store.client.set_tag(r.run_id, OPENED_TAG, "soon"),
         "tag d2v.opened: must be Unix milliseconds, got 'soon'",
@@ -169,7 +174,7 @@ def test_the_scorecard_names_them_in_every_format(scorecard: Scorecard):
     texts = [path.read_text(encoding="utf-8") for path in scorecard.files.values()]
     for name in NAMED:
         assert all(name in text.replace("\\_", "_") for text in texts), name
-    assert "14 study runs could not be reported" in texts[0]
+    assert "15 study runs could not be reported" in texts[0]
     assert texts[1].count("not reported") == len(NAMED)
     assert scorecard_console(AllClaims((), faults=scorecard.claims.faults))
 
