@@ -1,8 +1,9 @@
-"""``d2v export``: the encoder of a checkpoint as a folder for others' libraries."""
+"""``d2v export``: a trained encoder as a folder for others' libraries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,47 +14,175 @@ from d2v_cli import options as o
 
 if TYPE_CHECKING:
     from d2v_core.config import TrialConfig
+    from d2v_core.config.choices import Network
     from d2v_core.encoders.encoder import Encoder
 
+MLFLOW = "mlflow"
 OPENED_BY = {
     "hf": "transformers.AutoModel.from_pretrained({folder!r})",
     "timm": "timm.create_model({source!r}, pretrained=True)",
+    MLFLOW: "mlflow.pyfunc.load_model({folder!r})",
 }
 
 
 def export(
-    checkpoint: Annotated[
-        str, typer.Argument(help="A file that d2v train --checkpoint has written.")
+    context: typer.Context,
+    to: Annotated[
+        str, typer.Option(help="hf: Hugging Face transformers; timm; mlflow.")
     ],
-    recipe: Annotated[str, typer.Option(help="What it was trained with.")],
-    to: Annotated[str, typer.Option(help="hf: Hugging Face transformers; timm.")],
     out: Annotated[str, typer.Option(help="Folder to write.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A kept encoder's folder, or a file that d2v train --checkpoint has "
+            "written; left out with --study."
+        ),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Study of the store, for a kept encoder.")
+    ] = None,
+    arm: Annotated[str | None, typer.Option(help="Its arm: K=3.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which seed of the arm; default: the first.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="What a checkpoint was trained with.")
+    ] = None,
     network: Annotated[str, typer.Option(help="student or teacher.")] = "student",
+    scale: o.Scale = "smoke",
+    modality: o.Modality = "vision",
     set_: o.Set = None,
+    tracking_uri: o.TrackingUri = None,
+    storage: o.Storage = None,
 ) -> None:
-    """Write a trained encoder as a folder that transformers or timm opens."""
+    """Write a trained encoder as a folder that transformers, timm or MLflow opens.
+
+    A kept encoder is named by its study, arm and seed, or by its folder; of several
+    runs of a study the last one counts, unless --scale or --modality says which.
+    """
+    from d2v_core.errors import ConfigError, Problem
+
+    chosen = _checked_network(network)
+    if (source is None) == (study is None):
+        message = "must be given, or else a kept encoder's folder or a checkpoint"
+        raise ConfigError([Problem("--study", message)])
+    if study is not None:
+        from sweeps.plan.kept import Wanted, find_kept
+        from sweeps.tracking.stores import check_stores, choose_stores
+
+        if arm is None:
+            message = "must say which row of the study, such as K=3"
+            raise ConfigError([Problem("--arm", message)])
+        stores = choose_stores(storage, tracking_uri)
+        check_stores(stores)
+        wanted = Wanted(study, arm, seed, *o.chosen(context, modality, scale))
+        kept: Path | None = find_kept(stores, wanted)[1]
+    else:
+        kept = Path(source) if source and Path(source).is_dir() else None
+    if kept is not None:
+        trained = _of_kept(kept, chosen)
+    else:
+        trained = _of_checkpoint(str(source), recipe, tuple(set_ or ()), chosen)
+    _write(trained, to, Path(out))
+    _say(trained, to, Path(out))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is exported.
+
+    Attributes:
+        encoder: The network.
+        trial: What it was trained with.
+        preprocessing: As the exporters take it.
+        step: Updates it was trained for.
+        network: Which of the two it is.
+        kept: Its folder; None: it comes from a checkpoint.
+    """
+
+    encoder: Encoder
+    trial: TrialConfig
+    preprocessing: Mapping[str, Any]
+    step: int
+    network: Network
+    kept: Path | None = None
+
+
+def _of_kept(folder: Path, network: Network) -> Trained:
+    from d2v_core.loading import load_encoder
+
+    loaded = load_encoder(folder, network)
+    about = (loaded.trial, loaded.preprocessing, loaded.step)
+    return Trained(loaded.encoder, *about, network, folder)
+
+
+def _of_checkpoint(
+    file: str, recipe: str | None, assignments: tuple[str, ...], network: Network
+) -> Trained:
+    import torch
+
     from d2v_cli.recipe import resolve_recipe
+    from d2v_core.build import build_objective
+    from d2v_core.errors import ConfigError, Problem
+    from d2v_core.training.checkpoint import read_checkpoint, restore_networks
+
+    path = Path(file)
+    if not path.is_file():
+        message = f"no such file or folder {file!r}; d2v run keeps encoders, "
+        message += "d2v train --checkpoint writes a file"
+        raise ConfigError([Problem("source", message)])
+    if recipe is None:
+        message = "must say what the checkpoint was trained with, such as vision-smoke"
+        raise ConfigError([Problem("--recipe", message)])
+    trial = resolve_recipe(recipe, seed=0, assignments=assignments, data_root=None)
+    content = read_checkpoint(path, torch.device("cpu"))
+    num_classes = len(content["module"].get("classifier.bias", [0]))
+    objective = build_objective(trial, num_classes=num_classes)
+    restore_networks(path, content, objective)
+    encoder = objective.network(network)
+    preprocessing = content.get("preprocessing", {})
+    return Trained(encoder, trial, preprocessing, content["step"], network)
+
+
+def _write(trained: Trained, to: str, folder: Path) -> None:
     from d2v_core.config import modality_name
+    from d2v_core.config.parsing import one_of
     from d2v_core.errors import ConfigError, Problem
     from d2v_core.export import EXPORTERS
 
-    trial = resolve_recipe(
-        recipe, seed=0, assignments=tuple(set_ or ()), data_root=None
-    )
-    exporters = EXPORTERS[modality_name(trial)]
-    _check_choices(to, network, list(exporters))
-    folder = Path(out)
+    exporters = EXPORTERS[modality_name(trained.trial)]
+    if to not in (*exporters, MLFLOW):
+        raise ConfigError([Problem("--to", one_of([*exporters, MLFLOW], to))])
     if folder.exists() and not folder.is_dir():
-        raise ConfigError([Problem("--out", f"must be a folder, {out!r} is a file")])
-    content = _read(checkpoint)
-    encoder = _restored(trial, Path(checkpoint), content, network)
+        message = f"must be a folder, {str(folder)!r} is a file"
+        raise ConfigError([Problem("--out", message)])
+    if to == MLFLOW:
+        _write_model(trained, folder)
+        return
     try:
-        exporters[to](encoder, folder, **content.get("preprocessing", {}))
+        exporters[to](trained.encoder, folder, **trained.preprocessing)
     except ValueError as error:
         raise ConfigError([Problem(f"--to {to}", str(error))]) from None
+
+
+def _write_model(trained: Trained, folder: Path) -> None:
+    from d2v_core.errors import ConfigError, Problem
+
+    if trained.kept is None:
+        message = "needs a kept encoder, as d2v run leaves (--study, or its folder)"
+        raise ConfigError([Problem("--to mlflow", message)])
+    if folder.exists() and any(folder.iterdir()):
+        message = f"must be a new or empty folder, {str(folder)!r} holds files"
+        raise ConfigError([Problem("--out", message)])
+    from sweeps.tracking.encoder_model import save_encoder_model
+
+    save_encoder_model(trained.kept, folder, trained.network)
+
+
+def _say(trained: Trained, to: str, folder: Path) -> None:
     hint = OPENED_BY[to].format(folder=str(folder), source=f"local-dir:{folder}")
     Console().print(
-        f"exported the {network} after {content['step']:,} updates to {folder}\n"
+        f"exported the {trained.network} after {trained.step:,} updates to {folder}\n"
         f"open it with {hint}",
         soft_wrap=True,
         markup=False,
@@ -61,42 +190,12 @@ def export(
     )
 
 
-def _check_choices(to: str, network: str, formats: list[str]) -> None:
+def _checked_network(given: str) -> Network:
     from d2v_core.config.parsing import one_of
     from d2v_core.errors import ConfigError, Problem
+    from d2v_core.trained import NETWORKS
 
-    options = {
-        "--to": (to, formats),
-        "--network": (network, ["student", "teacher"]),
-    }
-    if problems := [
-        Problem(name, one_of(known, given))
-        for name, (given, known) in options.items()
-        if given not in known
-    ]:
-        raise ConfigError(problems)
-
-
-def _read(checkpoint: str) -> dict[str, Any]:
-    import torch
-
-    from d2v_core.errors import ConfigError, Problem
-    from d2v_core.training.checkpoint import read_checkpoint
-
-    file = Path(checkpoint)
-    if not file.is_file():
-        requirement = f"no such file {checkpoint!r}; d2v train --checkpoint writes one"
-        raise ConfigError([Problem("checkpoint", requirement)])
-    return read_checkpoint(file, torch.device("cpu"))
-
-
-def _restored(
-    trial: TrialConfig, file: Path, content: Mapping[str, Any], network: str
-) -> Encoder:
-    from d2v_core.build import build_objective
-    from d2v_core.training.checkpoint import restore_networks
-
-    num_classes = len(content["module"].get("classifier.bias", [0]))
-    objective = build_objective(trial, num_classes=num_classes)
-    restore_networks(file, content, objective)
-    return objective.network("teacher" if network == "teacher" else "student")
+    for network in NETWORKS:
+        if given == network:
+            return network
+    raise ConfigError([Problem("--network", one_of(list(NETWORKS), given))])

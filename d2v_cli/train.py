@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.console import Console
 from d2v_cli import options as o
 
 if TYPE_CHECKING:
+    from d2v_core.config import TrialConfig
     from d2v_core.training.events import Event
 
 
@@ -29,10 +31,16 @@ def train(
             "exists."
         ),
     ] = None,
+    storage: o.Storage = None,
 ) -> None:
-    """Train and evaluate one configuration in this process, without Ray or MLflow."""
+    """Train and evaluate one configuration in this process, without Ray or MLflow.
+
+    The encoder is kept in the storage folder, for d2v export and d2v run.
+    """
     from d2v_cli.recipe import resolve_recipe
     from d2v_core.errors import ConfigError, Problem
+    from d2v_core.trained import TrainedEncoder, write_trained
+    from d2v_core.training.events import Started, Trained
     from d2v_core.trial import run_trial
 
     console = Console()
@@ -46,8 +54,29 @@ def train(
             [Problem("execution.num_workers", f"{requirement} {num_workers}")]
         )
     file = Path(checkpoint) if checkpoint else None
+    place = _place(trial, storage)
+    shown: dict[str, Any] = {}
     for event in run_trial(trial, checkpoint=file):
+        match event:
+            case Started():
+                shown = {"data": event.data, "inventory": event.inventory}
+            case Trained():
+                trained = TrainedEncoder.taken_from(event.state, trial, **shown)
+                write_trained(place, trained)
         _show(event, file, console)
+    line = f"the encoder is kept: d2v export {shlex.quote(str(place))} --to … --out …"
+    console.print(line, markup=False, soft_wrap=True, highlight=False)
+
+
+def _place(trial: TrialConfig, storage: str | None) -> Path:
+    """Where its encoder is kept: under the key that d2v run would give it."""
+    from ablations.identity import training_key
+    from d2v_core.modalities import modality_of
+    from sweeps.tracking.stores import choose_stores
+    from sweeps.worker.encoders import EncoderStore
+
+    key = training_key(trial, modality_of(trial).training_digest(trial))
+    return EncoderStore(choose_stores(storage, None).encoders).place(key)
 
 
 def _show(event: Event, file: Path | None, console: Console) -> None:

@@ -113,7 +113,7 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
     def inputs_of(
         self, trial: TextTrial, samples: Any, preprocessing: Mapping[str, Any]
     ) -> Inputs:
-        """Strings as token ids, cut to what the encoder reads, padded to the longest."""
+        """Strings as token ids, cut to the longest that is read, and padded."""
         texts = list(samples)
         if strange := [text for text in texts if not isinstance(text, str)]:
             given = type(strange[0]).__name__

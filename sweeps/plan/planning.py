@@ -46,8 +46,9 @@ def plan_expanded(expanded: ExpandedStudy, *, require_data: bool = True) -> Stud
         data = modality.same_data(trial)
         if data not in digests:
             try:
-                digests[data] = modality.training_digest(trial), modality.data_digest(
-                    trial
+                digests[data] = (
+                    modality.training_digest(trial),
+                    modality.data_digest(trial),
                 )
             except DataError as error:
                 if require_data:

@@ -245,6 +245,7 @@ class Attempt:
             num_parameters=self._started.num_parameters,
             metrics=dict(event.metrics),
             choices=dict(event.choices),
+            draws=dict(event.draws),
             notes=event.notes,
             **self._common(),
         )

@@ -25,8 +25,11 @@ OPTIONS = {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--address", "--bars"),
     },
     "prune": {*STORES, "--yes"},
-    "train": {"--seed", "--set", "--data-root", "--checkpoint"},
-    "export": {"--recipe", "--set", "--to", "--network", "--out"},
+    "train": {"--seed", "--set", "--data-root", "--checkpoint", "--storage"},
+    "export": {
+        *(*COMMON, *STORES, "--study", "--arm", "--seed"),
+        *("--recipe", "--to", "--network", "--out"),
+    },
     "search": {
         *(*COMMON, *STORES, "--trials", "--seed", "--path-seeds"),
         *("--data-root", "--optuna-storage", "--address"),
