@@ -229,6 +229,8 @@ class Bookkeeper(Listener):
         view.state, view.started = "running", time.monotonic()
         view.step = view.first_step = step
         view.num_steps = num_steps
+        if step < num_steps:  # the kept encoder was broken
+            self._evaluates.discard(key)
         self._submit(self._keeping_its_run, key, lambda: self._begin(key))
 
     def _keeping_its_run(self, key: str, write: Callable[[], None]) -> None:

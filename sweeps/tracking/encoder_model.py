@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import timm
-import torch
-from mlflow.pyfunc import PythonModel, save_model
+from mlflow.models import set_model
+from mlflow.pyfunc import save_model
+from mlflow.pyfunc.model import PythonModel
 
 from d2v_core.config.choices import Network
 from d2v_core.loading import LoadedEncoder, load_encoder
@@ -20,7 +21,14 @@ ENCODER = "encoder"
 NETWORK = "network"
 
 
-class EncoderModel(PythonModel):  # type: ignore[misc, no-any-unimported]
+NEEDED = ("torch", "timm", "numpy")
+"""Packages that the model names as its own, beside this project."""
+
+# It advises type hints, and takes them for a schema of the input.
+warnings.filterwarnings("ignore", message=".*Add type hints to the `predict`")
+
+
+class EncoderModel(PythonModel):
     """Features of samples, as :meth:`d2v_core.loading.LoadedEncoder.features`."""
 
     _loaded: LoadedEncoder
@@ -30,7 +38,7 @@ class EncoderModel(PythonModel):  # type: ignore[misc, no-any-unimported]
         place, network = context.artifacts[ENCODER], context.model_config[NETWORK]
         self._loaded = load_encoder(place, network)
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> np.ndarray:
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """One vector per sample; of a table, the first column holds the samples."""
         if isinstance(model_input, pd.DataFrame):
             model_input = model_input.iloc[:, 0].tolist()
@@ -50,8 +58,11 @@ def save_encoder_model(kept: Path, folder: Path, network: Network) -> None:
     quieten_mlflow()
     save_model(
         path=str(folder),
-        python_model=EncoderModel(),
+        python_model=__file__,  # as code: a pickled object is a warning to its users
         artifacts={ENCODER: str(kept)},
         model_config={NETWORK: network},
-        pip_requirements=[f"torch=={torch.__version__}", f"timm=={timm.__version__}"],
+        pip_requirements=[f"{name}=={version(name)}" for name in NEEDED],
     )
+
+
+set_model(EncoderModel())  # MLflow executes a copy of this file to open a model
