@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,6 @@ NETWORK = "network"
 
 NEEDED = ("torch", "timm", "numpy")
 """Packages that the model names as its own, beside this project."""
-
-# It advises type hints, and takes them for a schema of the input.
-warnings.filterwarnings("ignore", message=".*Add type hints to the `predict`")
 
 
 class EncoderModel(PythonModel):
