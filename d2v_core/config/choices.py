@@ -15,6 +15,8 @@ embedding; speech: convolutions, their norm and projection; text: token embeddin
 what tells positions apart."""
 Initialisation = Literal["reference", "timm"]
 """Initial weights as the authors' code draws them, or as timm does."""
+Protocol = Literal["linear", "knn", "fine_tuned"]
+"""The way of scoring images that ``eval/accuracy`` repeats."""
 Labelling = Literal["unlabelled", "labelled"]
 """Rows of the data: all of them without labels, or those with labels."""
 FrameLabel = Literal["phone", "word"]

@@ -170,6 +170,9 @@ class VisionEvaluation(EvaluationConfig):
     fine_tuning: VisionFineTuning | None = None
     """Fine-tune a copy of the encoder too; null: no. The paper's numbers are of
     fine-tuned encoders, which costs much more than the probe."""
+    protocol: Protocol = "linear"
+    """The score that ``eval/accuracy`` repeats, for a table whose arms differ in it;
+    ``fine_tuned`` needs ``fine_tuning``."""
 
 
 class VisionTrial(TrialConfig):
@@ -197,7 +200,15 @@ class VisionTrial(TrialConfig):
             *super().problems(),
             *_check_patches(self.vision),
             *_check_pooling(self.evaluation),
+            *_check_protocol(self.evaluation),
         ]
+
+
+def _check_protocol(evaluation: VisionEvaluation) -> list[Problem]:
+    if evaluation.protocol != "fine_tuned" or evaluation.fine_tuning is not None:
+        return []
+    message = "must be given where evaluation.protocol is fine_tuned, got null"
+    return [Problem("evaluation.fine_tuning", message)]
 
 
 def _check_pooling(evaluation: VisionEvaluation) -> list[Problem]:
