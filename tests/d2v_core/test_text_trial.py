@@ -159,7 +159,7 @@ def files(root):
     write_generic(root / "cls" / "answer")
     return {
         "data": {"source": "lines", "folder": "corpus", "root": str(root)},
-        "evaluation": {"tasks": ["cls/answer", "pydoc/topic"], "num_labels": 40},
+        "evaluation": {"tasks": ["cls/answer", "pydoc/topic"]},
     }
 
 

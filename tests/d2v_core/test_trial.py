@@ -47,6 +47,7 @@ def test_events_come_in_order_and_the_last_is_the_result():
         "eval/linear_accuracy",
         "eval/linear_validation_accuracy",
         "eval/knn_accuracy",
+        "eval/rankme",
         "cost/training_seconds",
         "cost/data_wait_share",
         "cost/evaluation_seconds",

@@ -131,7 +131,8 @@ def test_all_places_in_the_paper_are_listed() -> None:
         (
             {"metric": {"vision": "linear_acuracy"}},
             "metric.vision: must be one of fine_tuned_accuracy, knn_accuracy, "
-            "linear_accuracy, got 'linear_acuracy'; did you mean 'linear_accuracy'?",
+            "knn_accuracy_all_labels, linear_accuracy, linear_accuracy_all_labels, "
+            "rankme, got 'linear_acuracy'; did you mean 'linear_accuracy'?",
         ),
         (
             {"metric": {"vision": {"name": "loss", "title": "x"}}},
@@ -204,7 +205,9 @@ claims:
 """
     assert refused_file(tmp_path, text) == [
         "mine.yaml:7:10: metric.vision: must be one of fine_tuned_accuracy, "
-        "knn_accuracy, linear_accuracy, got 'accuracy'; did you mean 'knn_accuracy'?",
+        "knn_accuracy, knn_accuracy_all_labels, linear_accuracy, "
+        "linear_accuracy_all_labels, rankme, got 'accuracy'; did you mean "
+        "'knn_accuracy'?",
         "mine.yaml:5:25: arms.1.set.target.top_q: must name a setting, got "
         "'target.top_q'; did you mean 'top_k'?",
         "mine.yaml:6:1: baseline: must be one of three, two, got 'four'",

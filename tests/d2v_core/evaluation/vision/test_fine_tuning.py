@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from d2v_core.build import build_encoder
 from d2v_core.config import parse_trial
 from d2v_core.errors import ConfigError
+from d2v_core.evaluation.labels import balanced, label_draws
 from d2v_core.evaluation.vision.fine_tuning import (
     accuracy,
     classifier,
@@ -185,7 +186,11 @@ def test_the_protocol_adds_fine_tuning_to_the_probe_on_the_same_labels():
     dataset = small_dataset()
     train = type(dataset.train)(Recorder(dataset.train.images), dataset.train.labels)
     MODALITY.evaluate(few, encoder, type(dataset)(**{**vars(dataset), "train": train}))
-    assert len(set(read)) == 12
+    features, tuned = read[:30], read[30:]
+    assert sorted(features) == list(range(30))
+    (draw,) = label_draws(balanced(dataset.train.labels), few.evaluation, seed=few.seed)
+    assert tuned
+    assert set(tuned) <= set(draw.tolist())
 
 
 def test_a_mistake_in_its_settings_is_named_with_its_path():
