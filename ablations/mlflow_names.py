@@ -26,13 +26,12 @@ KEY_TAG = "d2v.key"
 STATUS_TAG = "d2v.status"
 REASON_TAG = "d2v.reason"
 NOTES_TAG = "d2v.notes"
+DRAWS_TAG = "d2v.draws"
+"""On a trial: scores at each label draw by metric, as in its record, as JSON."""
 TRIES_TAG = "d2v.failed_tries"
 """On a trial: its tries without a result, as a JSON list of
 :class:`ablations.record.FailedTry`, oldest first; the last one too, if there is no
 result yet."""
-DRAWS_TAG = "d2v.draws"
-"""On a trial: the score at each label draw by metric, as JSON; see
-:attr:`ablations.record.Record.draws`."""
 SEED_TAG = "d2v.seed"
 ARM_TAG = "d2v.arm"
 MODALITY_TAG = "d2v.modality"
