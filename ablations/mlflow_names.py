@@ -36,9 +36,6 @@ TRIES_TAG = "d2v.failed_tries"
 """On a trial: its tries without a result, as a JSON list of
 :class:`ablations.record.FailedTry`, oldest first; the last one too, if there is no
 result yet."""
-DRAWS_TAG = "d2v.draws"
-"""On a trial: the score at each label draw by metric, as JSON; see
-:attr:`ablations.record.Record.draws`."""
 SEED_TAG = "d2v.seed"
 ARM_TAG = "d2v.arm"
 MODALITY_TAG = "d2v.modality"

@@ -107,8 +107,13 @@ class Noise:
     def half_width(
         self, num_seeds: int | None = None, num_draws: int | None = None
     ) -> float:
-        """Half the 95 % t interval with so many seeds and draws, or those there are."""
-        spread = math.sqrt(self.variance(num_draws))
+        """Half the 95 % t interval with so many seeds and draws, or those there are.
+
+        With those there are it is that of the table, so where the draws explain more
+        than there is, it is shorter than they say.
+        """
+        shrinkage = 1.0 if num_draws is None else self.shrinkage(num_draws)
+        spread = math.sqrt(self.mean_variance) * shrinkage
         return t_half_width(spread, num_seeds or self.num_seeds, CONFIDENCE)
 
     def equivalent_seeds(self, num_draws: int) -> int:

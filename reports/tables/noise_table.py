@@ -18,7 +18,7 @@ from reports.text import for_markdown
 TITLE = "Where the noise comes from"
 HEAD = (
     *("of", "seeds", "draws", "one draw", "mean of draws", "seeds alone"),
-    *("caused by draws", "interval", "more draws", "twice the seeds", "as good as"),
+    *("caused by draws", "interval", "twice the seeds", "more draws", "then enough"),
 )
 COLUMNS = (
     *("arm", "other", "num_pooled", "num_seeds", "num_left_out", "fewest_draws"),
@@ -31,10 +31,10 @@ LEGEND = (
     "Standard deviations of one label draw, of the mean over the draws of a trial, and "
     "of what else changes with the seed (0 where draws explain all there is); then the "
     "share of the interval's variance that draws cause, with its own 95 % interval; "
-    "half the interval's length as it is, with more draws, and with twice the seeds; "
-    "and how many seeds with those draws are as good as those there are. By the method "
-    "of moments, so with few seeds a hint. Not seen, because all seeds share it: the "
-    "noise of the test set and of the choice of all labelled examples."
+    "half the interval's length as it is, with twice the seeds, and with so many "
+    "draws; and how many seeds are then enough for the interval as it is. By the "
+    "method of moments, so with few seeds a hint. Not seen, because all seeds share "
+    "it: the noise of the test set and of the choice of all labelled examples."
 )
 DASH = "–"
 
@@ -140,8 +140,8 @@ def _cells(row: NoiseRow) -> tuple[str, ...]:
         _number(math.sqrt(noise.seed_variance)),
         _share(noise),
         f"±{_number(noise.half_width())}",
-        DASH if more is None else f"±{_number(noise.half_width(None, more))} ({more})",
         f"±{_number(noise.half_width(2 * noise.num_seeds))}",
+        DASH if more is None else f"{more}: ±{_number(noise.half_width(None, more))}",
         DASH if more is None else f"{noise.equivalent_seeds(more)} seeds",
     )
 

@@ -177,6 +177,7 @@ def test_draws_that_explain_more_than_there_is_leave_nothing_to_the_seeds():
     assert noise.mean_variance < noise.draws_variance
     assert (noise.seed_variance, noise.draws_share) == (0.0, 1.0)
     assert noise.shrinkage(8) == pytest.approx(0.5)
+    assert noise.half_width(None, 8) == pytest.approx(noise.half_width() / 2)
     interval = noise.share_interval()
     assert interval is not None
     assert interval[1] == 1.0

@@ -191,15 +191,17 @@ def test_the_csv_has_every_score_and_difference(report: Report):
 
 
 def test_the_number_behind_the_interval_is_the_tables(report: Report):
-    """Where the parts are both positive they add up to what the table shows."""
     frame = pd.read_csv(io.StringIO(text_of(report, "noise.csv")))
     table = pd.read_csv(io.StringIO(text_of(report, "table.csv"))).set_index("arm")
     [row] = frame[(frame["arm"] == "K=3") & (frame["other"] == "K=1")].to_dict(
         "records"
     )
-    assert row["seeds_sd"] > 0.0
     low, high = table.loc["K=3", ["difference_low", "difference_high"]]
     assert row["half_width"] == pytest.approx((high - low) / 2, abs=1e-3)
+    variance = row["seeds_sd"] ** 2 + row["mean_of_draws_sd"] ** 2
+    half = stats.t.ppf(0.975, 7) * math.sqrt(variance / 8)
+    assert row["seeds_sd"] > 0.0
+    assert row["half_width"] == pytest.approx(half)
 
 
 @pytest.mark.parametrize(
