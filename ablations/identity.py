@@ -46,16 +46,18 @@ def training_key(trial: TrialConfig, data_digest: str) -> str:
     return _digest(content)
 
 
-def trial_key(trial: TrialConfig, training: str, data_digest: str) -> str:
+def trial_key(
+    trial: TrialConfig, data_digest: str, trained_on: str | None = None
+) -> str:
     """The key of a trial's result: its training, and how the encoder is evaluated.
 
     Args:
         trial: The configuration.
-        training: Its training key.
         data_digest: Of all the data it reads.
+        trained_on: Of what training reads; None: of all of it.
     """
     content = {
-        "training": training,
+        "training": training_key(trial, trained_on or data_digest),
         "evaluation": identity_settings(trial).get(EVALUATION, {}),
         "data": data_digest,
     }

@@ -112,12 +112,18 @@ RANKME = Metric("rankme", "RankMe (effective rank)", True)
 """Needs no labels."""
 
 
+ACCURACY = Metric("accuracy", "accuracy (%)", True)
+"""That of ``evaluation.protocol``, for tables whose arms differ in it."""
+
+
 def _by_name(*metrics: Metric) -> dict[str, Metric]:
     return {metric.name: metric for metric in metrics}
 
 
 METRICS: dict[str, dict[str, Metric]] = {
-    "vision": _by_name(LINEAR, KNN, FINE_TUNED, LINEAR_ALL, KNN_ALL, RANKME),
+    "vision": _by_name(
+        *(LINEAR, KNN, FINE_TUNED, LINEAR_ALL, KNN_ALL, RANKME, ACCURACY)
+    ),
     "speech": _by_name(
         *(WORD_ERRORS, CHARACTER_ERRORS, PHONE_FRAMES, WORD_FRAMES),
         *(LINEAR, KNN, LINEAR_ALL, KNN_ALL, RANKME),

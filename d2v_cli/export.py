@@ -21,7 +21,7 @@ MLFLOW = "mlflow"
 OPENED_BY = {
     "hf": "transformers.AutoModel.from_pretrained({folder!r})",
     "timm": "timm.create_model({source!r}, pretrained=True)",
-    MLFLOW: "mlflow.pyfunc.load_model({folder!r})",
+    MLFLOW: "from mlflow import pyfunc; pyfunc.load_model({folder!r})",
 }
 
 

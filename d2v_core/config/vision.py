@@ -8,7 +8,7 @@ from pydantic import Field
 
 from d2v_core.config.base import Section, execution_field
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_SIDE, MAX_WIDTH
-from d2v_core.config.choices import Initialisation, Pooling, Positions
+from d2v_core.config.choices import Initialisation, Pooling, Positions, Protocol
 from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import HeadInit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,10 @@ PAGE_SIZE = 500
 
 Fewer cost time, more cost memory (docs/performance.md).
 """
+
+READABLE = "attributes.start_time > 0"
+"""A condition that leaves out runs that MLflow's client refuses to read."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,24 @@ def experiment_names(client: MlflowClient) -> dict[str, str]:
 def search(
     client: MlflowClient, experiments: Iterable[str], condition: str
 ) -> Iterator[StoredRun]:
-    """The runs that meet a condition, page by page."""
+    """The runs that meet a condition, page by page.
+
+    A run that MLflow itself cannot read would take its page down; it is left out, which
+    is said.
+    """
     token: str | None = None
     ids = list(experiments)
     while ids:
-        page = client.search_runs(
-            ids, condition, max_results=PAGE_SIZE, page_token=token
-        )
+        try:
+            page = client.search_runs(
+                ids, condition, max_results=PAGE_SIZE, page_token=token
+            )
+        except MlflowException as error:
+            if "start_time" not in str(error) or READABLE in condition:
+                raise
+            _log.warning("runs without a start are left out; delete them in MLflow")
+            condition = f"{condition} AND {READABLE}"
+            continue
         token = page.token
         yield from map(_slim, page)
         if not token:

@@ -74,9 +74,8 @@ def keyed(arm: Arm, trial: TrialConfig, trained_on: str, digest: str) -> Planned
         trained_on: Digest of what training reads.
         digest: Of all its data.
     """
-    training = training_key(trial, trained_on)
-    key = trial_key(trial, training, digest)
-    return PlannedCell(arm, trial.seed, trial, key, training)
+    keys = trial_key(trial, digest, trained_on), training_key(trial, trained_on)
+    return PlannedCell(arm, trial.seed, trial, *keys)
 
 
 def unique_trials(plans: Iterable[StudyPlan]) -> dict[str, PlannedCell]:

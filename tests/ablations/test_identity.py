@@ -19,8 +19,7 @@ def trial(**settings):
 
 
 def key(**settings):
-    given = trial(**settings)
-    return trial_key(given, training_key(given, DIGEST), DIGEST)
+    return trial_key(trial(**settings), DIGEST)
 
 
 def test_the_keys_of_a_small_configuration_are_pinned():

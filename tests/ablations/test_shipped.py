@@ -26,7 +26,7 @@ SMOKE = [(name, modality) for name, modality, scale in PLACES if scale == "smoke
 MOST_ARMS = 9
 """So that a study at scale smoke takes minutes."""
 
-SHARED = {"vision": 19, "speech": 19, "text": 16}
+SHARED = {"vision": 20, "speech": 20, "text": 17}
 """Trials per seed that tables share with others, at scale smoke."""
 
 
@@ -69,12 +69,18 @@ def test_every_study_is_small_and_buildable_at_scale_smoke(
         check_buildable(cell.trial)
 
 
+OURS = {"evaluation_protocol"}
+"""Studies that reproduce no table of the paper."""
+
+
 @pytest.mark.parametrize("name", study_names())
 def test_every_study_says_where_it_comes_from(name: str) -> None:
     study = load_study(name)
+    assert study.hypothesis
+    if name in OURS:
+        return
     assert study.paper is not None
     assert study.paper.arxiv == "2202.03555v3"
-    assert study.hypothesis
     for claim in study.claims:
         assert claim.where, claim.id
 
@@ -90,7 +96,7 @@ def test_every_study_says_where_it_comes_from(name: str) -> None:
 def test_a_modality_has_one_metric_in_all_studies(
     modality: str, metric: str, higher_is_better: bool
 ) -> None:
-    studies = [load_study(name) for name in study_names()]
+    studies = [load_study(name) for name in study_names() if name not in OURS]
     having = [study for study in studies if modality in study.metric]
     assert {study.metric[modality] for study in having} == {metric}
     assert METRICS[modality][metric].higher_is_better == higher_is_better

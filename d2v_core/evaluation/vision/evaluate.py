@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from d2v_core.config.choices import Pooling
+from d2v_core.config.choices import Pooling, Protocol
 from d2v_core.config.vision import AugmentationConfig, VisionEvaluation
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.encoders.timm_vision import VisionEncoder
@@ -64,16 +64,22 @@ def evaluate_images(
         )
     )
     if config.fine_tuning is None:
-        return frozen
+        return _with_accuracy(frozen, config.protocol)
     draws = label_draws(balanced(train.labels), config, seed=seed)
     labelled = dataset
     if draws is not None:
         labelled = replace(dataset, train=dataset.train.subset(draws[0]))
-    return frozen.joined(
-        fine_tune_images(
-            encoder, labelled, config.fine_tuning, augmentation=augmentation, seed=seed
-        )
+    tuned = fine_tune_images(
+        encoder, labelled, config.fine_tuning, augmentation=augmentation, seed=seed
     )
+    return _with_accuracy(frozen.joined(tuned), config.protocol)
+
+
+def _with_accuracy(found: Evaluation, protocol: Protocol) -> Evaluation:
+    """Repeat the protocol's score under a name that all protocols share."""
+    name, shared = f"eval/{protocol}_accuracy", "eval/accuracy"
+    draws = {shared: found.draws[name]} if name in found.draws else {}
+    return found.joined(Evaluation({shared: found.metrics[name]}, {}, draws=draws))
 
 
 @torch.no_grad()
