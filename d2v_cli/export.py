@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def export(
     """
     from d2v_core.errors import ConfigError, Problem
 
-    chosen = _checked_network(network)
+    chosen = _checked(to, network)
     if (source is None) == (study is None):
         message = "must be given, or else a kept encoder's folder or a checkpoint"
         raise ConfigError([Problem("--study", message)])
@@ -128,9 +129,9 @@ def _of_checkpoint(
 
     path = Path(file)
     if not path.is_file():
-        message = f"no such file or folder {file!r}; d2v run keeps encoders, "
-        message += "d2v train --checkpoint writes a file"
-        raise ConfigError([Problem("source", message)])
+        message = f"no such file {file!r}; d2v train --checkpoint writes one, d2v run "
+        message += "and d2v train keep encoders as folders"
+        raise ConfigError([Problem("checkpoint", message)])
     if recipe is None:
         message = "must say what the checkpoint was trained with, such as vision-smoke"
         raise ConfigError([Problem("--recipe", message)])
@@ -174,9 +175,12 @@ def _write_model(trained: Trained, folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         message = f"must be a new or empty folder, {str(folder)!r} holds files"
         raise ConfigError([Problem("--out", message)])
-    from sweeps.tracking.encoder_model import save_encoder_model
+    with warnings.catch_warnings():
+        # MLflow advises type hints, which it takes for a schema of the samples.
+        warnings.simplefilter("ignore")
+        from sweeps.tracking.encoder_model import save_encoder_model
 
-    save_encoder_model(trained.kept, folder, trained.network)
+        save_encoder_model(trained.kept, folder, trained.network)
 
 
 def _say(trained: Trained, to: str, folder: Path) -> None:
@@ -190,12 +194,23 @@ def _say(trained: Trained, to: str, folder: Path) -> None:
     )
 
 
-def _checked_network(given: str) -> Network:
+def _checked(to: str, network: str) -> Network:
+    """The network, if both are names that something has.
+
+    Whether a modality has the format is known once the encoder is.
+    """
     from d2v_core.config.parsing import one_of
     from d2v_core.errors import ConfigError, Problem
+    from d2v_core.export import EXPORTERS
     from d2v_core.trained import NETWORKS
 
-    for network in NETWORKS:
-        if given == network:
-            return network
-    raise ConfigError([Problem("--network", one_of(list(NETWORKS), given))])
+    formats = sorted(
+        {MLFLOW, *(each for known in EXPORTERS.values() for each in known)}
+    )
+    known = [each for each in NETWORKS if each == network]
+    problems = [Problem("--to", one_of(formats, to))] * (to not in formats)
+    if not known:
+        problems.append(Problem("--network", one_of(list(NETWORKS), network)))
+    if problems:
+        raise ConfigError(problems)
+    return known[0]

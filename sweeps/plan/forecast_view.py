@@ -62,7 +62,7 @@ def _removed(study: str, cells: Sequence[ManifestCell]) -> Iterator[str]:
         yield (
             f"{study}: {outdated} trials of an earlier run stay in the store and are "
             "not used: their keys are older than schema version "
-            f"{SCHEMA_VERSION}, which changed what a setting or metric means"
+            f"{SCHEMA_VERSION}, which changed what a setting, metric or key means"
         )
     counts = Counter(c.arm for c in cells if c.schema_version == SCHEMA_VERSION)
     if counts:

@@ -88,7 +88,7 @@ def test_every_mistake_of_a_study_file_is_named_at_once(tmp_path: Path) -> None:
         f"{file}:4:8: axis.setting: must name a setting, got 'target.topk'; did you "
         "mean 'top_k'?",
         f"{file}:5:1: seeds: must be at least one seed, a count or a list, got []",
-        f"{file}:6:10: metric.vision: must be one of fine_tuned_accuracy, "
+        f"{file}:6:10: metric.vision: must be one of accuracy, fine_tuned_accuracy, "
         "knn_accuracy, knn_accuracy_all_labels, linear_accuracy, "
         "linear_accuracy_all_labels, rankme, got 'linear_acuracy'; did you mean "
         "'linear_accuracy'?",

@@ -185,7 +185,7 @@ def test_mistakes_are_named_and_nothing_is_written(
 ) -> None:
     wrong = export(run, "--network=tutor", to="onnx")
     assert (wrong.code, wrong.out) == (2, "")
-    assert "--to: must be one of hf, timm, got 'onnx'" in wrong.err
+    assert "--to: must be one of hf, mlflow, timm, got 'onnx'" in wrong.err
     assert "--network: must be one of student, teacher, got 'tutor'" in wrong.err
 
     missing = export(run)

@@ -44,6 +44,7 @@ def test_events_come_in_order_and_the_last_is_the_result():
     assert (started.step, started.num_steps) == (0, 6)
     assert (finished.status, finished.step) == ("finished", 6)
     assert set(finished.metrics) == {
+        "eval/accuracy",
         "eval/linear_accuracy",
         "eval/linear_validation_accuracy",
         "eval/knn_accuracy",

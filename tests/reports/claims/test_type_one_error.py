@@ -70,8 +70,13 @@ def coins(setting: Setting, generator: np.random.Generator) -> Arms:
 
 
 Draw = Callable[[Setting, np.random.Generator], Arms]
-TWO_SIDED = ("supported", "contradicted")
-CASES: dict[str, tuple[dict[str, object], Draw, tuple[str, ...]]] = {
+Errors = tuple[tuple[str, ...], ...]
+TWO_SIDED: Errors = (("supported", "contradicted"),)
+EACH: Errors = (("supported",), ("contradicted",))
+"""At its margin a claim of equivalence errs in two ways, each with a level of its own:
+5 % false support (two one-sided tests), 2.5 % false contradiction. Together they came
+to 6.9 % of 6,000 studies of 12 seeds."""
+CASES: dict[str, tuple[dict[str, object], Draw, Errors]] = {
     "better": (
         {"kind": "better", "arm": "K=2", "than": "K=1"},
         alike_arms,
@@ -92,25 +97,27 @@ CASES: dict[str, tuple[dict[str, object], Draw, tuple[str, ...]]] = {
         all_at_the_margin,
         TWO_SIDED,
     ),
-    "alike": ({"kind": "alike", "within": 1.0}, at_the_margin, TWO_SIDED),
-    "all alike": ({"kind": "alike", "within": 1.0}, all_at_the_margin, TWO_SIDED),
+    "alike": ({"kind": "alike", "within": 1.0}, at_the_margin, EACH),
+    "all alike": ({"kind": "alike", "within": 1.0}, all_at_the_margin, EACH),
     "trend": ({"kind": "trend"}, alike_arms, TWO_SIDED),
     "like paper": ({"kind": "like_paper"}, alike_arms, TWO_SIDED),
     "collapses": ({"kind": "collapses", "arm": "K=1"}, coins, TWO_SIDED),
 }
-"""Rule, arms on the border of what it claims, and the verdicts that are then errors."""
+"""Rule, arms on the border of what it claims, and the verdicts that are then errors,
+in groups that are judged apart."""
 
 
 def error_rates(
     name: str, setting: Setting, repeats: int, monkeypatch: pytest.MonkeyPatch
 ) -> float:
-    """The share of false verdicts."""
+    """The share of false verdicts, of the group that errs most."""
     monkeypatch.setattr(rank_rules, "seeds_to_order", lambda *_: None)  # takes longest
     monkeypatch.setattr(ranks, "NUM_RANK_RESAMPLES", 299)
     rule, draw, errors = CASES[name]
     generator = np.random.default_rng(setting.seeds)
     verdicts = [judge(rule, draw(setting, generator)).verdict for _ in range(repeats)]
-    return sum(verdict in errors for verdict in verdicts) / repeats
+    counts = [sum(verdict in group for verdict in verdicts) for group in errors]
+    return max(counts) / repeats
 
 
 def limit(repeats: int) -> float:
