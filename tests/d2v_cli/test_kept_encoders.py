@@ -75,7 +75,7 @@ def test_an_mlflow_model_gives_the_same_features_in_a_fresh_process(
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     ours = load_encoder(stores.encoders / cell.training).features(images)
     theirs = np.load(tmp_path / "features.npy")
-    assert ours.shape == (3, 48)
+    assert ours.shape == (3, 16)
     np.testing.assert_allclose(theirs, ours, atol=1e-5)
     again = run("export", *options)
     assert "--out: must be a new or empty folder, 'm' holds files" in again.err
