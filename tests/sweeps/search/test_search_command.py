@@ -59,7 +59,7 @@ name: rates
 title: A good and a bad learning rate, one trial at a time
 metric: {vision: linear_accuracy}
 early_stopping: {reduction_factor: 2, rungs: 1}
-set: {training.num_steps: 60, execution.num_threads: 2}
+set: {training.num_steps: 20, execution.num_threads: 2}
 parameters:
   - {setting: optimizer.learning_rate, kind: choice, of: [0.003, 1.0]}
 """
@@ -215,11 +215,11 @@ def test_asha_gives_a_bad_trial_up_and_repeated_suggestions_are_not_trained(
     good, bad = sorted(all_trials(store), key=lambda run: run.info.status)
     assert (good.info.status, bad.info.status) == ("FINISHED", "KILLED")
     assert "d2v.status" not in bad.data.tags
-    assert bad.data.tags["d2v.reason"].startswith("stopped early at update 30 with")
+    assert bad.data.tags["d2v.reason"].startswith("stopped early at update 10 with")
     probes = store.get_metric_history(
         bad.info.run_id, "probe/linear_validation_accuracy"
     )
-    assert [probe.step for probe in probes] == [30]
+    assert [probe.step for probe in probes] == [10]
     ended = {event["status"] for event in events(tmp_path, "trial_ended")}
     assert ended == {"finished", "stopped_early"}
     assert not list(tmp_path.glob("d2v-runs/checkpoints/*"))
