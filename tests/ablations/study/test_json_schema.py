@@ -55,7 +55,7 @@ def test_every_shipped_study_is_valid(schema: dict[str, Any], name: str) -> None
         ({"set": {"seed": 1}}, "set"),
         ({"set_for": {"text": {"vision.width": 8}}}, "set_for.text"),
         ({"set": {"target.feature": "fnn"}}, "set.target.feature"),
-        ({"metric": {"vision": "accuracy"}}, "metric.vision"),
+        ({"metric": {"vision": "accurate"}}, "metric.vision"),
         ({"metric": {"sound": "linear_accuracy"}}, "metric"),
         (
             {"metric": {"text": {"name": "x", "title": "x", "higher_is_better": True}}},

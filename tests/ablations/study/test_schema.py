@@ -130,8 +130,9 @@ def test_all_places_in_the_paper_are_listed() -> None:
         ),
         (
             {"metric": {"vision": "linear_acuracy"}},
-            "metric.vision: must be one of fine_tuned_accuracy, knn_accuracy, "
-            "knn_accuracy_all_labels, linear_accuracy, linear_accuracy_all_labels, "
+            "metric.vision: must be one of accuracy, fine_tuned_accuracy, "
+            "knn_accuracy, knn_accuracy_all_labels, linear_accuracy, "
+            "linear_accuracy_all_labels, "
             "rankme, got 'linear_acuracy'; did you mean 'linear_accuracy'?",
         ),
         (
@@ -199,14 +200,14 @@ arms:
   - {name: two, set: {target.top_k: 2}}
   - {name: three, set: {target.top_q: 3}}
 baseline: four
-metric: {vision: accuracy}
+metric: {vision: kn_accuracy}
 claims:
   - {id: a, says: "b", test: {kind: better, than: five}}
 """
     assert refused_file(tmp_path, text) == [
-        "mine.yaml:7:10: metric.vision: must be one of fine_tuned_accuracy, "
+        "mine.yaml:7:10: metric.vision: must be one of accuracy, fine_tuned_accuracy, "
         "knn_accuracy, knn_accuracy_all_labels, linear_accuracy, "
-        "linear_accuracy_all_labels, rankme, got 'accuracy'; did you mean "
+        "linear_accuracy_all_labels, rankme, got 'kn_accuracy'; did you mean "
         "'knn_accuracy'?",
         "mine.yaml:5:25: arms.1.set.target.top_q: must name a setting, got "
         "'target.top_q'; did you mean 'top_k'?",

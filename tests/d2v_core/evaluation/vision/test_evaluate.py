@@ -70,6 +70,7 @@ def protocol(encoder, dataset, seed=0, **changes):
 def test_accuracies_are_in_per_cent_and_the_choice_is_recorded(encoder):
     result = protocol(encoder, small_dataset())
     assert set(result.metrics) == {
+        "eval/accuracy",
         "eval/linear_accuracy",
         "eval/linear_validation_accuracy",
         "eval/knn_accuracy",
