@@ -28,6 +28,8 @@ MAX_DRAWS = 100
 """Most draws that are planned with: more than the protocol takes are no plan."""
 LEAST_PLANNED = 10
 """Fewest draws that are planned with."""
+LEAST_SEEDS = 3
+"""Fewer tell nothing of what seeds add: the draws then seem to cause everything."""
 ROUNDING = 1e-9
 """Share of a half width that a longer one may have and still count as equal."""
 
@@ -51,7 +53,7 @@ class Noise:
     """What a mean over seeds varies by, and why.
 
     Attributes:
-        num_seeds: Seeds behind it, two or more; of several arms the median.
+        num_seeds: Seeds behind it, three or more; of several arms the median.
         fewest_draws: Of a seed.
         most_draws: Of a seed.
         inverse_draws: Mean of 1 / R over the seeds.
@@ -157,8 +159,8 @@ def noise_of(draws: Draws) -> Noise | Unknown:
     counts = [len(one) for one in seeds]
     if max(counts) < 2:
         return Unknown("one label draw")
-    if len(seeds) < 2:
-        return Unknown("one seed")
+    if len(seeds) < LEAST_SEEDS:
+        return Unknown("one seed" if len(seeds) == 1 else f"{len(seeds)} seeds")
     means = np.array([one.mean() for one in seeds])
     within = sum(float(((one - one.mean()) ** 2).sum()) for one in seeds)
     freedom = sum(counts) - len(counts)

@@ -27,7 +27,8 @@ from sweeps.worker.job import Job
 from sweeps.worker.spool import Spool
 
 if TYPE_CHECKING:
-    from sweeps.tracking.tracker import StoredTrial, Tracker
+    from sweeps.tracking.reader import StoredTrial
+    from sweeps.tracking.tracker import Tracker
 
 
 def open_tracker(stores: Stores, command: str) -> Tracker:

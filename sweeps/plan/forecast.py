@@ -30,8 +30,9 @@ from sweeps.plan.planning import removed_cells, unique_trials
 from sweeps.plan.resources import num_at_once, this_machine
 from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.labels import trial_kind
+from sweeps.tracking.reader import StoredTrial
 from sweeps.tracking.stores import Stores
-from sweeps.tracking.tracker import StoredTrial, Tracker
+from sweeps.tracking.tracker import Tracker
 from sweeps.worker.encoders import EncoderStore
 
 PILOT_STEPS = 6

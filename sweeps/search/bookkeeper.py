@@ -19,7 +19,7 @@ from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.worker.spool import Spool
 
 if TYPE_CHECKING:
-    from sweeps.tracking.tracker import StoredTrial
+    from sweeps.tracking.reader import StoredTrial
 
 MAX_ROWS = 15
 

@@ -10,6 +10,8 @@ import pytest
 
 from ablations.record import Manifest
 from d2v_cli.commands import made_command, typed_command
+from d2v_cli.options import parse_keep, probe_assignment
+from d2v_core.errors import ConfigError
 from reports.store.links import report_command
 from sweeps.tracking.stores import choose_stores
 
@@ -100,3 +102,18 @@ def test_a_report_is_rebuilt_where_its_study_ran(places: str) -> None:
     )
     start = "d2v report mine --modality vision --scale smoke --set 'a=1 2'"
     assert report_command(manifest) == start + places
+
+
+@pytest.mark.parametrize("given", ["some", "", "ALL"])
+def test_which_encoders_stay_is_one_of_two(given: str) -> None:
+    assert parse_keep("none") == "none"
+    with pytest.raises(ConfigError, match="--keep-encoders: must be one of all, none"):
+        parse_keep(given)
+
+
+@pytest.mark.parametrize("given", ["1.5", "half", "0.5;0.7", "-0.5", ","])
+def test_probes_stand_at_shares_of_the_training(given: str) -> None:
+    assert probe_assignment("0.25, .5") == ["execution.probe_at=[0.25, .5]"]
+    assert probe_assignment(None) == []
+    with pytest.raises(ConfigError, match="--probe-at: must be shares of the training"):
+        probe_assignment(given)

@@ -184,11 +184,11 @@ def test_draws_that_explain_more_than_there_is_leave_nothing_to_the_seeds():
 
 
 def test_what_does_not_vary_has_no_share():
-    noise = known(noise_of({0: [1.0, 1.0], 1: [1.0, 1.0]}))
+    noise = known(noise_of(dict.fromkeys(range(3), [1.0, 1.0])))
     assert (noise.draws_share, noise.share_interval()) == (None, None)
     assert (noise.shrinkage(30), noise.half_width()) == (1.0, 0.0)
     assert noise.equivalent_seeds(30) == 2
-    seeds_alone = known(noise_of({0: [1.0, 1.0], 1: [2.0, 2.0]}))
+    seeds_alone = known(noise_of({0: [1.0, 1.0], 1: [2.0, 2.0], 2: [2.0, 2.0]}))
     assert (seeds_alone.draws_share, seeds_alone.share_interval()) == (0.0, None)
 
 
@@ -199,6 +199,7 @@ def test_what_does_not_vary_has_no_share():
         ({0: []}, "no label draws"),
         ({0: [1.0], 1: [2.0]}, "one label draw"),
         ({0: [1.0, 2.0], 1: []}, "one seed"),
+        ({0: [1.0, 2.0], 1: [2.0, 3.0]}, "2 seeds"),
     ],
 )
 def test_unknown_is_said(draws, reason):
@@ -252,7 +253,7 @@ scores = st.lists(st.lists(numbers, min_size=1, max_size=5), min_size=1, max_siz
 def test_properties(table: list[list[float]], num_draws: int):
     found = noise_of(dict(enumerate(table)))
     if isinstance(found, Unknown):
-        assert len(table) < 2 or max(map(len, table)) < 2
+        assert len(table) < 3 or max(map(len, table)) < 2
         return
     assert found.seed_variance >= 0.0
     share = found.draws_share
