@@ -15,6 +15,9 @@ from pydantic import Field
 from d2v_core.config import Section
 from d2v_core.config.bounds import MAX_FACTOR, MAX_ITEMS
 
+SINGLE_ARMS = ("arm", "than", "rank_of")
+"""Fields of rules that name one arm."""
+
 
 class Better(Section):
     """One arm, or at least one of several, beats another.
@@ -90,8 +93,12 @@ class LikePaper(Section):
 class Collapses(Section):
     """An arm collapses (or, with ``never``, stays alive) in most seeds.
 
-    Supported when more than half of its seeds did and an exact binomial test against
-    one half is significant; contradicted when fewer did and it is.
+    A seed counts as collapsed by the reference's rule on the spread of targets and
+    predictions; or, where ``than`` or ``rank_of`` name an arm to compare with, by its
+    score or by its RankMe. Normalised targets can never lose their spread, so the
+    reference's rule alone cannot see them collapse. Supported when more than half of
+    its seeds did and an exact binomial test against one half is significant;
+    contradicted when fewer did and it is.
     """
 
     kind: Literal["collapses"] = "collapses"
@@ -99,6 +106,14 @@ class Collapses(Section):
     """The arm."""
     never: bool = False
     """The claim is that it stays alive."""
+    than: str | None = None
+    """Collapsed is also a seed whose score is worse than this arm's (untrained) in the
+    same seed; null: the score is not looked at."""
+    rank_of: str | None = None
+    """Collapsed is also a seed whose RankMe is below ``rank_share`` times that of this
+    arm (the recipe) in the same seed; null: the rank is not looked at."""
+    rank_share: float = Field(0.5, gt=0.0, lt=1.0)
+    """Share of the rank that is left of features which count as alive."""
 
 
 Rule = Annotated[
@@ -124,7 +139,7 @@ class Claim(Section):
     def arms_named(self) -> list[tuple[str, str]]:
         """The arms its rule names, each with its place: ``("test.than", "K=1")``."""
         rule = self.test
-        single = [(n, getattr(rule, n, None)) for n in ("arm", "than")]
+        single = [(n, getattr(rule, n, None)) for n in SINGLE_ARMS]
         several = getattr(rule, "arms", ())
         return [
             *((f"test.{name}", arm) for name, arm in single if arm is not None),
@@ -134,7 +149,7 @@ class Claim(Section):
     def with_names(self, names: Mapping[str, str]) -> Claim:
         """The claim with other names of arms; arms that are missing keep theirs."""
         renamed: dict[str, str | tuple[str, ...]] = {}
-        for name in ("arm", "than"):
+        for name in SINGLE_ARMS:
             if (arm := getattr(self.test, name, None)) is not None:
                 renamed[name] = names.get(arm, arm)
         if hasattr(self.test, "arms"):

@@ -159,6 +159,23 @@ class ConstantTau(Section):
     """Share of the teacher that is kept at each update."""
 
 
+class HorizonTau(Section):
+    """tau by how far back the teacher remembers, so that it fits a run of any length.
+
+    The horizon of a tau is ``1 / (1 - tau)`` updates; it is given as a share of the
+    run. The paper's runs end at about 0.01 (vision, text) and 0.025 (speech).
+    """
+
+    kind: Literal["horizon"] = "horizon"
+    horizon: float = Field(0.03, gt=0.0, le=MAX_FACTOR)
+    """At the end of the ramp; tau is ``1 - 1 / (horizon * training.num_steps)``. At
+    least one update; above 1 the teacher still holds much of its initial weights."""
+    start: float | None = Field(None, gt=0.0, le=MAX_FACTOR)
+    """At the start of the ramp, along which tau is linear; null: no ramp."""
+    anneal: Duration = 0.3
+    """Length of the ramp: updates (integer) or fraction of the run (float)."""
+
+
 def _canonical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """The parts sorted and each once: the same choice is the same identity."""
     return tuple(sorted(set(parts)))
@@ -167,9 +184,9 @@ def _canonical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
 class TeacherConfig(Section):
     """The exponentially moving average of the student (paper section 3.3)."""
 
-    tau: Annotated[LinearTau | CosineTau | ConstantTau, Field(discriminator="kind")] = (
-        ConstantTau()
-    )
+    tau: Annotated[
+        LinearTau | CosineTau | ConstantTau | HorizonTau, Field(discriminator="kind")
+    ] = ConstantTau()
     """Schedule of the EMA decay; the released ViT-B recipe keeps 0.9998."""
     shares: Annotated[tuple[Part, ...], AfterValidator(_canonical)] = Field(
         (), strict=False

@@ -8,9 +8,10 @@ from typing import assert_never
 
 from d2v_core.config.objective import (
     ConstantTau,
+    CosineTau,
+    HorizonTau,
     L1Loss,
     L2Loss,
-    LinearTau,
     Loss,
     SmoothL1Loss,
 )
@@ -23,20 +24,32 @@ from d2v_core.objectives.parts.losses import (
     scaled_loss,
     smooth_l1_loss,
 )
-from d2v_core.training.schedules import cosine_tau, linear_tau, resolve_duration
+from d2v_core.training.schedules import (
+    cosine_tau,
+    linear_tau,
+    resolve_duration,
+    tau_of_horizon,
+)
 
 
 def build_tau(trial: TrialConfig) -> Callable[[int], float]:
     """EMA decay of an update (from 1)."""
     tau = trial.teacher.tau
+    num_steps = trial.training.num_steps
     if isinstance(tau, ConstantTau):
         value = tau.value
         return lambda step: value
+    if isinstance(tau, HorizonTau):
+        last = tau.horizon
+        first = last if tau.start is None else tau.start
+        start, end = tau_of_horizon(first, num_steps), tau_of_horizon(last, num_steps)
+    else:
+        start, end = tau.start, tau.end
     return partial(
-        linear_tau if isinstance(tau, LinearTau) else cosine_tau,
-        start=tau.start,
-        end=tau.end,
-        anneal_steps=resolve_duration(tau.anneal, trial.training.num_steps),
+        cosine_tau if isinstance(tau, CosineTau) else linear_tau,
+        start=start,
+        end=end,
+        anneal_steps=resolve_duration(tau.anneal, num_steps),
     )
 
 

@@ -24,6 +24,16 @@ def resolve_duration(duration: int | float, num_steps: int) -> int:
     return round(duration * num_steps)
 
 
+def tau_of_horizon(share: float, num_steps: int) -> float:
+    """EMA decay whose horizon ``1 / (1 - tau)`` is a share of the run's updates.
+
+    Args:
+        share: At least one update: ``1 / num_steps``.
+        num_steps: Updates of the run.
+    """
+    return 1.0 - 1.0 / (share * num_steps)
+
+
 def linear_tau(step: int, *, start: float, end: float, anneal_steps: int) -> float:
     """EMA decay of update ``step`` (from 1): linear to ``end``, then constant."""
     if step >= anneal_steps:

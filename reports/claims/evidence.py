@@ -19,6 +19,7 @@ import numpy as np
 
 from ablations.record import Manifest, Status
 from reports.statistics.inference import (
+    ALPHA,
     Floats,
     Interval,
     paired_differences,
@@ -137,6 +138,12 @@ class Evidence:
 
     result: StudyResult
     manifest: Manifest
+    alpha: float = ALPHA
+    """Level that a p must stay below; smaller where one of several looks is taken."""
+
+    def is_clear(self, p: float) -> bool:
+        """Whether a p is small enough to decide."""
+        return p < self.alpha
 
     @property
     def measure(self) -> str:
@@ -166,7 +173,7 @@ class Evidence:
         trouble = self.trouble(arm) or self.trouble(other, in_other)
         if trouble:
             return Comparison(arm, other, np.empty(0), trouble)
-        first, second = self._arm(arm), self._arm(other)
+        first, second = self.arm(arm), self.arm(other)
         differences = self.result.sign * paired_differences(first.values, second.values)
         if len(differences) < 2:
             pairs = "no common seed" if len(differences) == 0 else "one common seed"
@@ -193,18 +200,19 @@ class Evidence:
 
     def collapsed(self, label: str) -> str:
         """In how many of its seeds an arm collapsed; empty if in none."""
-        arm = self._arm(label)
+        arm = self.arm(label)
         return _ended(arm, "collapsed") if arm.num("collapsed") else ""
 
     def goodness(self, labels: Sequence[str]) -> dict[str, dict[int, float]]:
         """Values by seed of each arm, positive better."""
         sign = self.result.sign
         return {
-            label: {seed: sign * v for seed, v in self._arm(label).values.items()}
+            label: {seed: sign * v for seed, v in self.arm(label).values.items()}
             for label in labels
         }
 
-    def _arm(self, label: str) -> ArmResult:
+    def arm(self, label: str) -> ArmResult:
+        """The arm of this name, which must be there."""
         arm = self.result.arm(label)
         assert arm is not None, "looked up before"
         return arm

@@ -1,28 +1,20 @@
-"""The rules that look at the order of arms, and at how many seeds collapse."""
+"""The rules that look at the order of arms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ablations.study.claims import Collapses, LikePaper, Trend
+from ablations.study.claims import LikePaper, Trend
 from reports.claims.evidence import (
     NOT_REACHABLE,
     Evidence,
     Finding,
     Outcome,
-    SeedsNeeded,
 )
-from reports.statistics.inference import (
-    ALPHA,
-    MIN_PAIRS,
-    Interval,
-    share_interval,
-    share_p,
-)
-from reports.statistics.planning import MAX_SEEDS
+from reports.statistics.inference import Interval
 from reports.statistics.ranks import RankCorrelation, rank_correlation, seeds_to_order
 from reports.tables.paper import paper_goodness
-from reports.tables.wording import counted, signed
+from reports.tables.wording import signed
 
 TAU = "Kendall's tau-b"
 LEAST_ARMS = 3
@@ -81,7 +73,7 @@ def _rank_finding(
         return Finding(
             "undecided", measure, why, effect=correlation.tau, n=correlation.n
         )
-    verdict = _rank_verdict(interval, p)
+    verdict = _rank_verdict(interval, evidence.is_clear(p))
     ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
     seeds = f"{correlation.num_arms} arms over {correlation.n} common seeds"
     return Finding(
@@ -102,57 +94,9 @@ def _rank_finding(
     )
 
 
-def _rank_verdict(interval: Interval, p: float) -> Outcome:
-    if p < ALPHA and interval.low > 0.0:
+def _rank_verdict(interval: Interval, is_clear: bool) -> Outcome:
+    if is_clear and interval.low > 0.0:
         return "supported"
-    if p < ALPHA and interval.high < 0.0:
+    if is_clear and interval.high < 0.0:
         return "contradicted"
     return "undecided"
-
-
-def collapses(rule: Collapses, evidence: Evidence) -> Finding:
-    """An arm collapses, or stays alive, in most seeds."""
-    arm = evidence.result.arm(rule.arm)
-    verb = "stay alive" if rule.never else "collapse"
-    measure = f"share of seeds that {verb}"
-    if arm is None:
-        return Finding("undecided", measure, f"the study has no arm {rule.arm}.")
-    collapsed, finished = arm.num("collapsed"), arm.num("finished")
-    n = collapsed + finished
-    if n == 0:
-        return Finding("undecided", measure, f"{rule.arm} has no finished trial.")
-    as_claimed = finished if rule.never else collapsed
-    interval, p = share_interval(as_claimed, n), share_p(as_claimed, n)
-    clear = p < ALPHA
-    share = as_claimed / n
-    left_out = len(arm.seeds) - n
-    lacking = counted(left_out, "seed")
-    return Finding(
-        verdict="undecided"
-        if not clear
-        else "supported"
-        if share > 0.5
-        else "contradicted",
-        measure=measure,
-        reason=(
-            f"{rule.arm} collapsed in {collapsed} of {counted(n, 'seed')}; exact "
-            "binomial test against one half."
-            + (f" {MIN_PAIRS} seeds are the fewest that can show it." * (n < MIN_PAIRS))
-            + f" Left out: {lacking} without a result." * (left_out > 0)
-        ),
-        effect=share,
-        interval=interval,
-        n=n,
-        p=p,
-        seeds_needed=None if clear else _share_seeds(share, n),
-        is_share=True,
-    )
-
-
-def _share_seeds(share: float, n: int) -> SeedsNeeded:
-    if share == 0.5:
-        return NOT_REACHABLE
-    for more in range(max(n + 1, MIN_PAIRS), MAX_SEEDS):
-        if share_p(round(share * more), more) < ALPHA:
-            return more
-    return NOT_REACHABLE

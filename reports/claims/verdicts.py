@@ -21,7 +21,7 @@ from ablations.study.claims import (
     NearlyBest,
     Trend,
 )
-from reports.claims import rank_rules, rules
+from reports.claims import collapse_rule, rank_rules, rules
 from reports.claims.evidence import (
     Evidence,
     Finding,
@@ -122,5 +122,5 @@ def _apply(rule: Any, evidence: Evidence) -> Finding:
         case LikePaper():
             return rank_rules.like_paper(rule, evidence)
         case Collapses():
-            return rank_rules.collapses(rule, evidence)
+            return collapse_rule.collapses(rule, evidence)
     raise AssertionError(f"a rule without evaluation: {rule!r}")

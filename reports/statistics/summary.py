@@ -16,7 +16,7 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
-from ablations.metrics import Metric, manifest_metric
+from ablations.metrics import RANKME, Metric, manifest_metric
 from ablations.record import DONE, Manifest
 from reports.statistics.inference import (
     CONFIDENCE,
@@ -72,6 +72,7 @@ class SeedResult:
         reason: Why it is not simply finished.
         value: The metric that counts; None where there is none.
         draws: The metric at each label draw; empty where the trial does not tell.
+        rank: RankMe of the features; None where there is none.
     """
 
     seed: int
@@ -79,6 +80,7 @@ class SeedResult:
     reason: str
     value: float | None
     draws: tuple[float, ...] = ()
+    rank: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,11 @@ class ArmResult:
     def values(self) -> dict[int, float]:
         """The metric by seed, of the seeds that have one."""
         return _values(self.seeds)
+
+    @cached_property
+    def ranks(self) -> dict[int, float]:
+        """RankMe by seed, of the seeds that have one."""
+        return {seed.seed: seed.rank for seed in self.seeds if seed.rank is not None}
 
     @cached_property
     def draws(self) -> dict[int, tuple[float, ...]]:
@@ -250,7 +257,17 @@ def seed_results(rows: pd.DataFrame, metric: Metric) -> tuple[SeedResult, ...]:
             reason = f"{reason}; {lacking}" if reason else lacking
         value = number if counts else None
         draws = tuple(row.get("draws", ()))
-        results.append(SeedResult(int(row["seed"]), status, reason, value, draws))
+        rank = float(row.get(RANKME.logged_as, math.nan))
+        results.append(
+            SeedResult(
+                seed=int(row["seed"]),
+                status=status,
+                reason=reason,
+                value=value,
+                draws=draws,
+                rank=rank if status in COUNTED and abs(rank) <= LARGEST else None,
+            )
+        )
     return tuple(results)
 
 

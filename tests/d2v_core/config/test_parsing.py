@@ -76,7 +76,7 @@ def test_the_dumped_configuration_parses_to_itself():
         (
             {"teacher": {"tau": {"kind": "cosin"}}},
             "teacher.tau.kind",
-            "must be one of constant, cosine, linear, got 'cosin'; "
+            "must be one of constant, cosine, horizon, linear, got 'cosin'; "
             "did you mean 'cosine'?",
         ),
         ({"loss": {"beta": 1.0}}, "loss", "needs the key 'kind'"),

@@ -9,6 +9,7 @@ from d2v_core.training.schedules import (
     learning_rate,
     linear_tau,
     resolve_duration,
+    tau_of_horizon,
 )
 
 
@@ -47,6 +48,15 @@ def test_a_cosine_tau_to_one_over_the_whole_run_is_byols(step, start, num_steps)
     ours = cosine_tau(step, start=start, end=1.0, anneal_steps=num_steps)
     byol = 1 - (1 - start) * (math.cos(math.pi * step / num_steps) + 1) / 2
     assert ours == pytest.approx(byol)
+
+
+def test_a_horizon_keeps_its_meaning_at_another_length():
+    assert tau_of_horizon(1 / 600, 600) == 0.0
+    assert tau_of_horizon(0.01, 10_000) == pytest.approx(0.99)
+    # Half of a teacher's initial weights are gone after ln 2 of a horizon.
+    for num_steps in (1_000, 10_000):
+        tau = tau_of_horizon(0.1, num_steps)
+        assert tau ** (0.1 * num_steps * math.log(2)) == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("tau", [linear_tau, cosine_tau])

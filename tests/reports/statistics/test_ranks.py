@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.claims.evidence import NOT_REACHABLE
+from ablations.study.claims import Claim
+from reports.claims.collapse_rule import collapses
+from reports.claims.evidence import NOT_REACHABLE, Evidence
 from reports.claims.view import effect_text
 from reports.statistics import ranks
 from reports.statistics.best_arm import best_arm
@@ -19,7 +22,14 @@ from reports.statistics.ranks import (
     rank_correlation,
     seeds_to_order,
 )
-from tests.reports.claims.test_verdicts import ABOVE, ACCURACY, BELOW, ERROR, judge
+from tests.reports.claims.test_verdicts import (
+    ABOVE,
+    ACCURACY,
+    BELOW,
+    ERROR,
+    judge,
+    result_of,
+)
 from tests.reports.stores import make_manifest
 
 Rows = st.lists(st.integers(0, 4), min_size=2, max_size=8)
@@ -249,6 +259,53 @@ def test_collapse_is_counted():
     assert half.seeds_needed == NOT_REACHABLE
     assert judge(rule, {"a": ["missing"]}).reason == "a has no finished trial."
     assert effect_text(found) == "1.00 [0.54, 1.00]"  # a share has no sign
+
+
+def with_ranks(arms, ranks):
+    """The result of the arms, with RankMe of each seed."""
+    result = result_of(arms)
+    return replace(
+        result,
+        arms=tuple(
+            replace(
+                arm,
+                seeds=tuple(
+                    replace(seed, rank=rank)
+                    for seed, rank in zip(arm.seeds, ranks[arm.label], strict=True)
+                ),
+            )
+            for arm in result.arms
+        ),
+    )
+
+
+def test_a_score_below_the_untrained_encoders_is_a_collapse():
+    rule = {"kind": "collapses", "arm": "a", "than": "untrained"}
+    dead = judge(rule, {"a": BELOW, "untrained": ABOVE})
+    assert (dead.verdict, dead.effect, dead.n) == ("supported", 1.0, 6)
+    assert dead.reason == (
+        "a collapsed in 6 of 6 seeds (by the reference's rule 0; worse than untrained "
+        "6); exact binomial test against one half."
+    )
+    alive = judge({**rule, "never": True}, {"a": ABOVE, "untrained": BELOW})
+    assert alive.verdict == "supported"
+    lower_is_better = judge(rule, {"a": BELOW, "untrained": ABOVE}, ERROR)
+    assert lower_is_better.verdict == "contradicted"
+
+
+def test_a_lost_rank_is_a_collapse():
+    rule = {"kind": "collapses", "arm": "a", "rank_of": "b", "rank_share": 0.5}
+    claim = Claim.model_validate({"id": "c", "says": "So.", "test": rule})
+    ranks = {"a": [4.9, 5.1, 4.0, 4.0, 4.0, None, 1.0], "b": [10.0] * 7}
+    arms = {"a": [*ABOVE[:6], "collapsed"], "b": [60.0] * 7}
+    result = with_ranks(arms, ranks)
+    finding = collapses(claim.test, Evidence(result, make_manifest("judged")))
+    # Seed 5 has no rank, so nobody can say; the last was stopped by the reference.
+    assert (finding.effect, finding.n) == (5 / 6, 6)
+    assert "(by the reference's rule 1; RankMe below 0.5 of that of b 5)" in (
+        finding.reason
+    )
+    assert "Left out: 1 seed" in finding.reason
 
 
 @pytest.mark.parametrize(("dead", "n"), [(14, 19), (16, 22), (3, 4), (11, 20)])
