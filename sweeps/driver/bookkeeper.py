@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ablations.record import DONE, Record, Status
 from sweeps.driver.outcome import Outcome
+from sweeps.driver.planned_trials import PlannedTrials
 from sweeps.driver.progress import LiveView
+from sweeps.driver.store_runs import Progress, StoreRuns
 from sweeps.driver.trainings import TrainingPolicy, Trainings, with_key
 from sweeps.environment import describe_environment
 from sweeps.listener import Listener
-from sweeps.plan.costing import with_flops
-from sweeps.plan.deleted import deleted_note, missing_deleted
-from sweeps.plan.planning import make_manifest, unique_trials
 from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.stopping import StopRequest
 from sweeps.tracking.locks import TrialLocks
-from sweeps.tracking.stores import Stores, answers
+from sweeps.tracking.stores import Stores
 from sweeps.tracking.writer import StoreWriter
 from sweeps.worker.encoders import EncoderStore
 from sweeps.worker.job import Job
-from sweeps.worker.spool import Spool
 
 if TYPE_CHECKING:
     from sweeps.tracking.reader import StoredTrial
@@ -63,31 +60,16 @@ class Bookkeeper(Listener):
         stop: StopRequest,
         training: TrainingPolicy = TrainingPolicy(),  # noqa: B008 (frozen)
     ) -> None:
-        self.plans, self.stores, self._open_tracker = plans, stores, open_tracker
+        self.plans, self.stores = plans, stores
         self._data_names, self._locks, self._stop = data_names, locks, stop
         self._trainings = Trainings(EncoderStore(stores.encoders), locks, training)
         self.outcome = Outcome()
         self.view, self.board = view, view.board
-        self._writer = StoreWriter(stores, view.say, stop, self._store_works)
-        self._cells = unique_trials(plans)
-        self._home = {c.key: plan for plan in reversed(plans) for c in plan.cells}
-        self._by_key = defaultdict[str, list[tuple[StudyPlan, PlannedCell]]](list)
-        for plan in plans:
-            for cell in plan.cells:
-                self._by_key[cell.key].append((plan, cell))
+        self.trials = PlannedTrials(plans, stores.checkpoints)
+        self.runs = StoreRuns(self.trials, open_tracker, stores, view.say)
+        self._writer = StoreWriter(stores, view.say, stop, self.runs.works)
         self._evaluates: set[str] = set()
         self._to_open: str | None = None
-        self._parents: dict[str, str] = {}
-        self._runs: dict[str, str] = {}
-        self._logged_until: dict[str, int] = {}
-
-    @cached_property
-    def tracker(self) -> Tracker:
-        """The only writer of the store."""
-        return self._open_tracker()
-
-    def _store_works(self) -> bool:
-        return answers(self.stores.tracking_uri) and self.tracker.works()
 
     def open(self, make_command: str) -> None:
         """Put every trial on the board, and open the studies' runs.
@@ -95,7 +77,7 @@ class Bookkeeper(Listener):
         A new store is made once there is something to write: until the first trial has
         started, the processor is better used by the processes that start it.
         """
-        for cell in self._cells.values():
+        for cell in self.trials.cells.values():
             self.board.add(cell, "waiting")
         self._to_open = make_command
         if not self.stores.is_new:
@@ -107,16 +89,11 @@ class Bookkeeper(Listener):
 
     def _submit_open(self) -> None:
         if self._to_open is not None:
-            self._writer.submit(self._open, self._to_open)
+            self._writer.submit(self._open_studies, self._to_open)
             self._to_open = None
 
-    def _open(self, make_command: str) -> None:
-        for plan in self.plans:
-            previous = self.tracker.manifest(plan)
-            manifest = make_manifest(plan, make_command, previous)
-            self._parents[plan.name] = self.tracker.open_study(plan, manifest)
-            if deleted := missing_deleted(plan, self.tracker):
-                self.view.say(deleted_note(plan.name, deleted))
+    def _open_studies(self, make_command: str) -> None:
+        self.runs.open_studies(make_command)
 
     def claim(self) -> list[PlannedCell]:
         """Trials that are now ours to train, in order; takes in what the store has.
@@ -137,12 +114,12 @@ class Bookkeeper(Listener):
             elif key not in ours:
                 self.board.trials[key].state = "elsewhere"
             elif not self._hand_in(key) and self._may_start(key):
-                claimed.append(self._cells[key])
+                claimed.append(self.trials.cells[key])
         return claimed
 
     def _may_start(self, key: str) -> bool:
         """Whether a trial can be trained, or evaluated, now; its state on the board."""
-        view, cell = self.board.trials[key], self._cells[key]
+        view, cell = self.board.trials[key], self.trials.cells[key]
         view.state = "waiting"
         match self._trainings.ask(cell.training, key):
             case "start":
@@ -161,7 +138,7 @@ class Bookkeeper(Listener):
     def _stored(self, keys: Sequence[str]) -> dict[str, StoredTrial]:
         if self.stores.is_new:  # our own thread is about to make it
             return {}
-        return self._writer.ask(lambda: self.tracker.trials(keys))
+        return self._writer.ask(lambda: self.runs.tracker.trials(keys))
 
     def job(self, cell: PlannedCell) -> Job:
         """What Ray needs to know of a trial."""
@@ -169,58 +146,45 @@ class Bookkeeper(Listener):
             self._evaluates.add(cell.key)
         return Job(
             cell=cell,
-            spool=self.spool(cell),
+            spool=self.trials.spool(cell),
             encoders=self._trainings.encoders,
             evaluates_only=evaluates_only,
             stop_file=self._stop.file,
             data_name=self._data_names[cell.key],
-            data_digest=self._home[cell.key].data_digest,
+            data_digest=self.trials.home(cell.key).data_digest,
         )
 
     def _adopt(self, key: str, stored: StoredTrial) -> None:
         """Take a done trial from the store into every study that has it."""
-        metric = self._home[key].metric.logged_as
+        metric = self.trials.home(key).metric.logged_as
         view = self.board.trials[key]
         view.state, view.score = "cached", stored.metrics.get(metric)
         self.outcome.num_cached += 1
-        for plan, cell in self._uses(key):
+        for plan, cell in self.trials.uses(key):
             arm, tags = cell.arm.label, stored.tags
-            self._submit(self.tracker.adopt, stored.run_id, plan, arm, tags)
-        spool = self.spool(self._cells[key])  # of a driver that died just before this
+            self._submit(self.runs.tracker.adopt, stored.run_id, plan, arm, tags)
+        spool = self.trials.spool(self.trials.cells[key])
         self._submit(lambda: spool.handed_in(done=True))
         self._locks.give_back(key)
 
-    def spool(self, cell: PlannedCell) -> Spool:
-        """The files of a trial."""
-        return self.spool_of(cell.key, cell.training)
-
-    def spool_of(self, key: str, training: str) -> Spool:
-        """The same from its keys."""
-        folder = self.stores.checkpoints
-        return Spool(folder / key, folder / training)
-
-    def _uses(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
-        """Where a trial stands in the studies."""
-        return self._by_key[key]
-
     def _hand_in(self, key: str) -> bool:
         """Write down a result that lies in the storage; whether there was one."""
-        spool = self.spool(self._cells[key])
+        spool = self.trials.spool(self.trials.cells[key])
         ended = spool.read_record()
         if ended is None:
             return False
         (record, timestamp), history = ended, spool.read_progress()
         if record.status not in DONE:  # tried again, so it must not be found there
             spool.handed_in(done=False)
-            self._submit(self._log, key, history)
-            self._submit(self._note_failure, record, timestamp)
+            self._submit(self.runs.log, key, history)
+            self._submit(self.runs.finish_try, record, timestamp)
             return False
         view = self.board.trials[key]
         view.state = "cached"
-        view.score = record.metrics.get(self._home[key].metric.logged_as)
+        view.score = record.metrics.get(self.trials.home(key).metric.logged_as)
         self.outcome.num_cached += 1
-        self._submit(self._begin, key)
-        self._submit(self._log, key, history)
+        self._submit(self.runs.begin, key)
+        self._submit(self.runs.log, key, history)
         self._submit(self._end, record, timestamp, True)
         return True
 
@@ -232,54 +196,22 @@ class Bookkeeper(Listener):
         view.num_steps = num_steps
         if step < num_steps:  # the kept encoder was broken
             self._evaluates.discard(key)
-        self._submit(self._keeping_its_run, key, lambda: self._begin(key))
+        self._submit_to_run(key, partial(self.runs.begin, key))
 
-    def _keeping_its_run(self, key: str, write: Callable[[], None]) -> None:
-        """A write to a trial's run; in a new run, if somebody deleted that one."""
-        try:
-            write()
-        except Exception:  # whatever the store's client raises
-            run_id = self._runs.get(key)
-            if run_id is None or not self.tracker.is_deleted(run_id):
-                raise
-            label = self.board.trials[key].label
-            self.view.say(f"the run of {label} was deleted: it is logged in a new one")
-            del self._runs[key]
-            self._logged_until.pop(key, None)
-            self._begin(key)
-            self._log(key, self.spool(self._cells[key]).read_progress())
-            write()
+    def _submit_to_run(self, key: str, write: Callable[[], None]) -> None:
+        """Have something written to a trial's run, even if somebody deletes that."""
+        label = self.board.trials[key].label
+        self._submit(self.runs.keeping_the_run, key, label, write)
 
     def said(self, line: str) -> None:
         """Say what a worker says, once for all that say it."""
         self.view.say_once(line)
 
-    def _begin(self, key: str) -> None:
-        if key not in self._runs:  # else its process died and it was started again
-            plan, cell = self._home[key], self._cells[key]
-            run_id = self.tracker.begin_trial(cell, plan, self._parents[plan.name])
-            for other, twin in self._uses(key):
-                if other is not plan:
-                    self.tracker.adopt(run_id, other, twin.arm.label)
-            self._runs[key] = run_id
-        self._logged_until[key] = self.tracker.last_step(self._runs[key])
-
-    def trial_progressed(
-        self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
-    ) -> None:
+    def trial_progressed(self, key: str, progress: Progress) -> None:
         """Log metrics that are not in the store yet."""
         self.board.trials[key].step = progress[-1][0]
         self.view.still_there()
-        self._submit(self._keeping_its_run, key, lambda: self._log(key, progress))
-
-    def _log(
-        self, key: str, progress: Sequence[tuple[int, int, Mapping[str, float]]]
-    ) -> None:
-        if key not in self._logged_until:  # it has ended before anyone heard it start
-            self._begin(key)
-        until = self._logged_until[key]
-        new = [entry for entry in progress if entry[0] > until]
-        self.tracker.log_progress(self._runs[key], new)
+        self._submit_to_run(key, partial(self.runs.log, key, progress))
 
     def trial_stopped(self, key: str, trouble: str) -> None:
         """It ended because the run is to stop, or trouble stops the run."""
@@ -292,41 +224,32 @@ class Bookkeeper(Listener):
         """Write the record and forget the checkpoint of a trial that is done."""
         view = self.board.trials[record.key]
         view.state = record.status
-        view.score = record.metrics.get(self._home[record.key].metric.logged_as)
+        view.score = record.metrics.get(self.trials.home(record.key).metric.logged_as)
         view.seconds = time.monotonic() - (view.started or time.monotonic())
         self.outcome.add(record)
         self.outcome.num_evaluated += record.key in self._evaluates
         failed = None if record.status in DONE else record
-        training = self._cells[record.key].training
+        training = self.trials.cells[record.key].training
         made = self._trainings.ended(training, record.key, failed)
         end = partial(self._end, record, timestamp, made)
-        self._submit(self._keeping_its_run, record.key, end)
+        self._submit_to_run(record.key, end)
         self.view.say_ended(view)
 
     def _end(self, record: Record, timestamp: int, made: bool = False) -> None:
-        self._write_down(record, timestamp)
-        encoders, training = self._trainings.encoders, self._cells[record.key].training
-        spool, run_id = self.spool(self._cells[record.key]), self._runs[record.key]
+        self.runs.finish(record, timestamp)
+        cell, encoders = self.trials.cells[record.key], self._trainings.encoders
         if made and self._trainings.stay:
-            self.tracker.log_encoder(run_id, encoders.place(training))
-        if encoders.has(training):  # and a worker may have died before it forgot
+            run_id, place = self.runs.run_of(record.key), encoders.place(cell.training)
+            self.runs.tracker.log_encoder(run_id, place)
+        spool = self.trials.spool(cell)
+        if encoders.has(cell.training):  # a worker may have died before it forgot
             spool.forget_training()
         spool.handed_in(done=record.status in DONE)
         self._locks.give_back(record.key)
 
-    def _note_failure(self, record: Record, timestamp: int) -> None:
-        self._write_down(record, timestamp)
-        del self._runs[record.key]  # the next try opens it again
-
-    def _write_down(self, record: Record, timestamp: int) -> None:
-        if record.key not in self._runs:  # failed before it could start
-            self._begin(record.key)
-        counted = with_flops(record, self._cells[record.key].trial)
-        self.tracker.finish_trial(self._runs[record.key], counted, timestamp)
-
     def trial_lost(self, key: str, status: Status, reason: str) -> None:
         """Record a trial whose process kept dying."""
-        cell, plan = self._cells[key], self._home[key]
+        cell, plan = self.trials.cells[key], self.trials.home(key)
         record = Record(
             key=key,
             training=cell.training,
@@ -356,30 +279,21 @@ class Bookkeeper(Listener):
         """
         for key, trial in self.board.trials.items():
             if trial.state in ("running", "stopped"):
-                self._submit(self._abandon, key)
+                self._submit(self.runs.abandon, key)
         trials = self.board.trials.values()
         self.outcome.num_unfinished = sum(trial.unfinished for trial in trials)
         self.outcome.encoder_bytes = self._trainings.num_bytes(
-            cell.training for cell in self._cells.values()
+            cell.training for cell in self.trials.cells.values()
         )
         self.outcome.lacking = [t.label for t in trials if t.state == "lacking"]
         status = "KILLED" if self.outcome.num_unfinished else "FINISHED"
         if self.outcome.failed:
             status = "FAILED"
         wanted = {
-            self._cells[key].training
+            self.trials.cells[key].training
             for key, trial in self.board.trials.items()
             if trial.unfinished
         }
         self._submit(self._trainings.tidy, wanted)
-        self._submit(self._close, status)
+        self._submit(self.runs.close_studies, status)
         self._writer.close()
-
-    def _close(self, status: str) -> None:
-        for run_id in self._parents.values():
-            if not self.tracker.is_deleted(run_id):
-                self.tracker.close_study(run_id, status)
-
-    def _abandon(self, key: str) -> None:
-        if key in self._runs and not self.tracker.is_deleted(self._runs[key]):
-            self.tracker.abandon_trial(self._runs[key])

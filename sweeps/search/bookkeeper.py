@@ -69,11 +69,11 @@ class SearchBookkeeper(Bookkeeper):
         """The search, as the store sees it."""
         return self.plans[0]
 
-    def _open(self, make_command: str) -> None:
+    def _open_studies(self, make_command: str) -> None:
         """Open the search's run, and mark it as one."""
-        super()._open(make_command)
-        parent = self._parents[self.plan.name]
-        self.tracker.client.set_tag(parent, names.ROLE_TAG, names.SEARCH_ROLE)
+        super()._open_studies(make_command)
+        parent = self.runs.parents[self.plan.name]
+        self.runs.tracker.client.set_tag(parent, names.ROLE_TAG, names.SEARCH_ROLE)
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -92,34 +92,31 @@ class SearchBookkeeper(Bookkeeper):
 
     def add(self, cell: PlannedCell) -> None:
         """Take in a trial; :meth:`claim` says whose it is."""
-        self._cells[cell.key], self._home[cell.key] = cell, self.plan
+        self.trials.add(self.plan, cell)
         self.board.add(cell, "waiting")
-
-    def _uses(self, key: str) -> list[tuple[StudyPlan, PlannedCell]]:
-        return [(self.plan, self._cells[key])]
 
     def stored(self, key: str) -> StoredTrial | None:
         """What the store has of a trial, once everything before is written."""
-        return self._writer.ask(lambda: self.tracker.find_trial(key))
+        return self._writer.ask(lambda: self.runs.tracker.find_trial(key))
 
     def trial_given_up(self, key: str, reason: str) -> None:
         """A trial was stopped early: it has no result, and leaves no checkpoint."""
         trial = self.board.trials.pop(key)
-        cell = self._cells[key]
+        cell = self.trials.cells[key]
         self._trainings.ended(cell.training, key)
         self.board.num_given_up += 1
         self.view.say(f"{trial.label}: {reason}")
-        self.forget(key, self.spool(cell), reason)
+        self.forget(key, self.trials.spool(cell), reason)
 
     def forget(self, key: str, spool: Spool, reason: str) -> None:
         """Close the run of a trial that was given up, and drop its checkpoint."""
         self._submit(self._forget, key, spool, reason)
 
     def _forget(self, key: str, spool: Spool, reason: str) -> None:
-        known = self.tracker.find_trial(key)
+        known = self.runs.tracker.find_trial(key)
         if known is not None and not known.done:
-            self.tracker.client.set_tag(known.run_id, names.REASON_TAG, reason)
-            self.tracker.abandon_trial(known.run_id)
+            self.runs.tracker.client.set_tag(known.run_id, names.REASON_TAG, reason)
+            self.runs.tracker.abandon_trial(known.run_id)
         spool.forget_training()
         spool.handed_in(done=True)
         self._locks.give_back(key)
@@ -129,5 +126,5 @@ class SearchBookkeeper(Bookkeeper):
         self._submit(self._attach, file_name, text)
 
     def _attach(self, file_name: str, text: str) -> None:
-        run_id = self._parents[self.plan.name]
-        self.tracker.client.log_text(run_id, text, file_name)
+        run_id = self.runs.parents[self.plan.name]
+        self.runs.tracker.client.log_text(run_id, text, file_name)

@@ -161,7 +161,7 @@ def _tidy(study: optuna.Study, cells: Cells, bookkeeper: SearchBookkeeper) -> No
     """Hand in what a crash left of trials that Optuna had been told of."""
     for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
         key, training = trial.user_attrs[KEY], trial.user_attrs.get(TRAINING, "")
-        spool = bookkeeper.spool_of(key, training)
+        spool = bookkeeper.trials.spool_of(key, training)
         if not spool.exists:
             continue
         if trial.state == TrialState.PRUNED:

@@ -167,7 +167,7 @@ class StoredSearch(Searcher):
     def _lost(self, key: str) -> Verdict:
         """Its process died for the last time, perhaps after it had a result."""
         record = self._bookkeeper.records.get(key)
-        if ended := self._bookkeeper.spool(self._planned[key]).read_record():
+        if ended := self._bookkeeper.trials.spool(self._planned[key]).read_record():
             record = ended[0]  # Tune calls the bookkeeper after the searcher
         if record is None:
             return Verdict("failed", reason="its process kept dying")

@@ -56,13 +56,13 @@ def train(plan: StudyPlan, stores: Stores, delete: str = "") -> list[str]:
     with TrialLocks(stores.storage) as locks:
         books = books_of(plan, stores, locks, said)
         for cell in books.claim():
-            key, spool = cell.key, books.spool(cell)
+            key, spool = cell.key, books.trials.spool(cell)
             books.trial_started(key, 0, 10)
             books.trial_progressed(key, HISTORY[:1])
             spool.write_history(HISTORY)
             books._writer.ask(lambda: None)
             if key == delete:
-                books.tracker.client.delete_run(books._runs[key])
+                books.runs.tracker.client.delete_run(books.runs.run_of(key))
             books.trial_progressed(key, HISTORY[1:])
             record = failed(key=key, status="finished", metrics={"eval/x": 1.0})
             books.trial_ended(record, 3_000)
