@@ -12,8 +12,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup \
 
 .PHONY: demo test test-rest test-all check format constraints clean
 
-demo: $(READY)  ## train the smoke study on digits, print its table
-	$(BIN)/d2v run layer_averaging --modality vision --scale smoke --seeds 2
+demo: $(READY)  ## train the first look at the paper's claims on digits, print its table
+	$(BIN)/d2v run first_look --modality vision --scale smoke
 
 test: $(READY)  ## everything in a few minutes: one small study really runs
 	$(PYTEST) -m "not thorough"

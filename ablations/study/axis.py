@@ -72,6 +72,15 @@ class FractionsOfDepth(Section):
         min_length=1, max_length=MAX_ITEMS, strict=False
     )
     """Shares of the depth; those that give the same whole number are one arm."""
+    of_smaller: tuple[Share, ...] = Field((), max_length=MAX_ITEMS, strict=False)
+    """Shares for encoders with fewer layers than there are shares above, so that few
+    comparisons decide where seeds are cheap; empty: the same."""
+
+    def layers(self, depth: int) -> list[int]:
+        """The whole numbers of layers they stand for, at least one, in order."""
+        is_small = self.of_smaller and depth < len(self.fraction_of_depth)
+        shares = self.of_smaller if is_small else self.fraction_of_depth
+        return sorted({max(1, round(share * depth)) for share in shares})
 
 
 class MultiplesOfRecipe(Section):
@@ -151,9 +160,7 @@ def axis_points(axis: Axis, depth: int, of_recipe: Any) -> list[Point]:
         ValueError: Multiples of something that is no number.
     """
     if isinstance(axis.values, FractionsOfDepth):
-        shares = axis.values.fraction_of_depth
-        layers = sorted({layers_for(share, depth) for share in shares})
-        return [point(axis, number, depth) for number in layers]
+        return [point(axis, layers, depth) for layers in axis.values.layers(depth)]
     if isinstance(axis.values, MultiplesOfRecipe):
         return [_multiple(axis, m, of_recipe) for m in axis.values.multiples_of_recipe]
     return [point(axis, value, depth) for value in axis.values]
@@ -177,11 +184,6 @@ def _multiple(axis: Axis, multiple: float, of_recipe: Any) -> Point:
     text = times_text(multiple)
     name = f"{axis.label}={text}"
     return Point(name, name, int(product) if whole else float(product), text)
-
-
-def layers_for(share: Fraction, depth: int) -> int:
-    """Whole layers a share of the depth stands for, at least one."""
-    return max(1, round(share * depth))
 
 
 def times_text(multiple: float) -> str:

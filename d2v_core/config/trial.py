@@ -167,14 +167,14 @@ def _check_horizon(trial: TrialConfig) -> list[Problem]:
     tau, num_steps = trial.teacher.tau, trial.training.num_steps
     if not isinstance(tau, HorizonTau):
         return []
-    given = {"horizon": tau.horizon, "start": tau.start}
+    given = {"horizon": tau.horizon, "initial_horizon": tau.initial_horizon}
     return [
         Problem(
             f"teacher.tau.{name}",
-            f"must be at least one update, 1/{num_steps} of the run, got {share}",
+            f"must be 0 or at least one update, 1/{num_steps} of the run, got {share}",
         )
         for name, share in given.items()
-        if share is not None and share * num_steps < 1.0
+        if share and share * num_steps < 1.0
     ]
 
 

@@ -41,7 +41,7 @@ def build_tau(trial: TrialConfig) -> Callable[[int], float]:
         return lambda step: value
     if isinstance(tau, HorizonTau):
         last = tau.horizon
-        first = last if tau.start is None else tau.start
+        first = last if tau.initial_horizon is None else tau.initial_horizon
         start, end = tau_of_horizon(first, num_steps), tau_of_horizon(last, num_steps)
     else:
         start, end = tau.start, tau.end

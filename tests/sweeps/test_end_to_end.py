@@ -19,7 +19,7 @@ def report_folder(lab: Lab) -> Path:
     return folder
 
 
-ARMS = ["K=1", "K=2", "K=3", "K=4", "untrained", "supervised"]
+ARMS = ["K=1", "K=2", "K=4", "K=8", "untrained", "supervised"]
 
 
 def test_the_table_is_printed_with_the_papers_numbers_and_the_reports_place(

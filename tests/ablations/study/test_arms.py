@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ablations.library import STUDIES, read_study
 from ablations.study.arms import ExpandedStudy, Request, expand, expand_named
-from ablations.study.axis import Axis, axis_points, layers_for, value_text
+from ablations.study.axis import Axis, axis_points, value_text
 from ablations.study.published import match_published
 from ablations.study.schema import Study
 from d2v_core.errors import ConfigError
@@ -117,6 +117,16 @@ def test_multiples_of_what_is_no_number_are_refused() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("depth", "layers"), [(4, [1, 2, 4]), (8, [1, 2, 4, 8]), (12, [*range(1, 13)])]
+)
+def test_smaller_encoders_have_fewer_points(depth: int, layers: list[int]) -> None:
+    shares = [f"{k}/12" for k in range(1, 13)]
+    values = {"fraction_of_depth": shares, "of_smaller": ["1/8", "1/4", "1/2", 1]}
+    axis = Axis.model_validate({**K_AXIS, "values": values})
+    assert [point.value for point in axis_points(axis, depth, 6)] == layers
+
+
 @given(st.integers(1, 48), st.lists(st.fractions(0, 1), min_size=1))
 def test_fractions_give_each_number_of_layers_once(
     depth: int, shares: list[Fraction]
@@ -126,7 +136,7 @@ def test_fractions_give_each_number_of_layers_once(
     axis = Axis.model_validate({**K_AXIS, "values": {"fraction_of_depth": texts}})
     points = axis_points(axis, depth, 6)
     values = [point.value for point in points]
-    assert values == sorted({layers_for(share, depth) for share in given_shares})
+    assert values == sorted({max(1, round(share * depth)) for share in given_shares})
     assert all(1 <= value <= depth for value in values)
     assert [p.alias for p in points if p.alias != p.name] == ["K=all"] * (
         depth in values

@@ -21,15 +21,15 @@ def test_a_horizon_is_a_share_of_the_run(num_steps):
 
 def test_a_horizon_grows_along_a_linear_tau():
     tau = build_tau(
-        with_tau(1_000, kind="horizon", start=0.01, horizon=0.1, anneal=0.5)
+        with_tau(1_000, kind="horizon", initial_horizon=0.01, horizon=0.1, anneal=0.5)
     )
     assert [tau(t) for t in (250, 500, 900)] == pytest.approx([0.945, 0.99, 0.99])
 
 
 def test_a_horizon_below_one_update_is_refused():
     with pytest.raises(ConfigError) as refused:
-        with_tau(100, kind="horizon", start=0.001, horizon=0.002)
+        with_tau(100, kind="horizon", initial_horizon=0.001, horizon=0.002)
     assert [str(problem) for problem in refused.value.problems] == [
-        "teacher.tau.horizon: must be at least one update, 1/100 of the run, got 0.002",
-        "teacher.tau.start: must be at least one update, 1/100 of the run, got 0.001",
+        "teacher.tau.horizon: must be 0 or at least one update, 1/100 of the run, got 0.002",
+        "teacher.tau.initial_horizon: must be 0 or at least one update, 1/100 of the run, got 0.001",
     ]

@@ -51,7 +51,7 @@ def test_a_cosine_tau_to_one_over_the_whole_run_is_byols(step, start, num_steps)
 
 
 def test_a_horizon_keeps_its_meaning_at_another_length():
-    assert tau_of_horizon(1 / 600, 600) == 0.0
+    assert tau_of_horizon(1 / 600, 600) == tau_of_horizon(0.0, 600) == 0.0
     assert tau_of_horizon(0.01, 10_000) == pytest.approx(0.99)
     # Half of a teacher's initial weights are gone after ln 2 of a horizon.
     for num_steps in (1_000, 10_000):

@@ -165,7 +165,8 @@ def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):
     study = opened(searched, tmp_path)
     stores = choose_stores(str(tmp_path), None)
     spool = Spool(stores.checkpoints / "k")
-    heard = SimpleNamespace(records={}, stores=stores, spool=lambda cell: spool)
+    trials = SimpleNamespace(spool=lambda cell: spool)
+    heard = SimpleNamespace(records={}, stores=stores, trials=trials)
 
     def told_of(*, at_rest: bool) -> FrozenTrial:
         searcher: Any = StoredSearch(
