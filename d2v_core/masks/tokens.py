@@ -83,7 +83,7 @@ class BertMasks:
             random[row, chosen[swapped]] = generator.integers(
                 len(SPECIAL_TOKENS), self.vocab_size, int(swapped.sum())
             )
-        return TokenMask(mask, selected, random)
+        return TokenMask(mask, selected, random if self.mask_share < 1.0 else None)
 
 
 @dataclass(frozen=True)
