@@ -49,7 +49,8 @@ class BlockRule:
     ) -> Int[np.ndarray, " rows"]:
         """Centres drawn for rows of these lengths."""
         wanted = lengths * (self.share + self.adjust) / self.block**dimensions
-        return np.maximum(0, (wanted + TINY).astype(np.int64))
+        counts: np.ndarray = np.maximum(0, (wanted + TINY).astype(np.int64))
+        return counts
 
     def num_left(self, lengths: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
         """Positions in blocks once there are neither too many nor too few."""

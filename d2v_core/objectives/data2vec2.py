@@ -87,10 +87,12 @@ class Data2Vec2(Data2Vec):
         **settings: Any,
     ) -> None:
         super().__init__(head=decoder, **settings)
+        self._decoder = decoder
         self._num_masks, self._noise_std = num_masks, noise_std
         self._class_token_weight = class_token_weight
 
-    def draw(self, inputs: Inputs, step: int) -> MasksDraw:
+    # Draws are handed from the one method to the other, and are no concern of others.
+    def draw(self, inputs: Inputs, step: int) -> MasksDraw:  # type: ignore[override]
         """The masks; those of a smaller number are the first of a larger one."""
         streams = ["mask", *(f"mask/{i}" for i in range(1, self._num_masks))]
         drawn = [
@@ -101,7 +103,7 @@ class Data2Vec2(Data2Vec):
         mask = torch.stack([one.mask for one in drawn], dim=1)
         return masks_draw(mask, self.student.real(inputs))
 
-    def loss(
+    def loss(  # type: ignore[override]
         self, inputs: Inputs, labels: Any, draw: MasksDraw, step: int
     ) -> StepResult:
         """Regress the teacher's targets where each mask hides them; no labels."""
@@ -113,7 +115,7 @@ class Data2Vec2(Data2Vec):
         if real is not None:
             real = real.repeat_interleave(self._num_masks, dim=0)
         slots = self._filled(encoded, draw, step)
-        predictions = self.module["head"](slots, draw.positions, real)
+        predictions = self._decoder(slots, draw.positions, real)
         loss = self._distance(predictions, targets)
         if self._class_token_weight and encoded.prefix.shape[1]:
             tokens = encoded.prefix[:, 0]
@@ -130,7 +132,7 @@ class Data2Vec2(Data2Vec):
         Noise is drawn where the networks are, a function of seed and update; of several
         workers each draws that of the whole batch and keeps its own.
         """
-        tokens = self.module["head"].input_dropout(encoded.tokens)
+        tokens = self._decoder.input_dropout(encoded.tokens)
         copies, dim = len(tokens), tokens.shape[-1]
         num_tokens = draw.mask.shape[2]
         whole = self._workers.whole(copies)

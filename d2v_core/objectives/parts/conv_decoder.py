@@ -75,9 +75,9 @@ class ConvDecoder(nn.Module):
             positions: Where predictions are wanted.
             real: False at padding; None when there is none.
         """
-        x = tokens if self.grid is None else tokens.unflatten(1, self.grid)
-        if real is not None and self.grid is not None:
-            real = real.unflatten(1, self.grid)
+        places = tokens.shape[1:2] if self.grid is None else self.grid
+        x = tokens.reshape(len(tokens), *places, -1)
+        real = None if real is None else real.reshape(len(tokens), *places)
         for layer in self.layers:
             if real is not None:
                 x = x.masked_fill(~real.unsqueeze(-1), 0.0)
@@ -114,7 +114,6 @@ def convolve(
         padding=(kernel[0] // 2, kernel[1] // 2),
         groups=layer.groups,
     )
-    y = y.movedim(1, -1)[
-        :, : image.shape[2], : image.shape[3]
-    ]  # even kernels: one more
+    height, width = image.shape[2:]
+    y = y.movedim(1, -1)[:, :height, :width]  # an even kernel gives one place too many
     return y.squeeze(1) if len(places) == 1 else y

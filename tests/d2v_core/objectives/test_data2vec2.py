@@ -291,7 +291,7 @@ def test_the_class_token_counts_only_where_there_is_one() -> None:
             change = {"objective": {"class_token_weight": weight}}
             trial, objective = made(modality, change)
             inputs = inputs_of(modality, trial)
-            losses.append(float(update(objective, inputs, None, 1).loss))
+            losses.append(float(update(objective, inputs, None, 1).loss.detach()))
         assert (losses[0] != losses[1]) == matters
 
 
