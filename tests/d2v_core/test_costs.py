@@ -116,6 +116,7 @@ def test_data2vec_2_costs_a_teacher_pass_and_the_kept_share_of_each_mask(num_mas
         objective__kind="data2vec2",
         objective__num_masks=num_masks,
         mask__kind="inverse_block",
+        mask__ratio=0.8,
         vision__shared_relative_position=False,
         vision__timm_model="vit_base_patch16_224",
         vision__layer_scale=None,
