@@ -143,8 +143,8 @@ def expand(
     Raises:
         ConfigError: Every mistake of every arm, each once, with its place.
     """
-    locations = Locations(study, request.modality, source)
-    study = study.for_modality(request.modality)
+    locations = Locations(study, request.modality, source, request.scale)
+    study = study.for_modality(request.modality, request.scale)
     chosen = parse_assignments(request.assignments, request.modality)
     settings = [axis.setting for axis in study.all_axes]
     folder = None if source is None else source.file.resolve().parent

@@ -12,7 +12,7 @@ from ablations.metrics import METRICS
 from ablations.study.arm_names import ArmNames
 from ablations.study.axis import FractionsOfDepth
 from ablations.study.claim_checks import check_claims
-from ablations.study.fields import Published, StudyFields
+from ablations.study.fields import NamedArm, Published, Settings, StudyFields
 from d2v_core.config import TRIAL_TYPES
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import Problem, shown
@@ -155,14 +155,15 @@ def _modalities_named(study: StudyFields) -> Iterator[tuple[str, str, list[str]]
         for j, modality in enumerate(arm.only):
             yield f"arms.{i}.only.{j}", modality, known
         has = [modality for modality in known if arm.exists_for(modality)]
-        for modality in arm.set_for:
-            yield f"arms.{i}.set_for.{modality}", modality, has or known
+        for path, modality, _ in _particular(arm):
+            yield f"arms.{i}.{path}", modality, has or known
     for i, claim in enumerate(study.claims):
         for j, modality in enumerate(claim.modalities):
             yield f"claims.{i}.modalities.{j}", modality, known
+    for path, modality, _ in _particular(study):
+        yield path, modality, known
     where = study.paper.where if study.paper else ""
     for path, mapping in (
-        ("set_for", study.set_for),
         ("published", study.published),
         ("reference_arms", study.reference_arms),
         ("baseline", study.baseline),
@@ -171,6 +172,22 @@ def _modalities_named(study: StudyFields) -> Iterator[tuple[str, str, list[str]]
         if isinstance(mapping, dict):
             for modality in mapping:
                 yield f"{path}.{modality}", modality, known
+
+
+def _particular(
+    place: NamedArm | StudyFields,
+) -> Iterator[tuple[str, str, Settings]]:
+    """Settings of one modality or recipe: where, the modality, and which."""
+    for modality, settings in place.set_for.items():
+        yield f"set_for.{modality}", modality, settings
+    for recipe, settings in place.set_at.items():
+        yield f"set_at.{recipe}", _modality_of(recipe), settings
+
+
+def _modality_of(recipe: str) -> str:
+    """``vision`` of ``vision-smoke``; what is none is refused as it stands."""
+    modality, dash, _ = recipe.partition("-")
+    return modality if dash else recipe + "-"
 
 
 def _check_settings(study: StudyFields) -> list[Problem]:
@@ -201,16 +218,16 @@ def _settings_named(study: StudyFields) -> Iterator[tuple[str, str, list[str]]]:
         yield f"{place}.setting", axis.setting, modalities
     for setting in study.set:
         yield f"set.{setting}", setting, modalities
-    for modality, settings in study.set_for.items():
+    for path, modality, settings in _particular(study):
         for setting in settings:
-            yield f"set_for.{modality}.{setting}", setting, [modality]
+            yield f"{path}.{setting}", setting, [modality]
     for i, arm in enumerate(study.arms):
         has = [modality for modality in modalities if arm.exists_for(modality)]
         for setting in arm.set:
             yield f"arms.{i}.set.{setting}", setting, has
-        for modality, settings in arm.set_for.items():
+        for path, modality, settings in _particular(arm):
             for setting in settings:
-                yield f"arms.{i}.set_for.{modality}.{setting}", setting, [modality]
+                yield f"arms.{i}.{path}.{setting}", setting, [modality]
 
 
 def _check_baseline(study: StudyFields, names: dict[str, ArmNames]) -> list[Problem]:

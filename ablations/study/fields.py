@@ -46,12 +46,27 @@ class NamedArm(Section):
     """Dotted path to value; empty: the recipe as it is."""
     set_for: dict[str, Settings] = {}
     """The same for one modality each, after ``set``."""
+    set_at: dict[str, Settings] = {}
+    """The same for one recipe each (``vision-smoke``), after ``set_for``: what differs
+    by scale."""
     only: Names = ()
     """Modalities that have this arm; empty: all of the study's."""
 
     def exists_for(self, modality: str) -> bool:
         """Whether a modality has this arm."""
         return not self.only or modality in self.only
+
+    def settings(self, modality: str, scale: str | None) -> Settings:
+        """All that it sets for a modality at a scale; None: whatever the scale."""
+        return layered(self, modality, scale)
+
+
+def layered(
+    place: NamedArm | StudyFields, modality: str, scale: str | None
+) -> Settings:
+    """``set``, then ``set_for`` the modality, then ``set_at`` its recipe."""
+    of_recipe = place.set_at.get(f"{modality}-{scale}", {})
+    return {**place.set, **place.set_for.get(modality, {}), **of_recipe}
 
 
 class Paper(Section):
@@ -141,6 +156,9 @@ class StudyFields(Section):
     """Overrides of the recipe common to all arms."""
     set_for: dict[str, Settings] = {}
     """The same for one modality each, after ``set``."""
+    set_at: dict[str, Settings] = {}
+    """The same for one recipe each (``vision-smoke``), after ``set_for``: what differs
+    by scale."""
     published: dict[str, Published] = {}
     """The paper's numbers by modality; a modality that is missing here is shown as
     "not reported"."""

@@ -21,6 +21,7 @@ from d2v_core.config.base import sections_in
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Json = dict[str, Any]
+NO_OTHERS: Json = {"additionalProperties": False}
 
 
 def study_schema() -> Json:
@@ -30,12 +31,14 @@ def study_schema() -> Json:
     arm, claim = parts["NamedArm"]["properties"], parts["Claim"]["properties"]
     parts["Settings"] = settings_schema(TRIAL_TYPES)
     parts["SettingsFor"] = _settings_by_modality()
+    parts["SettingsAt"] = _settings_by_recipe()
     parts["SettingName"] = {"enum": list(parts["Settings"]["properties"])}
     parts["Modality"] = {"enum": list(METRICS)}
     parts["Axis"]["properties"]["setting"]["$ref"] = "#/$defs/SettingName"
     for place in (fields, arm):
         place["set"] = _described(place["set"], {"$ref": "#/$defs/Settings"})
         place["set_for"] = _described(place["set_for"], {"$ref": "#/$defs/SettingsFor"})
+        place["set_at"] = _described(place["set_at"], {"$ref": "#/$defs/SettingsAt"})
     for modalities in (arm["only"], claim["modalities"]):
         modalities["items"] = {"$ref": "#/$defs/Modality"}
     for rule in claim["test"]["discriminator"]["mapping"].values():
@@ -62,6 +65,13 @@ def _settings_by_modality() -> Json:
     return _closed(
         {name: settings_schema({name: t}) for name, t in TRIAL_TYPES.items()}
     )
+
+
+def _settings_by_recipe() -> Json:
+    """As :func:`_settings_by_modality`, by ``vision-smoke`` and its like."""
+    known = _settings_by_modality()["properties"]
+    by_recipe = {f"^{name}-": settings for name, settings in known.items()}
+    return {"type": "object", "patternProperties": by_recipe, **NO_OTHERS}
 
 
 def _metrics() -> Json:
@@ -102,7 +112,7 @@ def _any_of(settings: list[Json]) -> Json:
 
 
 def _closed(properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"type": "object", "properties": properties, **NO_OTHERS}
 
 
 def _described(field: Json, schema: Json) -> Json:

@@ -17,15 +17,17 @@ class Locations:
         study: As written, with all its modalities.
         modality: Which is looked at.
         source: Its file; None: places are named in words alone.
+        scale: Which is looked at.
     """
 
     study: Study
     modality: str
     source: YamlSource | None = None
+    scale: str | None = None
 
     def common(self, path: DataPath) -> str:
         """Where a setting common to all arms stands."""
-        return self._place("set", f"set_for.{self.modality}", self._dotted(path))
+        return self._place("", self._dotted(path))
 
     def arm(self, label: str, path: DataPath) -> str:
         """Where an arm's setting stands; of an axis, where its values do."""
@@ -33,9 +35,7 @@ class Locations:
         words = f"arm {label!r}"
         for i, arm in enumerate(self.study.arms):
             if arm.name == label:
-                place = f"arms.{i}"
-                inner = f"{place}.set_for.{self.modality}"
-                return self._place(f"{place}.set", inner, setting, words)
+                return self._place(f"arms.{i}.", setting, words)
         for i, axis in enumerate(self.study.all_axes):
             if axis.setting == setting:
                 return self._words(f"{self._axis(i)}.values", words)
@@ -58,10 +58,14 @@ class Locations:
     def _axis(self, i: int) -> str:
         return "axis" if self.study.axis else f"axes.{i}"
 
-    def _place(self, path: str, inner: str, setting: str, words: str = "") -> str:
-        """The more particular of two mappings, when it has the setting."""
-        known = self.source is not None and self.source.has(f"{inner}.{setting}")
-        mapping = inner if known else path
+    def _place(self, prefix: str, setting: str, words: str = "") -> str:
+        """The most particular of three mappings that has the setting."""
+        inner = (f"set_at.{self.modality}-{self.scale}", f"set_for.{self.modality}")
+        mapping = f"{prefix}set"
+        for one in inner:
+            if self.source is not None and self.source.has(f"{prefix}{one}.{setting}"):
+                mapping = f"{prefix}{one}"
+                break
         return self._words(f"{mapping}.{setting}", words or mapping)
 
     def _words(self, path: str, words: str) -> str:

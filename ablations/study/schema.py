@@ -9,7 +9,7 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from ablations.study.checks import check_study
-from ablations.study.fields import NamedArm, StudyFields
+from ablations.study.fields import NamedArm, StudyFields, layered
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import ConfigError, Problem
 
@@ -27,8 +27,12 @@ class Study(StudyFields):
             )
         return self
 
-    def for_modality(self, modality: str) -> Study:
+    def for_modality(self, modality: str, scale: str | None = None) -> Study:
         """The study as one modality has it: its arms, baseline, numbers and claims.
+
+        Args:
+            modality: One of the study's.
+            scale: Whose settings count too; None: of no scale in particular.
 
         Raises:
             ConfigError: The study does not have the modality.
@@ -36,7 +40,7 @@ class Study(StudyFields):
         if modality not in self.metric:
             raise ConfigError([Problem("--modality", one_of(self.metric, modality))])
         arms = [
-            NamedArm(name=arm.name, set={**arm.set, **arm.set_for.get(modality, {})})
+            NamedArm(name=arm.name, set=arm.settings(modality, scale))
             for arm in self.arms
             if arm.exists_for(modality)
         ]
@@ -54,8 +58,9 @@ class Study(StudyFields):
             "reference_arms": self.references(modality),
             "baseline": _chosen(self.baseline, modality),
             "metric": {modality: self.metric[modality]},
-            "set": {**self.set, **self.set_for.get(modality, {})},
+            "set": layered(self, modality, scale),
             "set_for": {},
+            "set_at": {},
             "published": {m: published[m] for m in published if m == modality},
             "claims": tuple(claims),
             "paper": paper,

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
-from d2v_core.config.base import Section
+from d2v_core.config.base import ObjectiveSection, Section
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_STEPS, MAX_WIDTH
 from d2v_core.config.choices import (
     Feature,
@@ -20,6 +20,7 @@ from d2v_core.config.choices import (
     Normalisation,
     Part,
 )
+from d2v_core.config.data2vec2 import Data2Vec2Objective
 
 Duration = (
     Annotated[StrictInt, Field(ge=0, le=MAX_STEPS)]
@@ -36,17 +37,6 @@ channels), as vision's is: 1. ``inverse_sqrt_dim`` gives the sum over channels d
 by their root (mean times sqrt(dim)), speech's loss; ``sum`` gives the sum over channels
 (mean times dim), text's with ``loss_scale`` 1. Adam divides the scale out again: it
 matters through gradient clipping and epsilon only."""
-
-
-class ObjectiveSection(Section):
-    """Facts of an objective that others need; no settings."""
-
-    uses: ClassVar[frozenset[str]] = frozenset()
-    """Sections of the trial that determine the result under this objective."""
-    reads: ClassVar[Labelling] = "unlabelled"
-    """Rows of the data that its updates read."""
-    trains: ClassVar[bool] = True
-    """Whether it makes updates."""
 
 
 class Data2VecObjective(ObjectiveSection):
@@ -87,7 +77,9 @@ class UntrainedObjective(ObjectiveSection):
     trains: ClassVar[bool] = False
 
 
-AnyObjective = Data2VecObjective | SupervisedObjective | UntrainedObjective
+AnyObjective = (
+    Data2VecObjective | Data2Vec2Objective | SupervisedObjective | UntrainedObjective
+)
 Objective = Annotated[AnyObjective, Field(discriminator="kind")]
 OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObjective)))
 """Sections that an objective may leave unused; then they are not identity."""

@@ -13,6 +13,7 @@ from pydantic import Field, StrictInt
 from d2v_core.config.base import Section
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_WIDTH
 from d2v_core.config.choices import BlockNorm, ConvolutionNorm
+from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.speech_data import (
     SpeechData,
@@ -133,6 +134,9 @@ class SpeechSpanMask(Section):
     becomes 0.39 with 99 frames in batches of 8."""
 
 
+SpeechMask = Annotated[SpeechSpanMask | InverseBlockMask, Field(discriminator="kind")]
+
+
 class SpeechTrial(TrialConfig):
     """The configuration of a speech trial.
 
@@ -146,7 +150,7 @@ class SpeechTrial(TrialConfig):
     """Discriminates the trial types."""
     speech: SpeechEncoderConfig = SpeechEncoderConfig()
     """The encoder."""
-    mask: SpeechSpanMask = SpeechSpanMask()
+    mask: SpeechMask = SpeechSpanMask()
     """Frames the student does not see."""
     waveform: WaveformConfig = WaveformConfig()
     """The way from utterances to the encoder's input."""
@@ -187,7 +191,7 @@ def _check_lengths(trial: SpeechTrial) -> list[Problem]:
         message = f"must give {LEAST_FRAMES} frames ({least:g} s)"
         given = f"{message}, got {waveform.max_seconds:g}"
         problems.append(Problem("waveform.max_seconds", given))
-    elif trial.mask.span >= frames:
+    elif isinstance(trial.mask, SpeechSpanMask) and trial.mask.span >= frames:
         message = f"must be below the {frames} frames of waveform.max_seconds"
         problems.append(Problem("mask.span", f"{message}, got {trial.mask.span}"))
     return problems

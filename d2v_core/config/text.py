@@ -20,6 +20,7 @@ from d2v_core.config.bounds import (
     MAX_WIDTH,
 )
 from d2v_core.config.choices import BlockNorm, OnError, TextPooling
+from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
@@ -90,7 +91,8 @@ class TextSpanMask(Section):
     """Tokens per span."""
 
 
-TextMask = Annotated[BertMask | TextSpanMask, Field(discriminator="kind")]
+AnyTextMask = BertMask | TextSpanMask | InverseBlockMask
+TextMask = Annotated[AnyTextMask, Field(discriminator="kind")]
 
 
 class PydocData(Section):
@@ -184,8 +186,8 @@ class TextTrial(TrialConfig):
         ]
 
 
-def _check_mask(mask: BertMask | TextSpanMask) -> list[Problem]:
-    if isinstance(mask, TextSpanMask) or mask.mask_share + mask.random_share <= 1.0:
+def _check_mask(mask: AnyTextMask) -> list[Problem]:
+    if not isinstance(mask, BertMask) or mask.mask_share + mask.random_share <= 1.0:
         return []
     message = f"must leave at most 1 together with mask_share ({mask.mask_share})"
     return [Problem("mask.random_share", f"{message}, got {mask.random_share}")]

@@ -10,6 +10,7 @@ from d2v_core.config.base import Section, execution_field
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_SIDE, MAX_WIDTH
 from d2v_core.config.choices import Initialisation, Pooling, Positions, Protocol
 from d2v_core.config.choices import OnError as OnError
+from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
@@ -82,7 +83,9 @@ class RandomMask(Section):
     """Share of patches to mask, rounded to whole patches."""
 
 
-VisionMask = Annotated[BlockMask | RandomMask, Field(discriminator="kind")]
+VisionMask = Annotated[
+    BlockMask | RandomMask | InverseBlockMask, Field(discriminator="kind")
+]
 
 
 class AugmentationConfig(Section):

@@ -108,7 +108,8 @@ class Encoder(nn.Module):
             mask: True where the mask token stands instead of what is there.
             keep: True at the tokens that run through the blocks, as
                 :func:`d2v_core.encoders.kept.kept_tokens` takes them; None: all. To the
-                kept ones the others do not exist; prefix tokens are always kept.
+                kept ones the others do not exist; prefix tokens are always kept. With
+                several choices for each sample, all of them are encoded.
             collect: Activations that are wanted as well.
         """
 

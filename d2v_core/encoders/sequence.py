@@ -51,7 +51,7 @@ class SequenceEncoder(Encoder):
         """Run the blocks; :meth:`Encoder.encode` explains the arguments."""
         kept = None if keep is None else kept_tokens(keep)
         x, real = self.placed(tokens, mask, kept), tokens.real
-        attend = self.transformer.attention_mask(x, real)
+        attend = self.transformer.attention_mask(tokens.values, real)
         if kept is not None:
             x, real = kept.pick(x), kept.real
             attend = None if attend is None else kept.pick_pairs(attend)

@@ -121,12 +121,16 @@ class SpeechEncoder(SequenceEncoder):
         What is left out is zero to the convolutions, as in data2vec 2.0 (fairseq
         ``modalities/base.py``, ``encoder_zero_mask``).
         """
-        frames = with_token(self.input_dropout(tokens.values), mask, self.mask_token)
+        frames, real = self.input_dropout(tokens.values), tokens.real
+        frames = with_token(frames, mask, self.mask_token)
         if keep is not None:
+            copies = keep.copies(len(frames))  # each choice has positions of its own
+            frames = frames.repeat_interleave(copies, dim=0)
+            real = None if real is None else real.repeat_interleave(copies, dim=0)
             shown = torch.zeros_like(frames[:, :, 0], dtype=torch.bool)
             frames = zero_padding(frames, shown.scatter_(1, keep.index, True))
-        frames = zero_padding(frames, tokens.real)
-        placed = frames + self.positions(frames, tokens.real)
+        frames = zero_padding(frames, real)
+        placed = frames + self.positions(frames, real)
         embedded: Tensor = self.dropout(self.norm(placed))
         return embedded
 

@@ -1,4 +1,4 @@
-"""Which positions the student does not see: patches, spans, tokens.
+"""Which positions the student does not see: patches, spans, tokens, inverse blocks.
 
 A new mask is a sampler here that draws from the generator it is given.
 """

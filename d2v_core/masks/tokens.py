@@ -70,7 +70,7 @@ class BertMasks:
     ) -> TokenMask:
         """The mask of a batch."""
         selected, mask = np.zeros_like(fixed), np.zeros_like(fixed)
-        random = np.full(fixed.shape, -1, dtype=np.int64)
+        shown = np.full(fixed.shape, -1, dtype=np.int64)
         for row, places in enumerate(map(np.flatnonzero, ~fixed)):
             wanted = int(self.probability * len(places) + generator.random())
             chosen = generator.choice(places, max(wanted, 1), replace=False)
@@ -80,9 +80,10 @@ class BertMasks:
             masked[0] |= not masked.any()
             mask[row, chosen[masked]] = True
             swapped = ~masked & (fate < self.mask_share + self.random_share)
-            random[row, chosen[swapped]] = generator.integers(
+            shown[row, chosen[swapped]] = generator.integers(
                 len(SPECIAL_TOKENS), self.vocab_size, int(swapped.sum())
             )
+        random = shown if self.mask_share < 1.0 else None  # all read <mask>
         return TokenMask(mask, selected, random)
 
 

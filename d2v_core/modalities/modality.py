@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.trial import TrialConfig
 from d2v_core.data.batch import Batches
 from d2v_core.data.inventory import Inventory
@@ -13,6 +14,7 @@ from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.masks.inverse_block import BlockRule
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.criteria import Criterion, pooled_cross_entropy
 from d2v_core.training.parallel import ALONE, Workers
@@ -142,3 +144,13 @@ class Modality(ABC, Generic[Trial, Network, Data]):
         exporters as keywords.
         """
         return {}
+
+
+def block_rule(mask: InverseBlockMask) -> BlockRule:
+    """What inverse block masks draw, the same in every modality."""
+    return BlockRule(
+        ratio=mask.ratio,
+        block=mask.block,
+        adjust=mask.adjust,
+        hides=mask.blocks == "hidden",
+    )

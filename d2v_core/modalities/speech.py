@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, assert_never
 
 import numpy as np
 import torch
 
+from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.speech import (
     LEAST_FRAMES,
     LogMelFrontEnd,
@@ -38,12 +40,15 @@ from d2v_core.evaluation.speech.evaluate import (
     evaluate_speech,
 )
 from d2v_core.frames import SAMPLE_RATE_HZ, samples_for
+from d2v_core.masks.inverse_block import inverse_block_rows
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.spans import span_masks
-from d2v_core.modalities.modality import Modality
+from d2v_core.modalities.modality import Modality, block_rule
 from d2v_core.objectives.parts.criteria import Criterion
 from d2v_core.training.parallel import ALONE, Workers
 
+FrameMasks = Callable[[Sequence[int], np.random.Generator], np.ndarray]
+"""From the frames of each row to its mask."""
 AVERAGE_SECONDS = 12.3
 """LibriSpeech: 960 hours in 281,241 utterances; other data is mostly shorter."""
 
@@ -80,8 +85,8 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
     def masks(
         self, trial: SpeechTrial, encoder: SpeechEncoder, workers: Workers = ALONE
     ) -> MaskSampler:
-        """Spans of frames."""
-        mask = trial.mask
+        """Spans of frames, or blocks of them that are kept."""
+        draw = build_frame_masks(trial)
 
         def sample(inputs: Inputs, generator: np.random.Generator) -> Masked:
             assert isinstance(inputs, Padded)
@@ -93,14 +98,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
                 )
             # Pre-training's rows are equally long, those of other workers too.
             assert workers.count == 1 or len(set(frames)) == 1
-            drawn = span_masks(
-                frames * workers.count,
-                generator,
-                probability=mask.probability,
-                span=mask.span,
-                whole_spans=True,
-                same_count=mask.same_count,
-            )
+            drawn = draw(frames * workers.count, generator)
             return Masked(torch.from_numpy(drawn[workers.rows(len(drawn))]))
 
         return sample
@@ -166,6 +164,20 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             "sample_rate_hz": SAMPLE_RATE_HZ,
             "normalise": trial.waveform.normalise,
         }
+
+
+def build_frame_masks(trial: SpeechTrial) -> FrameMasks:
+    """Masks of the configured kind."""
+    mask = trial.mask
+    if isinstance(mask, InverseBlockMask):
+        return partial(inverse_block_rows, rule=block_rule(mask))
+    return partial(
+        span_masks,
+        probability=mask.probability,
+        span=mask.span,
+        whole_spans=True,
+        same_count=mask.same_count,
+    )
 
 
 def build_speech_encoder(config: SpeechEncoderConfig) -> SpeechEncoder:

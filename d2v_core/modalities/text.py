@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.text import TextSpanMask, TextTrial
 from d2v_core.data.batch import Batches
 from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
@@ -18,6 +19,7 @@ from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.text.evaluate import evaluate_texts
+from d2v_core.masks.inverse_block import InverseBlockTokens
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.masks.tokens import (
     BertMasks,
@@ -25,7 +27,7 @@ from d2v_core.masks.tokens import (
     TokenMasks,
     token_mask_sampler,
 )
-from d2v_core.modalities.modality import Modality
+from d2v_core.modalities.modality import Modality, block_rule
 from d2v_core.training.parallel import ALONE, Workers
 
 
@@ -133,6 +135,8 @@ def build_token_masks(trial: TextTrial) -> TokenMasks:
     mask = trial.mask
     if isinstance(mask, TextSpanMask):
         return SpanMasks(probability=mask.probability, span=mask.span)
+    if isinstance(mask, InverseBlockMask):
+        return InverseBlockTokens(block_rule(mask))
     return BertMasks(
         probability=mask.probability,
         mask_share=mask.mask_share,

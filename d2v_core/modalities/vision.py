@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.vision import (
     DigitsData,
     FolderData,
@@ -27,9 +28,10 @@ from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.vision.evaluate import evaluate_images
+from d2v_core.masks.inverse_block import InverseBlockMasks
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
-from d2v_core.modalities.modality import Modality
+from d2v_core.modalities.modality import Modality, block_rule
 from d2v_core.training.parallel import ALONE, Workers
 
 
@@ -167,6 +169,8 @@ def build_patch_masks(trial: VisionTrial, grid: tuple[int, int]) -> PatchMasks:
     mask = trial.mask
     if isinstance(mask, RandomMask):
         return RandomMasks(grid=grid, ratio=mask.ratio)
+    if isinstance(mask, InverseBlockMask):
+        return InverseBlockMasks(grid=grid, rule=block_rule(mask))
     return BlockMasks(
         grid=grid,
         ratio=mask.ratio,

@@ -158,13 +158,25 @@ class Data2Vec:
         targets = _at(draw.positions, self.targets(shown))
         tokens = self.student.encode(read, draw.mask).tokens
         predictions = self.module["head"](_at(draw.positions, tokens))
+        loss = self._distance(predictions, targets)
+        return self._result(inputs, loss, predictions, targets, step)
+
+    def _result(
+        self,
+        inputs: Inputs,
+        loss: Float[Tensor, ""],
+        predictions: Float[Tensor, "masked dim"],
+        targets: Float[Tensor, "masked dim"],
+        step: int,
+    ) -> StepResult:
+        """The loss with what is looked at beside it."""
         if self._has_no_norm and self._first_spread is None:
             self._first_spread = spread(self._workers.gather(targets))
         return StepResult(
-            loss=self._distance(predictions, targets),
+            loss=loss,
             measure=lambda: self._measure(step, predictions.detach(), targets),
             describe=lambda: self._describe(inputs, predictions.detach(), targets),
-            num_terms=len(draw.positions),
+            num_terms=len(targets),
         )
 
     @torch.no_grad()
@@ -180,11 +192,18 @@ class Data2Vec:
         of_student = inputs if draw.student is None else draw.student
         of_teacher = inputs if draw.teacher is None else draw.teacher
         read = self.student.embed(of_student)
-        if self._shares_features and of_teacher is of_student:
-            return read, read.detach()
+        if of_teacher is of_student:
+            return read, self._seen_by_teacher(inputs, read)
         source = self.student if self._shares_features else self.teacher.network
         with torch.no_grad():
             return read, source.embed(of_teacher)
+
+    def _seen_by_teacher(self, inputs: Inputs, read: Tokens) -> Tokens:
+        """Features of what the student read too."""
+        if self._shares_features:
+            return read.detach()
+        with torch.no_grad():
+            return self.teacher.network.embed(inputs)
 
     def after_update(self, step: int) -> None:
         """Move the teacher towards the student."""
@@ -254,32 +273,44 @@ def build(
     workers: Workers,
 ) -> Data2Vec:
     """Read mask, target, teacher, loss, head and health."""
-    target, teacher = trial.target, trial.teacher
-    if problems := [*_problems(trial, encoder)]:
+    if problems := encoder_problems(trial, encoder):
         raise ConfigError(problems)
     return Data2Vec(
-        encoder=encoder,
         head=regression_head(encoder.dim, trial.head.depth, trial.head_init),
-        masks=modality.masks(trial, encoder, workers),
-        seed=trial.seed,
-        tau=build_tau(trial),
-        loss=build_loss(trial, encoder.dim),
-        feature=target.feature,
-        top_k=target.top_k,
-        layer_norm=target.layer_norm,
-        final_norm=target.final_norm,
-        num_groups=target.num_groups,
-        shared=encoder.part_names(teacher.shares),
-        shares_features="feature_encoder" in teacher.shares,
-        restrict=encoder.restriction(teacher.context),
-        teacher_input=only_selected if teacher.input == "reference_bug" else None,
-        min_target_std=trial.health.min_target_std,
-        min_prediction_std=trial.health.min_prediction_std,
-        workers=workers,
+        **settings_of(trial, encoder, modality, workers),
     )
 
 
-def _problems(trial: TrialConfig, encoder: Encoder) -> list[Problem]:
+def settings_of(
+    trial: TrialConfig,
+    encoder: Encoder,
+    modality: Modality[Any, Any, Any],
+    workers: Workers,
+) -> dict[str, Any]:
+    """The arguments of :class:`Data2Vec` but the head."""
+    target, teacher = trial.target, trial.teacher
+    return {
+        "encoder": encoder,
+        "masks": modality.masks(trial, encoder, workers),
+        "seed": trial.seed,
+        "tau": build_tau(trial),
+        "loss": build_loss(trial, encoder.dim),
+        "feature": target.feature,
+        "top_k": target.top_k,
+        "layer_norm": target.layer_norm,
+        "final_norm": target.final_norm,
+        "num_groups": target.num_groups,
+        "shared": encoder.part_names(teacher.shares),
+        "shares_features": "feature_encoder" in teacher.shares,
+        "restrict": encoder.restriction(teacher.context),
+        "teacher_input": only_selected if teacher.input == "reference_bug" else None,
+        "min_target_std": trial.health.min_target_std,
+        "min_prediction_std": trial.health.min_prediction_std,
+        "workers": workers,
+    }
+
+
+def encoder_problems(trial: TrialConfig, encoder: Encoder) -> list[Problem]:
     """What the encoder lacks."""
     problems, target = [], trial.target
     if target.top_k > encoder.depth:

@@ -109,6 +109,30 @@ def test_weights_gradients_moments_and_teacher_are_floats():
     assert fixed == 16 * (small.num_parameters + 2 * 16 + 2)
 
 
+@pytest.mark.parametrize("num_masks", [1, 8])
+def test_data2vec_2_costs_a_teacher_pass_and_the_kept_share_of_each_mask(num_masks):
+    """ViT-B with its published decoder: 39 of 196 patches are kept."""
+    trial = paper(
+        objective__kind="data2vec2",
+        objective__num_masks=num_masks,
+        mask__kind="inverse_block",
+        mask__ratio=0.8,
+        vision__shared_relative_position=False,
+        vision__timm_model="vit_base_patch16_224",
+        vision__layer_scale=None,
+    )
+    cost = estimate_cost(trial)
+    whole, kept, hidden = TOKENS, 39 + 1, 196 - 39
+    convolutions = 6 * 2 * 196 * DIM * (DIM // 16) * 9
+    decoder = convolutions + 2 * hidden * DIM**2
+    student = DEPTH * block_flops(kept) + decoder
+    teacher = DEPTH * block_flops(whole) + PATCH_EMBEDDING
+    by_hand = teacher + 3 * num_masks * student + 2 * PATCH_EMBEDDING
+    per_sample = cost.update_flops / cost.batch_size
+    assert per_sample == pytest.approx(by_hand, rel=0.01)
+    assert cost.forward_flops == pytest.approx(teacher, rel=1e-6)
+
+
 def test_what_is_kept_for_backward_is_what_autograd_really_keeps():
     """Two linear layers around a GELU: input of each product, input of the GELU."""
     first, second = nn.Linear(8, 32), nn.Linear(32, 8)

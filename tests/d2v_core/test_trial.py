@@ -77,11 +77,21 @@ def test_the_same_trial_gives_the_same_numbers_and_another_seed_others():
     assert losses(run(EVERYTHING_RANDOM, {"seed": 4})) != losses(first)
 
 
+SECOND = {
+    "objective": {
+        "kind": "data2vec2",
+        "num_masks": 2,
+        "decoder": {"width": 16, "depth": 2, "input_dropout": 0.2},
+    },
+    "mask": {"kind": "inverse_block"},
+}
+
+
 @pytest.mark.parametrize("step", [1, 2, 4])
 @pytest.mark.parametrize(
     "change",
-    [{}, EVERY_KNOB, {"objective": {"kind": "supervised"}}],
-    ids=["data2vec", "data2vec with every knob", "supervised"],
+    [{}, EVERY_KNOB, SECOND, {"objective": {"kind": "supervised"}}],
+    ids=["data2vec", "data2vec with every knob", "data2vec 2.0", "supervised"],
 )
 def test_a_resumed_trial_cannot_be_told_from_an_uninterrupted_one(
     tmp_path, step, change

@@ -271,3 +271,44 @@ def test_reference_arms_can_differ_by_modality() -> None:
         "claims.0.test.than: must be one of three, two, got 'supervised' (arms for "
         "text)",
     ]
+
+
+def test_a_recipe_has_settings_of_its_own() -> None:
+    made = study(
+        metric=TWO_METRICS,
+        set={"target.top_k": 1},
+        set_for={"vision": {"training.num_steps": 20}},
+        set_at={"vision-smoke": {"training.num_steps": 30}},
+        arms=[
+            {"name": "recipe"},
+            {
+                "name": "other",
+                "set": {"training.batch_size": 4},
+                "set_at": {"vision-paper": {"training.batch_size": 64}},
+            },
+        ],
+        baseline="recipe",
+    )
+    for scale, steps, batch in (("smoke", 30, 4), ("paper", 20, 64), (None, 20, 4)):
+        vision = made.for_modality("vision", scale)
+        assert vision.set == {"target.top_k": 1, "training.num_steps": steps}
+        assert vision.arms[1].set == {"training.batch_size": batch}
+        assert vision.for_modality("vision", scale) == vision
+    text = made.for_modality("text", "smoke")
+    assert text.set == {"target.top_k": 1}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "says"),
+    [
+        ("speech-smoke", "target.top_k", "set_at.speech-smoke: "),
+        ("smoke", "target.top_k", "set_at.smoke: "),
+        ("vision-smoke", "speech.width", "set_at.vision-smoke.speech.width: must name"),
+    ],
+)
+def test_a_recipe_of_no_modality_of_the_study_is_refused(
+    recipe: str, setting: str, says: str
+) -> None:
+    arms = [{"name": "a"}, {"name": "b", "set": {"target.top_k": 1}}]
+    found = refused(metric=TWO_METRICS, arms=arms, set_at={recipe: {setting: 1}})
+    assert says in str(found)

@@ -51,7 +51,7 @@ def test_the_defaults_are_the_published_base_encoder_and_masks():
             "waveform.max_seconds: must give 2 frames (0.045 s), got 0.04",
         ),
         (
-            {"waveform": {"max_seconds": 2.0}, "mask": {"span": 99}},
+            {"waveform": {"max_seconds": 2.0}, "mask": {"kind": "span", "span": 99}},
             "mask.span: must be below the 99 frames of waveform.max_seconds, got 99",
         ),
         (
@@ -80,7 +80,7 @@ def test_what_makes_no_sense_is_refused(changes, says):
 
 
 def test_a_span_that_just_fits_is_accepted():
-    changes = {"waveform": {"max_seconds": 2.0}, "mask": {"span": 98}}
+    changes = {"waveform": {"max_seconds": 2.0}, "mask": {"kind": "span", "span": 98}}
     assert parsed(**changes).mask.span == 98
 
 

@@ -146,6 +146,38 @@ def test_what_is_dropped_and_what_fills_up_has_no_gradient(name: str) -> None:
     assert all(p.grad.isfinite().all() for p in encoder.vit.parameters())
 
 
+@pytest.mark.parametrize("modality", ["image", "beit", "speech", "text"])
+@torch.no_grad()
+def test_several_choices_are_encoded_as_each_alone(modality: str) -> None:
+    encoder: Any
+    if modality in ("image", "beit"):
+        encoder = make("vit" if modality == "image" else modality)
+        inputs: Any = torch.randn(3, 3, 8, 8)
+    elif modality == "speech":
+        encoder, inputs = small_encoder(), noise(LENGTHS)
+    else:
+        encoder, inputs = build_encoder(small_text_trial()), random_rows()
+        fill_with_noise(encoder)
+        encoder.eval()
+    tokens = encoder.embed(inputs)
+    real = torch.ones(tokens.values.shape[:2]).bool()
+    real = real if tokens.real is None else tokens.real
+    choices = [some(real, equal=False), some(real, equal=True), some(real, equal=False)]
+    choices[2] = choices[2].roll(1, 1) & real | choices[1]
+    together = torch.stack(choices, dim=1)
+    found = encoder.encode(tokens, keep=together.flatten(0, 1))
+    mine = torch.ones(found.tokens.shape[:2]).bool()
+    mine = mine if found.real is None else found.real
+    for which, keep in enumerate(choices):
+        alone = encoder.encode(tokens, keep=keep)
+        own = torch.ones(alone.tokens.shape[:2]).bool()
+        own = own if alone.real is None else alone.real
+        torch.testing.assert_close(
+            found.tokens[which::3][mine[which::3]], alone.tokens[own], **CLOSE
+        )
+        torch.testing.assert_close(found.prefix[which::3], alone.prefix, **CLOSE)
+
+
 def test_everything_kept_is_everything() -> None:
     for name in ("vit", "beit", "beit with a shared table"):
         encoder = make(name)

@@ -42,7 +42,11 @@ MAKERS: dict[str, tuple[Callable[..., TrialConfig], Callable[[], Any]]] = {
 }
 BERT = {"mask": {"kind": "bert", "probability": 0.4}}
 """Draws tokens too."""
+ALL_HIDDEN = {"mask": {**BERT["mask"], "mask_share": 1.0, "random_share": 0.0}}
+LIGHT = {"objective": {"num_masks": 3, "decoder": {"width": 16, "depth": 2}}}
 MORE = {"vision": {}, "speech": {}, "text": BERT}
+OF_KIND = {("data2vec2", "text"): ALL_HIDDEN}
+"""What a kind needs beside."""
 
 
 @cache
@@ -52,7 +56,9 @@ def data_of(modality: str) -> Any:
 
 def trial_of(kind: str, modality: str, *changes: Any) -> TrialConfig:
     make, _ = MAKERS[modality]
-    return make({"objective": {"kind": kind}}, MORE[modality], *changes)
+    own: list[Any] = [OF_KIND.get((kind, modality), {})]
+    own += [LIGHT] if kind == "data2vec2" else []
+    return make({"objective": {"kind": kind}}, MORE[modality], *own, *changes)
 
 
 def built(trial: TrialConfig, modality: str, workers: Workers = ALONE) -> Objective:

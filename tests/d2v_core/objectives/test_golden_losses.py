@@ -11,6 +11,7 @@ from tests.d2v_core.small import fill_with_ramp, small_trial
 GOLDEN = {
     "vit": [0.33284158, 0.32952011, 0.32429931, 0.32269216, 0.32269984],
     "beit": [1.0323967, 1.0227129, 1.0245013, 1.0209315, 1.0197022],
+    "data2vec2": [5.4524732, 4.8710532, 4.9477711, 4.9227381, 4.689527],
     "supervised": [1.075201, 1.0743573, 1.0736425, 1.073216, 1.0730919],
 }
 CHANGES = {
@@ -24,6 +25,17 @@ CHANGES = {
         "target": {"feature": "ffn", "layer_norm": "instance"},
         "loss": {"kind": "l2"},
         "head": {"depth": 2},
+    },
+    "data2vec2": {
+        "objective": {
+            "kind": "data2vec2",
+            "num_masks": 3,
+            "noise_std": 0.0,  # of torch's generator
+            "decoder": {"width": 16, "depth": 2, "groups": 4},
+        },
+        "mask": {"kind": "inverse_block", "block": 2},
+        "target": {"feature": "ffn", "layer_norm": "instance"},
+        "loss": {"kind": "l2", "scale": "inverse_sqrt_dim"},
     },
     "supervised": {"objective": {"kind": "supervised", "label_smoothing": 0.1}},
 }
