@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup \
   --no-loadscope-reorder
 
-.PHONY: demo test test-rest test-all check format constraints clean
+.PHONY: demo test test-rest test-all check format reproduce results constraints clean
 
 demo: $(READY)  ## train the smoke study on digits, print its table
 	$(BIN)/d2v run layer_averaging --modality vision --scale smoke --seeds 2
@@ -31,6 +31,20 @@ check: $(READY)  ## format, lint and types, as strict as they come
 format: $(READY)  ## put the code into the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# One study from nothing in a folder of its own; fails where a verdict is another one.
+STUDY ?= layer_averaging
+MODALITY ?= vision
+SCALE ?= smoke
+SCRATCH ?= d2v-runs/reproduce-$(STUDY)-$(MODALITY)-$(SCALE)
+PLACE = $(STUDY) --modality $(MODALITY) --scale $(SCALE) --storage $(SCRATCH)
+
+reproduce: $(READY)  ## STUDY= MODALITY= [SCALE= SEEDS=]: run one again, say what agrees
+	rm -rf $(SCRATCH) && env -u MLFLOW_TRACKING_URI $(BIN)/d2v run $(PLACE) $(if $(SEEDS),--seeds $(SEEDS))
+	env -u MLFLOW_TRACKING_URI $(BIN)/d2v report $(PLACE) --compare docs/results/records.parquet
+
+results: $(READY)  ## docs/results/ anew from its records: tables, verdicts, pictures
+	$(BIN)/python -m reports.results docs/results
 
 constraints: $(READY)  ## write down the versions installed here
 	{ echo "# Exact versions of everything in the environment: pip install -c constraints.txt."; \
