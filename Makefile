@@ -32,16 +32,16 @@ format: $(READY)  ## put the code into the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# One study from nothing in a folder of its own; fails where a verdict is another one.
+# One study from nothing in a new folder; fails where a verdict is another one.
 STUDY ?= layer_averaging
 MODALITY ?= vision
 SCALE ?= smoke
-SCRATCH ?= d2v-runs/reproduce-$(STUDY)-$(MODALITY)-$(SCALE)
-PLACE = $(STUDY) --modality $(MODALITY) --scale $(SCALE) --storage $(SCRATCH)
+RECORDS ?= docs/results/records.parquet
+PLACE = $(STUDY) --modality $(MODALITY) --scale $(SCALE) --storage "$$storage"
 
-reproduce: $(READY)  ## STUDY= MODALITY= [SCALE= SEEDS=]: run one again, say what agrees
-	rm -rf $(SCRATCH) && env -u MLFLOW_TRACKING_URI $(BIN)/d2v run $(PLACE) $(if $(SEEDS),--seeds $(SEEDS))
-	env -u MLFLOW_TRACKING_URI $(BIN)/d2v report $(PLACE) --compare docs/results/records.parquet
+reproduce: $(READY)  ## STUDY= MODALITY= [SCALE= SEEDS=]: run it again, say what agrees
+	mkdir -p d2v-runs && storage=$$(mktemp -d d2v-runs/reproduce-XXXXXX) && unset MLFLOW_TRACKING_URI && \
+	  $(BIN)/d2v run $(PLACE) $(SEEDS:%=--seeds %) && $(BIN)/d2v report $(PLACE) --compare $(RECORDS)
 
 results: $(READY)  ## docs/results/ anew from its records: tables, verdicts, pictures
 	$(BIN)/python -m reports.results docs/results

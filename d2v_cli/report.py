@@ -74,6 +74,8 @@ def report(
         raise ConfigError([Problem("--compare", "must stand without --records")])
     if compare is not None and everything:
         raise ConfigError([Problem("--compare", "must stand with studies, not --all")])
+    if from_ is not None and o.is_typed(context, "tracking_uri"):
+        raise ConfigError([Problem("--from", "must stand without --tracking-uri")])
     # Where a file is read, the store that the environment names is not asked.
     stores = choose_stores(storage, None if from_ else tracking_uri)
     names = [o.study_name(name) for name in study or []]
@@ -134,7 +136,7 @@ def _write_records(
     console: Console,
 ) -> None:
     """The studies named, or all that were chosen, into a file."""
-    from reports.records import export_records
+    from reports.recording import export_records
     from reports.store.manifests import all_manifests, find_manifest, no_study
     from reports.store.runs import open_store
     from sweeps.planned import id_of_request

@@ -66,7 +66,7 @@ SCHEMA = pa.schema(
     ],
     metadata={VERSION_KEY: str(VERSION).encode()},
 )
-COLUMNS = tuple(SCHEMA.names)
+COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 Row = dict[str, Any]
 """A row, by column."""
 Request = tuple[str, str, str, str]
