@@ -20,8 +20,10 @@ from reports.files import ReportWriteError, write_files
 from reports.store.records import RecordsReader
 
 RECORDS_FILE = "records.parquet"
-KEPT = ("table.md", "table.csv", "claims.csv", "noise.csv", "ledger.md", "curve.png")
-"""Table, verdicts, picture; command, commit, environment and cost in the ledger."""
+KEPT = ("table.md", "table.csv", "claims.csv", "noise.csv", "ledger.md")
+"""Table, verdicts, noise; command, commit, environment and cost in the ledger."""
+PICTURES = ".png"
+"""Whatever a report draws is kept in this format, which every viewer shows."""
 SCORECARD = ("scorecard.md", "scorecard.csv")
 
 
@@ -37,10 +39,9 @@ def results(records: Path) -> Iterator[tuple[str, bytes]]:
         for fault in built.claims.faults:
             raise ConfigError([Problem(str(records), str(fault))])
         for report in built.reports:
-            for name in KEPT:
-                if name in report.files:
-                    place = f"{report.folder.name}/{name}"
-                    yield place, report.files[name].read_bytes()
+            for name, file in report.files.items():
+                if name in KEPT or name.endswith(PICTURES):
+                    yield f"{report.folder.name}/{name}", file.read_bytes()
         for name in SCORECARD:
             yield name, built.files[name].read_bytes()
 

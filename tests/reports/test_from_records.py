@@ -15,7 +15,7 @@ from reports.build import build_all, build_report, gather
 from reports.compare import Comparison, compare_study
 from reports.page.report_page import render_page
 from reports.recording import export_records
-from reports.results import KEPT, SCORECARD, results, write_results
+from reports.results import KEPT, PICTURES, SCORECARD, results, write_results
 from reports.store.frames import trial_frame
 from reports.store.manifests import all_manifests, find_manifest
 from reports.store.records import RecordsReader, Row, read_rows, write_rows
@@ -258,6 +258,7 @@ def test_committed_files_follow_from_the_records(recorded: Path, tmp_path: Path)
     assert len(files) == written + 2
     assert set(SCORECARD) <= files.keys()
     assert {f"healthy-vision-laptop/{name}" for name in KEPT} <= files.keys()
+    assert any(name.endswith(PICTURES) for name in files)
     before = dict(files)
     write_results(folder)
     assert files_below(folder) == before
