@@ -74,10 +74,7 @@ class Comparison:
     @property
     def agrees(self) -> bool:
         """Whether all verdicts are the same."""
-        return all(
-            one is not None and two is not None and one.verdict == two.verdict
-            for one, two in self.claims
-        )
+        return all(_same(theirs, ours) for theirs, ours in self.claims)
 
     @property
     def both(self) -> list[tuple[str, int]]:
@@ -104,8 +101,7 @@ class Comparison:
         for theirs, ours in self.claims:
             known = ours or theirs
             assert known is not None
-            same = ours is not None and theirs is not None
-            same = same and ours.verdict == theirs.verdict  # type: ignore[union-attr]
+            same = _same(theirs, ours)
             agreeing += same
             word = "agrees" if same else "DIFFERS"
             text = (
@@ -220,6 +216,10 @@ def _side(source: Source, manifest: Manifest, seeds: tuple[int, ...]) -> Side:
 def _judged(frame: pd.DataFrame, manifest: Manifest) -> dict[str, Verdict]:
     verdicts = study_verdicts(study_result(frame, manifest), manifest)
     return {verdict.claim: verdict for verdict in verdicts}
+
+
+def _same(theirs: Verdict | None, ours: Verdict | None) -> bool:
+    return theirs is not None and ours is not None and theirs.verdict == ours.verdict
 
 
 def _machine(environments: list[dict[str, Any]]) -> str:

@@ -45,6 +45,7 @@ from reports.store.manifests import PlannedStudy
 from reports.store.reader import Reader, Source, reader_of
 from reports.store.records import Row, owner, read_rows, request_of, write_rows
 from reports.store.runs import StoredRun
+from reports.tables.wording import counted
 
 KEPT_TAGS = (
     *(ROLE_TAG, KEY_TAG, TRAINING_TAG, SEED_TAG, STATUS_TAG, REASON_TAG, NOTES_TAG),
@@ -79,8 +80,8 @@ class Exported:
     def sentence(self) -> str:
         """For the terminal."""
         return (
-            f"{self.added} studies added, {self.replaced} replaced, {self.others} kept "
-            f"as they were: {self.num_trials} trials, {self.num_bytes:,} bytes"
+            f"studies: {self.added} added, {self.replaced} replaced, {self.others} as "
+            f"they were; {counted(self.num_trials, 'trial')}, {self.num_bytes:,} bytes"
         )
 
 

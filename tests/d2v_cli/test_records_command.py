@@ -45,9 +45,11 @@ def test_records_are_written_reported_and_compared(
     storage = ("--storage", str(lab))
     code, text = run(*PLACE, *storage, "--records", str(file))
     assert code == 0
-    assert re.search(r"\(1 studies added, 0 replaced, 0 kept .*: 28 trials, ", text)
+    assert re.search(
+        r"\(studies: 1 added, 0 replaced, 0 as they were; 28 trials, ", text
+    )
     code, text = run("--all", *storage, "--records", str(file))
-    assert (code, "0 studies added, 1 replaced" in text) == (0, True)
+    assert (code, "studies: 0 added, 1 replaced" in text) == (0, True)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody answers
     out = ("--storage", str(tmp_path / "out"))
