@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup \
   --no-loadscope-reorder
 
-.PHONY: demo test test-rest test-all check format constraints clean
+.PHONY: demo test test-rest test-all check format reproduce results constraints clean
 
 demo: $(READY)  ## train the first look at the paper's claims on digits, print its table
 	$(BIN)/d2v run first_look --modality vision --scale smoke
@@ -31,6 +31,20 @@ check: $(READY)  ## format, lint and types, as strict as they come
 format: $(READY)  ## put the code into the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# One study from nothing in a new folder; fails where a verdict is another one.
+STUDY ?= layer_averaging
+MODALITY ?= vision
+SCALE ?= smoke
+RECORDS ?= docs/results/records.parquet
+PLACE = $(STUDY) --modality $(MODALITY) --scale $(SCALE) --storage "$$storage"
+
+reproduce: $(READY)  ## STUDY= MODALITY= [SCALE= SEEDS=]: run it again, say what agrees
+	mkdir -p d2v-runs && storage=$$(mktemp -d d2v-runs/reproduce-XXXXXX) && unset MLFLOW_TRACKING_URI && \
+	  $(BIN)/d2v run $(PLACE) $(SEEDS:%=--seeds %) && $(BIN)/d2v report $(PLACE) --compare $(RECORDS)
+
+results: $(READY)  ## docs/results/ anew from its records: tables, verdicts, pictures
+	$(BIN)/python -m reports.results docs/results
 
 constraints: $(READY)  ## write down the versions installed here
 	{ echo "# Exact versions of everything in the environment: pip install -c constraints.txt."; \

@@ -168,6 +168,12 @@ def chosen(
     )
 
 
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option stands in the command; the environment is not asked."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def study_name(study: str) -> str:
     """The name in the store: of a YAML file, the one written inside."""
     from ablations.library import load_study

@@ -48,9 +48,18 @@ def show_outcome(outcome: Any, stores: Any, console: Console) -> None:
 
 
 def show_study(
-    study: str, request: Any, stores: Any, console: Console, *, last: bool = False
+    study: str,
+    request: Any,
+    stores: Any,
+    console: Console,
+    *,
+    last: bool = False,
+    records: Any = None,
 ) -> None:
-    """Build, print and place the report of a request, or of the last one there is."""
+    """Build, print and place the report of a request, or of the last one there is.
+
+    From the tracking store, or from a file of records.
+    """
     from reports.build import build_report
     from sweeps.planned import id_of_request
 
@@ -59,7 +68,8 @@ def show_study(
     if request.assignments:
         parts.append(wanted[:8])
     built = build_report(
-        tracking_uri=stores.tracking_uri,
+        tracking_uri="" if records else stores.tracking_uri,
+        records=records,
         study=study,
         modality=request.modality,
         scale=request.scale,

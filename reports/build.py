@@ -1,4 +1,4 @@
-"""Rebuilds everything about a study from the tracking store alone, in seconds."""
+"""Rebuilds everything about a study from what is stored of it alone, in seconds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from mlflow import MlflowClient
 
 from ablations.record import Manifest
 from reports.claims.scorecard import (
@@ -45,6 +43,7 @@ from reports.store.manifests import (
     place_name,
 )
 from reports.store.mlflow_view import StudyView
+from reports.store.reader import Reader, Source
 from reports.store.runs import open_store
 from reports.tables.ledger import build_ledger
 from reports.tables.noise_table import noise_sentence
@@ -104,7 +103,8 @@ class Scorecard:
 
 def build_report(
     *,
-    tracking_uri: str,
+    tracking_uri: str = "",
+    records: Reader | None = None,
     study: str,
     modality: str,
     scale: str,
@@ -116,6 +116,8 @@ def build_report(
 
     Args:
         tracking_uri: That of an existing MLflow store.
+        records: Read instead of a store; nothing is attached then, and the page has no
+            links to MLflow.
         study: Name of the study.
         modality: The run's.
         scale: The run's.
@@ -129,14 +131,15 @@ def build_report(
             of the study cannot be used; names run and field.
         ReportWriteError: The disk is full, or the folder cannot be written.
     """
-    client = open_store(tracking_uri)
-    planned = find_manifest(client, study, modality, scale, request_id)
-    return _build(client, planned, folder, tracking_uri, attach=attach)
+    source = records or open_store(tracking_uri)
+    planned = find_manifest(source, study, modality, scale, request_id)
+    return _build(source, planned, folder, tracking_uri, attach=attach)
 
 
 def build_all(
     *,
-    tracking_uri: str,
+    tracking_uri: str = "",
+    records: Reader | None = None,
     folder: Path,
     modality: str | None = None,
     scale: str | None = None,
@@ -150,6 +153,7 @@ def build_all(
 
     Args:
         tracking_uri: That of an existing MLflow store.
+        records: As for :func:`build_report`.
         folder: Gets one folder per report, and the scorecard.
         modality: Only this one.
         scale: Only this one.
@@ -160,9 +164,9 @@ def build_all(
         ConfigError: The store has no study run.
         ReportWriteError: The disk is full, or the folder cannot be written.
     """
-    client = open_store(tracking_uri)
+    source = records or open_store(tracking_uri)
     faults: list[Fault] = []
-    known = all_manifests(client, on_fault=lambda one: faults.append(_fault(one)))
+    known = all_manifests(source, on_fault=lambda one: faults.append(_fault(one)))
     unread = {fault.place[:2] for fault in faults}
     faults = [one for one in faults if _is_wanted(one.place, modality, scale)]
     wanted = [p for p in known if _is_wanted(place_of(p.manifest), modality, scale)]
@@ -172,7 +176,7 @@ def build_all(
     for planned in wanted:
         place = folder / for_file_name(place_name(planned.manifest))
         try:
-            report = _build(client, planned, place, tracking_uri, attach=attach)
+            report = _build(source, planned, place, tracking_uri, attach=attach)
         except Exception as error:
             if type(error) is ReportWriteError:
                 raise  # no other report could be written either
@@ -219,10 +223,10 @@ def _is_wanted(place: Location, modality: str | None, scale: str | None) -> bool
     return modality in (None, place[1]) and scale in (None, place[2])
 
 
-def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Content:
-    """Read the store and compute everything a report shows; writes nothing."""
+def gather(source: Source, planned: PlannedStudy, tracking_uri: str) -> Content:
+    """Read and compute everything a report shows; writes nothing."""
     manifest = planned.manifest
-    frame, removed = trial_frames(client, manifest)
+    frame, removed = trial_frames(source, manifest)
     result = study_result(frame, manifest)
     used = set(frame["experiment_id"]) - {""} or {planned.experiment_id}
     return Content(
@@ -233,26 +237,26 @@ def gather(client: MlflowClient, planned: PlannedStudy, tracking_uri: str) -> Co
         figure=figure_data(result, manifest),
         verdicts=study_verdicts(result, manifest),
         noise=study_noise(result),
-        curves=read_curves(client, frame, manifest),
-        scores=read_score_figures(client, frame, manifest),
-        ledger=build_ledger(client, frame, removed, manifest),
+        curves=read_curves(source, frame, manifest),
+        scores=read_score_figures(source, frame, manifest),
+        ledger=build_ledger(source, frame, removed, manifest),
         tracking_uri=tracking_uri,
         view=StudyView(manifest, tuple(sorted(used))),
     )
 
 
 def _build(
-    client: MlflowClient,
+    source: Source,
     planned: PlannedStudy,
     folder: Path,
     tracking_uri: str,
     *,
     attach: bool,
 ) -> Report:
-    content = gather(client, planned, tracking_uri)
+    content = gather(source, planned, tracking_uri)
     files = write_files(report_contents(content), folder)
-    if attach:
-        attach_report(client, planned, files, content)
+    if attach and not isinstance(source, Reader):
+        attach_report(source, planned, files, content)
     return Report(
         table=content.table,
         result=content.result,

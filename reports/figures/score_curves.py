@@ -14,7 +14,6 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 
 from ablations.metrics import manifest_metric
 from ablations.mlflow_names import (
@@ -26,6 +25,7 @@ from ablations.mlflow_names import (
 from ablations.record import Manifest, ManifestArm
 from reports.figures.training_curves import MAX_HISTORIES, read_history
 from reports.store.frames import PROBED
+from reports.store.reader import Source
 
 MAX_METRICS = 3
 """Most of the probed metrics that are drawn where the one that counts is not probed."""
@@ -92,7 +92,7 @@ class ScoreFigure:
 
 
 def read_score_figures(
-    client: MlflowClient, frame: pd.DataFrame, manifest: Manifest
+    client: Source, frame: pd.DataFrame, manifest: Manifest
 ) -> tuple[ScoreFigure, ...]:
     """The score that counts over training, or whatever was probed instead.
 
@@ -134,7 +134,7 @@ def _drawn(probed: set[str], manifest: Manifest) -> dict[str, str]:
 
 
 def _points(
-    client: MlflowClient, rows: pd.DataFrame, name: str, num_steps: int, num_seeds: int
+    client: Source, rows: pd.DataFrame, name: str, num_steps: int, num_seeds: int
 ) -> tuple[ScorePoint, ...]:
     """The points of one arm's first seeds."""
     points = []

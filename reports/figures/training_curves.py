@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from mlflow import MlflowClient
 
 from ablations.record import Manifest
-from reports.statistics.inference import LARGEST
+from reports.store.reader import Source, reader_of
 
 METRICS = ("train/loss", "target/std", "prediction/std")
 """Metrics that are drawn; the last two say whether the representation is alive."""
@@ -70,9 +69,7 @@ class Curves:
         return [curve for curve in self.curves if curve.metric == metric]
 
 
-def read_curves(
-    client: MlflowClient, frame: pd.DataFrame, manifest: Manifest
-) -> Curves:
+def read_curves(client: Source, frame: pd.DataFrame, manifest: Manifest) -> Curves:
     """The training curves of a study.
 
     Args:
@@ -130,10 +127,6 @@ def collapse_steps(rows: pd.DataFrame) -> list[tuple[int, int]]:
     return steps
 
 
-def read_history(client: MlflowClient, run_id: str, metric: str) -> dict[int, float]:
+def read_history(client: Source, run_id: str, metric: str) -> dict[int, float]:
     """Finite values by step; of a step logged twice, by a resumed trial, the last."""
-    return {
-        point.step: point.value
-        for point in client.get_metric_history(run_id, metric)
-        if abs(point.value) <= LARGEST  # not so for NaN
-    }
+    return reader_of(client).history(run_id, metric)

@@ -72,7 +72,8 @@ class Content:
         curves: Over training.
         scores: Over training, where trials were probed.
         ledger: Counts, costs, environments.
-        tracking_uri: Links lead to it, or to where ``d2v ui`` serves it.
+        tracking_uri: Links lead to it, or to where ``d2v ui`` serves it; empty where
+            there is no store, and no links then.
         view: Its runs in MLflow.
     """
 
@@ -124,7 +125,9 @@ def render_page(content: Content) -> str:
         ),
         arms=_arms(content),
         num_trials=len(content.frame),
-        mlflow=web_address(content.tracking_uri, content.view.fragment),
+        mlflow=web_address(content.tracking_uri, content.view.fragment)
+        if content.tracking_uri
+        else None,
         is_served=is_served(content.tracking_uri),
         search=content.view.filter,
         differences=[

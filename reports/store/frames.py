@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 from pydantic import TypeAdapter
 
 from ablations.metrics import LOGGED_GROUPS, manifest_metric
@@ -24,7 +23,6 @@ from ablations.mlflow_names import (
     RECORD_ARTIFACT,
     STATUS_TAG,
     probe_metric,
-    study_tag,
 )
 from ablations.record import DONE, Manifest, ManifestCell, Record, is_done
 from reports.store.foreign import (
@@ -36,8 +34,8 @@ from reports.store.foreign import (
     read_opened,
     read_status,
 )
-from reports.store.runs import StoredRun, experiment_names, read_artifact, search
-from reports.text import for_filter
+from reports.store.reader import Source, reader_of
+from reports.store.runs import StoredRun
 
 METRIC_PREFIXES = tuple(f"{group}/" for group in LOGGED_GROUPS)
 """Beginnings of the columns of a frame that are metrics."""
@@ -57,18 +55,18 @@ SOURCE_TAGS = {
 RECORD = TypeAdapter(Record)
 
 
-def trial_frame(client: MlflowClient, manifest: Manifest) -> pd.DataFrame:
+def trial_frame(client: Source, manifest: Manifest) -> pd.DataFrame:
     """The first of :func:`trial_frames`."""
     return trial_frames(client, manifest)[0]
 
 
 def trial_frames(
-    client: MlflowClient, manifest: Manifest
+    client: Source, manifest: Manifest
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per planned cell, whether or not its trial exists; and the removed ones.
 
     Args:
-        client: A client of the store.
+        client: A client of the store, or another reader.
         manifest: The planned study; its cells are the rows, in order.
 
     Returns:
@@ -87,9 +85,8 @@ def trial_frames(
     Raises:
         StoreContentError: A tag of a trial cannot be used.
     """
-    condition = f"{for_filter(study_tag(manifest.study['name']))} LIKE '%'"
     runs: dict[str, list[StoredRun]] = defaultdict(list)
-    for run in search(client, experiment_names(client), condition):
+    for run in reader_of(client).trials(manifest):
         runs[run.tags.get(KEY_TAG, "")].append(run)
     outdated = {cell.key for cell in manifest.outdated}
     left = [c for c in manifest.removed if c.key in runs and c.key not in outdated]
@@ -147,14 +144,14 @@ def _tries(runs: Sequence[StoredRun], place: Location) -> dict[str, Any]:
     return {"num_tries": len(failed) + len(others), "failed_tries": failed}
 
 
-def read_record(client: MlflowClient, run_id: str, place: Location) -> Record | None:
+def read_record(client: Source, run_id: str, place: Location) -> Record | None:
     """The record of a trial, if it has one.
 
     Raises:
         StoreContentError: It cannot be read.
     """
     origin = Origin(place, run_id)
-    text = read_artifact(client, RECORD_ARTIFACT, origin)
+    text = reader_of(client).artifact(RECORD_ARTIFACT, origin)
     return None if text is None else parse(RECORD, text, origin, RECORD_ARTIFACT)
 
 

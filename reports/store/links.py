@@ -28,8 +28,8 @@ YAML_WORDS = {
 
 
 def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """The page of a run in MLflow; None without a run; see :func:`web_address`."""
-    if not run_id:
+    """The page of a run, see :func:`web_address`; None without a run or a store."""
+    if not run_id or not tracking_uri:
         return None
     return web_address(tracking_uri, f"/experiments/{experiment_id}/runs/{run_id}")
 

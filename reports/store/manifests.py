@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from mlflow import MlflowClient
-
 from ablations.mlflow_names import (
     MANIFEST_ARTIFACT,
     MODALITY_TAG,
     REQUEST_TAG,
-    ROLE_TAG,
     SCALE_TAG,
-    STUDY_ROLE,
 )
 from ablations.record import Manifest
 from d2v_core.config.parsing import nearest
@@ -21,8 +17,9 @@ from d2v_core.errors import ConfigError, Problem
 from reports.store.foreign import Location, Origin, StoreContentError
 from reports.store.frames import sorted_by_age
 from reports.store.plan_checks import read_manifest
-from reports.store.runs import StoredRun, experiment_names, read_artifact, search
-from reports.text import for_filter, quoted, visible
+from reports.store.reader import Source, reader_of
+from reports.store.runs import StoredRun
+from reports.text import quoted, visible
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def place_name(manifest: Manifest) -> str:
 
 
 def find_manifest(
-    client: MlflowClient,
+    client: Source,
     study: str,
     modality: str,
     scale: str,
@@ -63,12 +60,12 @@ def find_manifest(
     parents = _parents(client, request_id)
     wanted = (study, modality, scale)
     if wanted not in parents:
-        raise ConfigError([_unknown_study(wanted, parents)])
+        raise ConfigError([_unknown_study(wanted, parents, reader_of(client).name)])
     return _latest(client, parents[wanted], wanted)
 
 
 def all_manifests(
-    client: MlflowClient,
+    client: Source,
     modality: str | None = None,
     scale: str | None = None,
     on_fault: Callable[[StoreContentError], None] = lambda fault: None,
@@ -76,7 +73,7 @@ def all_manifests(
     """The last request of every study, modality and scale, in this order.
 
     Args:
-        client: A client of the store.
+        client: A client of the store, or another reader.
         modality: Only this one.
         scale: Only this one.
         on_fault: Called for every study whose plan cannot be used; the others are
@@ -101,16 +98,13 @@ def no_study(*wanted: str | None) -> ConfigError:
     return ConfigError([Problem("", f"{requirement} (d2v run layer_averaging)")])
 
 
-def _parents(
-    client: MlflowClient, request_id: str | None
-) -> dict[Location, list[StoredRun]]:
-    names = experiment_names(client)
+def _parents(client: Source, request_id: str | None) -> dict[Location, list[StoredRun]]:
     parents: dict[Location, list[StoredRun]] = {}
-    for run in search(client, names, f"{for_filter(ROLE_TAG)} = '{STUDY_ROLE}'"):
+    for name, run in reader_of(client).parents():
         if request_id not in (None, run.tags.get(REQUEST_TAG)):
             continue
         place = (
-            names[run.experiment_id],
+            name,
             run.tags.get(MODALITY_TAG, ""),
             run.tags.get(SCALE_TAG, ""),
         )
@@ -118,9 +112,7 @@ def _parents(
     return parents
 
 
-def _latest(
-    client: MlflowClient, runs: Iterable[StoredRun], place: Location
-) -> PlannedStudy:
+def _latest(client: Source, runs: Iterable[StoredRun], place: Location) -> PlannedStudy:
     """The youngest that has its plan.
 
     Raises:
@@ -129,7 +121,7 @@ def _latest(
     ordered = sorted_by_age(runs, place)
     for run in ordered:
         origin = Origin(place, run.run_id)
-        text = read_artifact(client, MANIFEST_ARTIFACT, origin)
+        text = reader_of(client).artifact(MANIFEST_ARTIFACT, origin)
         if text is not None:
             manifest = read_manifest(text, origin, MANIFEST_ARTIFACT)
             return PlannedStudy(manifest, run.run_id, run.experiment_id)
@@ -137,13 +129,13 @@ def _latest(
     raise Origin(place, ordered[0].run_id).fault(MANIFEST_ARTIFACT, lacking)
 
 
-def _unknown_study(wanted: Location, known: Iterable[Location]) -> Problem:
+def _unknown_study(wanted: Location, known: Iterable[Location], where: str) -> Problem:
     described = f"{quoted(wanted[0])} ({wanted[1]}, {wanted[2]})"
     places = sorted(known)
     if not places:
-        return Problem("", f"this tracking store has no study run; wanted {described}")
+        return Problem("", f"{where} has no study run; wanted {described}")
     names = {name for name, _, _ in places}
     hint = "" if wanted[0] in names else nearest(names, wanted[0])
     listed = ", ".join(f"{name} ({kind}, {scale})" for name, kind, scale in places)
     has = visible(f"it has {listed}{hint}")
-    return Problem("", f"this tracking store has no run of {described}; {has}")
+    return Problem("", f"{where} has no run of {described}; {has}")

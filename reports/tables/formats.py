@@ -90,6 +90,9 @@ def trials_parquet(frame: pd.DataFrame) -> bytes:
 def tidy_trials(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per trial and metric; a trial without metrics has one row.
 
+    A trial is named by its key, by which MLflow finds it (``tags.`d2v.key```), and not
+    by its run: the same results in another store are the same rows.
+
     Args:
         frame: As from :func:`reports.store.frames.trial_frame`.
     """
@@ -97,10 +100,9 @@ def tidy_trials(frame: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for trial in frame.to_dict("records"):
         start = {str(name): trial[name] for name in TRIAL_COLUMNS}
-        end = {name: trial[name] for name in ("run_id", "experiment_id")}
         logged = [name for name in names if not pd.isna(trial[name])]
         rows += [
-            {**start, "metric": name, "value": trial[name] if name else NAN, **end}
+            {**start, "metric": name, "value": trial[name] if name else NAN}
             for name in logged or [""]
         ]
     return pd.DataFrame(rows).astype({"value": float})

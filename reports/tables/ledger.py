@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import pandas as pd
-from mlflow import MlflowClient
 
 from ablations.mlflow_names import (
     EVALUATION_SECONDS_METRIC,
@@ -24,6 +23,7 @@ from ablations.mlflow_names import (
 from ablations.record import DONE, FailedTry, Manifest, Status
 from reports.store.foreign import Location
 from reports.store.frames import place_of, read_record
+from reports.store.reader import Source
 from reports.tables.wording import counted
 from reports.text import for_markdown
 
@@ -34,7 +34,7 @@ STATUSES = (*get_args(Status), "unfinished", "missing")
 
 
 def build_ledger(
-    client: MlflowClient,
+    client: Source,
     frame: pd.DataFrame,
     removed: pd.DataFrame,
     manifest: Manifest,
@@ -214,7 +214,7 @@ def code_text(versions: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _environments(
-    client: MlflowClient, frame: pd.DataFrame, place: Location
+    client: Source, frame: pd.DataFrame, place: Location
 ) -> tuple[list[dict[str, Any]], int]:
     """Different environments with the number of trials, and the records read."""
     done = frame[frame["status"].isin(DONE)]
@@ -261,7 +261,7 @@ def _amount(frame: pd.DataFrame, column: str) -> dict[str, Any] | None:
 
 
 def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
-    names = ("arm", "seed", "key", "status", "run_id", "num_tries")
+    names = ("arm", "seed", "key", "status", "num_tries")
     trial: dict[str, Any] = {name: row[name] for name in names}
     trial["failed_tries"] = [one.model_dump() for one in row["failed_tries"]]
     for column in (TRAINING_SECONDS_METRIC, EVALUATION_SECONDS_METRIC, FLOPS_METRIC):

@@ -34,7 +34,7 @@ OPTIONS = {
         *(*COMMON, *STORES, "--trials", "--seed", "--path-seeds"),
         *("--data-root", "--optuna-storage", "--address"),
     },
-    "report": {*COMMON, *STORES, "--all"},
+    "report": {*COMMON, *STORES, "--all", "--from", "--records", "--compare"},
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }
 

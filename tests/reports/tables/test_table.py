@@ -333,7 +333,7 @@ def test_trials_csv_is_tidy_and_comes_back(troubled):
     back = pd.read_csv(io.StringIO(trials_csv(frame)), keep_default_na=False)
     assert list(back.columns) == [
         *("arm", "seed", "key", "status", "reason", "notes"),
-        *("metric", "value", "run_id", "experiment_id"),
+        *("metric", "value"),
     ]
     assert set(back["key"]) == set(frame["key"])
     ours = back[back["metric"] == "eval/linear_accuracy"]
