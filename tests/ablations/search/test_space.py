@@ -22,10 +22,10 @@ RATE = {
     **{"kind": "float", "low": 1e-4, "high": 1e-2, "spacing": "log"},
 }
 TAU = [
-    {"setting": "teacher.tau.kind", "kind": "choice", "of": ["linear", "constant"]},
+    {"setting": "teacher.tau.kind", "kind": "choice", "of": ["horizon", "constant"]},
     {
-        **{"setting": "teacher.tau.end", "kind": "float", "low": 0.9, "high": 0.9999},
-        **{"spacing": "log_to_one", "when": {"teacher.tau.kind": "linear"}},
+        **{"setting": "teacher.tau.horizon", "kind": "float", "low": 0.01, "high": 1.0},
+        **{"spacing": "log", "when": {"teacher.tau.kind": "horizon"}},
     },
     {
         **{"setting": "teacher.tau.value", "kind": "float", "low": 0.9, "high": 0.9999},
@@ -107,14 +107,14 @@ def test_a_mistake_is_named_with_its_place(tmp_path):
         (
             [TAU[0], {**TAU[1], "when": {"teacher.tau.kind": "cosine"}}],
             {},
-            "must be one of constant, linear, got 'cosine'",
+            "must be one of constant, horizon, got 'cosine'",
         ),
         (
             [K],
             {"cost": "flops", "early_stopping": {}},
             "ASHA compares one number: leave out either early_stopping or cost",
         ),
-        ([{**TAU[0], "of": ["linear", "linear"]}], {}, "must be different values"),
+        ([{**TAU[0], "of": ["horizon", "horizon"]}], {}, "must be different values"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(parameters, fields, message):
@@ -148,13 +148,13 @@ def test_the_papers_setting_must_lie_inside():
 def test_the_search_begins_with_the_recipe():
     searched = bound(K, RATE, *TAU)
     assert searched.paper == {
-        "target.top_k": 3,
+        "target.top_k": 8,
         "optimizer.learning_rate": 3e-3,
-        "teacher.tau.kind": "linear",
-        "teacher.tau.end": 0.999,
+        "teacher.tau.kind": "horizon",
+        "teacher.tau.horizon": 0.03,
     }
     assert searched.trial(searched.paper) == searched.base
-    assert searched.parameters[0].high == 4
+    assert searched.parameters[0].high == 8
 
 
 def test_a_parameter_exists_only_where_its_condition_holds():
@@ -184,7 +184,7 @@ def test_probes_come_at_the_rungs_of_successive_halving():
 
 def gain(point: dict[str, Any]) -> float:
     """A known function: the kind of tau is worth most, K less, the rate harms."""
-    tau = {"linear": 0.0, "constant": 10.0}[point["teacher.tau.kind"]]
+    tau = {"horizon": 0.0, "constant": 10.0}[point["teacher.tau.kind"]]
     rate = 1.0 if point["optimizer.learning_rate"] == 3e-3 else 0.0
     return tau + 3.0 * (point["target.top_k"] == 1) + rate
 

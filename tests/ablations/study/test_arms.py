@@ -41,15 +41,15 @@ def labels(result: ExpandedStudy) -> list[str]:
 def test_every_value_of_one_axis_meets_every_value_of_the_others() -> None:
     grid = expanded(**GRID)
     assert labels(grid) == [
-        f"K={k}, tau={tau}" for k in (1, 2, 4) for tau in (0.9, 0.999)
+        f"K={k}, tau={tau}" for k in (2, 4, 8) for tau in (0.9, 0.999)
     ]
-    assert grid.arms[1].settings == {"target.top_k": 1, "teacher.tau.value": 0.999}
-    assert grid.arms[1].values == {"K": 1, "tau": 0.999}
+    assert grid.arms[1].settings == {"target.top_k": 2, "teacher.tau.value": 0.999}
+    assert grid.arms[1].values == {"K": 2, "tau": 0.999}
     assert grid.arms[1].value is None
     assert len(grid.cells) == 12
     trial = grid.cells[1].trial
     assert (trial.target.top_k, trial.teacher.tau.model_dump()) == (
-        1,
+        2,
         {"kind": "constant", "value": 0.999},
     )
 
@@ -59,26 +59,26 @@ def test_all_is_the_whole_depth() -> None:
         {
             "id": "a",
             "says": "b",
-            "test": {"kind": "better", "arm": "K=all", "than": "K=1"},
+            "test": {"kind": "better", "arm": "K=all", "than": "K=2"},
         }
     ]
     single = expanded(axis=K_AXIS, baseline="K=all", claims=claims)
-    assert labels(single) == ["K=1", "K=2", "K=4"]
-    assert single.study.baseline == "K=4"
+    assert labels(single) == ["K=2", "K=4", "K=8"]
+    assert single.study.baseline == "K=8"
     assert single.study.claims[0].arms_named() == [
-        ("test.arm", "K=4"),
-        ("test.than", "K=1"),
+        ("test.arm", "K=8"),
+        ("test.than", "K=2"),
     ]
     grid = expanded(**GRID, baseline="K=all, tau=0.9")
-    assert grid.study.baseline == "K=4, tau=0.9"
+    assert grid.study.baseline == "K=8, tau=0.9"
 
 
 def test_an_axis_shrinks_to_the_value_the_user_chose() -> None:
     assert labels(expanded("target.top_k=2", axis=K_AXIS)) == ["K=2"]
     assert labels(expanded("teacher.tau.value=0.5", **GRID)) == [
-        "K=1, tau=0.5",
         "K=2, tau=0.5",
         "K=4, tau=0.5",
+        "K=8, tau=0.5",
     ]
 
 
@@ -94,7 +94,7 @@ def test_multiples_are_of_the_recipes_own_value() -> None:
     assert labels(tripled) == ["lr=0.1"]
     steps = {**RATE, "setting": "training.num_steps"}
     multiplied = [cell.trial.training.num_steps for cell in expanded(axis=steps).cells]
-    assert multiplied[:2] == [1000, 3000]
+    assert multiplied[:2] == [400, 1200]
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**4).map(lambda n: round(n * 0.001, 3)))
@@ -206,7 +206,7 @@ PUBLISHED = {"metric": "accuracy", "source": "read", "higher_is_better": True}
 @pytest.mark.parametrize(
     ("fields", "values"),
     [
-        (GRID, {"K=1, tau=0.9": 1.0}),
+        (GRID, {"K=2, tau=0.9": 1.0}),
         ({"axis": TAU, "set": {"teacher.tau.kind": "constant"}}, {0.999: 2.0}),
         ({"axis": RATE}, {"3x": 3.0}),
         ({}, {"two": 4.0}),
@@ -323,7 +323,7 @@ def test_arms_that_turn_out_to_be_one_cannot_be_compared(tmp_path: Path) -> None
         "name: mine\ntitle: Mine\nmetric: {vision: linear_accuracy}\n"
         "axis: {setting: target.top_k, label: K, values: {fraction_of_depth: [1]}}\n"
         "claims:\n- {id: all, says: All is better., "
-        "test: {kind: better, arm: K=4, than: K=all}}\n"
+        "test: {kind: better, arm: K=8, than: K=all}}\n"
     )
     with pytest.raises(ConfigError, match=rf"{file}:6:.*another arm than arm"):
         expand_named(str(file), Request("vision", "smoke"))

@@ -159,7 +159,7 @@ def test_a_plan_without_its_data_says_so_and_still_tells_trials_apart() -> None:
         plan_study("layer_averaging", request)
     plan = plan_study("layer_averaging", request, require_data=False)
     assert plan.data_problem.startswith("data.root: this recipe reads from disk")
-    assert len(unique_trials([plan])) == len(plan.cells) == 14 * 5
+    assert len(unique_trials([plan])) == len(plan.cells) == 14 * 8
     assert plan_study("loss", SMOKE, require_data=False).data_problem == ""
 
 

@@ -66,8 +66,8 @@ def test_the_papers_setting_comes_first_and_bit_for_bit(tmp_path):
     assert drawn[0] == searched.paper
     assert searched.trial(drawn[0]) == searched.base
     kinds = {point["teacher.tau.kind"]: set(point) for point in drawn}
-    assert "teacher.tau.value" not in kinds["linear"]
-    assert "teacher.tau.end" not in kinds["constant"]
+    assert "teacher.tau.value" not in kinds["horizon"]
+    assert "teacher.tau.horizon" not in kinds["constant"]
     for point in drawn:
         assert from_optuna(to_optuna(searched, point)) == point
         searched.trial(point)

@@ -41,9 +41,9 @@ title: A space with a condition
 metric: {vision: linear_accuracy}
 set: {training.num_steps: 200, execution.checkpoint_every_seconds: 0.5}
 parameters:
-  - {setting: teacher.tau.kind, kind: choice, of: [linear, constant]}
-  - {setting: teacher.tau.end, kind: float, low: 0.9, high: 0.9999, spacing: log_to_one,
-     when: {teacher.tau.kind: linear}}
+  - {setting: teacher.tau.kind, kind: choice, of: [horizon, constant]}
+  - {setting: teacher.tau.horizon, kind: float, low: 0.01, high: 1.0, spacing: log,
+     when: {teacher.tau.kind: horizon}}
   - {setting: teacher.tau.value, kind: float, low: 0.9, high: 0.9999,
      spacing: log_to_one, when: {teacher.tau.kind: constant}}
 """
@@ -134,8 +134,8 @@ def test_the_first_trial_is_the_papers_setting_and_a_study_finds_it(
 ) -> None:
     folder, _ = continued
     first = trials(folder)[0]
-    assert first.params["teacher.tau.kind"] == "linear"
-    assert 1.0 - first.params["1 - teacher.tau.end"] == 0.999
+    assert first.params["teacher.tau.kind"] == "horizon"
+    assert first.params["teacher.tau.horizon"] == 0.03
     (folder / "later.yaml").write_text(STUDY)
     request = Request("vision", "smoke", seeds=(0,))
     (cell,) = plan_study(str(folder / "later.yaml"), request).cells
