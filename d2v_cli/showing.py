@@ -49,8 +49,12 @@ def show_outcome(outcome: Any, stores: Any, console: Console) -> None:
 
 def show_study(
     study: str, request: Any, stores: Any, console: Console, *, last: bool = False
-) -> None:
-    """Build, print and place the report of a request, or of the last one there is."""
+) -> Any:
+    """Build, print and place the report of a request, or of the last one there is.
+
+    Returns:
+        The :class:`reports.build.Report`.
+    """
     from reports.build import build_report
     from sweeps.planned import id_of_request
 
@@ -67,6 +71,7 @@ def show_study(
         request_id=None if last else wanted,
     )
     show_report(built, console)
+    return built
 
 
 def show_report(report: Any, console: Console) -> None:

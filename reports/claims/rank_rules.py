@@ -81,9 +81,9 @@ def _rank_finding(
         verdict=verdict,
         measure=measure,
         reason=(
-            f"{seeds}: {signed(correlation.tau)} "
-            f"{ends} ({percent}, seeds resampled), p {p:.2g} "
-            f"when arms are permuted within seeds; both must be clear of chance.{remark}"
+            f"{seeds}: {signed(correlation.tau)} {ends} ({percent}, seeds resampled), "
+            f"p {p:.2g} when arms are permuted within seeds; both must be clear of "
+            f"chance.{remark}"
         ),
         effect=correlation.tau,
         interval=interval,
