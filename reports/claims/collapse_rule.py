@@ -69,7 +69,9 @@ def collapses(rule: Collapses, evidence: Evidence) -> Finding:
         interval=share_interval(as_claimed, n, evidence.confidence),
         n=n,
         p=p,
-        seeds_needed=None if clear else _share_seeds(share, n, evidence),
+        seeds_needed=None
+        if clear or not evidence.plans_ahead
+        else _share_seeds(share, n, evidence),
         is_share=True,
     )
 
