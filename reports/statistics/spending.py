@@ -34,6 +34,8 @@ STEP = 4
 """Seeds between looks: fewer would save seeds, at smaller levels and more starts."""
 MOST_SEEDS = 100
 """Largest number of seeds that looks are planned for."""
+LEAST = 1e-12
+"""Spent at each look at least."""
 NODES = 160
 """Points of an integral: the levels below change by less than 1e-9 with twice as many
 (``tests/reports/statistics/test_spending.py``)."""
@@ -71,7 +73,9 @@ def nominal_levels(
     levels = []
     for look in looks:
         share = look / looks[-1]
-        border = walk.border(share, spent(share, alpha) - walk.crossed)
+        # Looks of a foreign store may lie so close that rounding uses all of it up.
+        left = max(spent(share, alpha) - walk.crossed, LEAST)
+        border = walk.border(share, left)
         walk.step(share, border)
         levels.append(float(2.0 * special.ndtr(-border)))
     return tuple(levels)

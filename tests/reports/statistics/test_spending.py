@@ -62,11 +62,18 @@ def test_the_borders_of_five_equal_looks_are_the_published_ones():
     )
 
 
-@pytest.mark.parametrize("looks", [(8,), (8, 10), (8, 12, 16, 20), (8, 9, 100)])
+@pytest.mark.parametrize(
+    "looks", [(8,), (8, 10), (8, 12, 16, 20), (8, 9, 100), (2, 3, 4)]
+)
 def test_all_looks_together_have_the_level(looks):
     assert crossing_chance(looks, borders(looks)) == pytest.approx(0.05, abs=1e-9)
     assert nominal_levels(looks)[0] == pytest.approx(pocock_spent(looks[0] / looks[-1]))
     assert all(0.0 < level <= 0.0500001 for level in nominal_levels(looks))
+
+
+@pytest.mark.parametrize("looks", [(2, 10**9), (10**6, 10**6 + 1), tuple(range(2, 40))])
+def test_strange_looks_of_a_store_have_levels_too(looks):
+    assert all(0.0 <= level < 0.051 for level in nominal_levels(looks))
 
 
 def test_more_points_change_nothing(monkeypatch):

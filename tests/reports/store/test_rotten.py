@@ -89,6 +89,7 @@ NAMED: dict[str, tuple[Mutation, str]] = {
     "modality": (lambda r: r.edit(modality="video"), "modality: Input should be"),
     "metric": (lambda r: r.edit(metric="new"), "metric: must be one of linear_acc"),
     "no_cells": (lambda r: r.edit(cells=[]), "cells: List should have at least 1"),
+    "looks": (lambda r: r.edit(looks=[12, 8]), "looks: must be growing numbers"),
     "no_arms": (lambda r: r.edit(arms=[]), "arms: List should have at least 1"),
     "claim": (
         lambda r: r.edit_study(
