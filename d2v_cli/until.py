@@ -169,7 +169,7 @@ def is_over(outcome: Outcome) -> bool:
 
 
 def look_text(counts: Mapping[str, int], before: Mapping[str, int]) -> str:
-    """``12 seeds of K=1, K=4 (K=2 stays at 8)``; of all arms at the first look."""
+    """``to the next look, 12 seeds of K=1, K=4 (K=2: no more)``."""
     growing = [arm for arm in counts if counts[arm] > before.get(arm, 0)]
     most = sorted({counts[arm] for arm in growing})
     texts = [
