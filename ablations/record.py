@@ -154,6 +154,9 @@ class Manifest(Section):
     removed: list[ManifestCell] = []
     """Cells of earlier runs of this request that its table no longer has; their trials
     stay in the store."""
+    looks: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(strict=False)] = ()
+    """Numbers of seeds at which claims are judged until they are decided, the last one
+    the planned end; empty: once, on all seeds there are."""
     data_digest: str
     """Digest of the data."""
     command: str

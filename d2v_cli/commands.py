@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDERS = ("--storage", "--data-root")
 FILES = (".yaml", ".yml")
-FLAGS = ("--bars", "--json", "--all", "--open", "--yes")
+FLAGS = ("--bars", "--json", "--all", "--open", "--yes", "--until-decided")
 """Options without a value: a study may stand behind them."""
 VARIABLES = {"--optuna-storage": "OPTUNA_STORAGE"}
 VARIABLE = "MLFLOW_TRACKING_URI"

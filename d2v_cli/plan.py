@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import typer
 from rich.console import Console
 
 from d2v_cli import options as o
 from d2v_cli.commands import made_command
+from d2v_cli.look_plans import foresee, looks_dict, show_looks
+from d2v_cli.until import (
+    OPTION,
+    MaxSeeds,
+    UntilDecided,
+    check_claims,
+    chosen_looks,
+    seeds_option,
+)
 
 
 def plan(
@@ -19,32 +30,46 @@ def plan(
     data_root: o.DataRoot = None,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Show what a run would train, what is cached, and how long it would take."""
+    from ablations.study.arms import expand_named
     from sweeps.plan.forecast import forecast
     from sweeps.plan.forecast_view import show_forecast
-    from sweeps.plan.planning import plan_study
+    from sweeps.plan.planning import plan_expanded
     from sweeps.tracking.stores import check_stores, choose_stores
 
-    request = o.make_request(scale, modality, seeds, set_, data_root)
-    plans = [plan_study(name, request, require_data=False) for name in study]
+    looks = chosen_looks(until_decided, max_seeds, seeds)
+    last = seeds_option(looks, seeds)
+    request = o.make_request(scale, modality, last, set_, data_root)
+    studies = [expand_named(name, request) for name in study]
+    if looks:
+        check_claims(studies)
+    plans = [
+        replace(plan_expanded(each, require_data=False), looks=looks)
+        for each in studies
+    ]
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores, [each.name for each in plans])
-    result = forecast(plans, stores)
+    foreseen = [foresee(plan, stores) for plan in plans] if looks else []
+    result = forecast([each.plan for each in foreseen] or plans, stores)
     if as_json:
-        o.print_json(result.as_dict())
+        o.print_json(result.as_dict() | looks_dict(foreseen, result))
         return
     console = Console()
     trials = [cell.trial for each in plans for cell in each.cells]
     o.note_unused_data_root(context, trials, console)
     show_forecast(result, console)
+    show_looks(foreseen, result, console)
     options = {
         "--scale": scale,
         "--modality": modality,
         "--seeds": seeds,
+        "--max-seeds": str(looks[-1]) if looks else None,
         "--set": set_,
         "--data-root": data_root,
     }
-    command = made_command("run", study, stores, options)
+    command = made_command("run", [*study, OPTION] if looks else study, stores, options)
     console.print(f"to run it: {command}", markup=False, soft_wrap=True)

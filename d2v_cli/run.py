@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +12,20 @@ from rich.console import Console
 from d2v_cli import options as o
 from d2v_cli.commands import typed_command
 from d2v_cli.showing import show_outcome, show_study
+from d2v_cli.until import (
+    MaxSeeds,
+    UntilDecided,
+    check_claims,
+    chosen_looks,
+    decision_lines,
+    run_until_decided,
+    seeds_option,
+)
 
 if TYPE_CHECKING:
+    from sweeps.driver.outcome import Outcome
     from sweeps.driver.trainings import Keep
+    from sweeps.planned import StudyPlan
 
 
 def run(
@@ -47,6 +58,8 @@ def run(
             "of the score: 0.25,0.5,0.75.",
         ),
     ] = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
     bars: o.Bars = False,
 ) -> None:
     """Train every trial the store lacks, then print the table and write the report.
@@ -56,14 +69,17 @@ def run(
     continues where it was.
     """
     assignments = [*(set_ or ()), *o.probe_assignment(probe_at)]
+    looks = chosen_looks(until_decided, max_seeds, seeds)
+    last = seeds_option(looks, seeds)
     run_and_show(
         context,
         study,
-        o.make_request(scale, modality, seeds, assignments, data_root),
+        o.make_request(scale, modality, last, assignments, data_root),
         Places(data_root, tracking_uri, storage, address),
         keep=o.parse_keep(keep_encoders),
         budget=budget,
         bars=bars,
+        looks=looks,
     )
 
 
@@ -87,6 +103,7 @@ def run_and_show(
     keep: Keep = "all",
     budget: str | None = None,
     bars: bool = False,
+    looks: tuple[int, ...] = (),
 ) -> None:
     """What ``d2v run`` does, and ``d2v evaluate``, which trains nothing."""
     from ablations.study.arms import expand_named
@@ -97,6 +114,8 @@ def run_and_show(
     console = Console()
     budget_seconds = parse_budget(budget) if budget is not None else None
     studies = [expand_named(name, request) for name in study]
+    if looks:
+        check_claims(studies)
     trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
     o.check_data_root(context, trials, console)
     stores = choose_stores(places.storage, places.tracking_uri)
@@ -112,22 +131,32 @@ def run_and_show(
         from sweeps.driver.trainings import TrainingPolicy
         from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
 
-        plans = [plan_expanded(each) for each in studies]
+        plans = [replace(plan_expanded(each), looks=looks) for each in studies]
         for warning in {seed_warning(p.seeds) for p in plans} - {None}:
             note = f"note: {warning}"
             console.print(note, style="yellow", markup=False, soft_wrap=True)
-        outcome = run_studies(
-            plans,
-            stores,
-            session,
-            command=typed_command(stores, places.data_root),
-            console=console,
-            budget_seconds=budget_seconds,
-            bars=bars,
-            policy=TrainingPolicy(trains, keep),
+
+        def run_within(plans: Sequence[StudyPlan], seconds: float | None) -> Outcome:
+            return run_studies(
+                plans,
+                stores,
+                session,
+                command=typed_command(stores, places.data_root),
+                console=console,
+                budget_seconds=seconds,
+                bars=bars,
+                policy=TrainingPolicy(trains, keep),
+            )
+
+        outcome = (
+            run_until_decided(plans, stores, run_within, console, budget_seconds)
+            if looks
+            else run_within(plans, budget_seconds)
         )
-    for planned in plans:
-        show_study(planned.name, request, stores, console)
+    reports = [show_study(each.name, request, stores, console) for each in plans]
     show_outcome(outcome, stores, console)
+    for report in reports if looks else ():
+        for line in decision_lines(report):
+            console.print(line, markup=False, soft_wrap=True)
     if outcome.failed or outcome.interrupted or outcome.lacking:
         raise typer.Exit(1)

@@ -55,10 +55,13 @@ def show_study(
     *,
     last: bool = False,
     records: Any = None,
-) -> None:
+) -> Any:
     """Build, print and place the report of a request, or of the last one there is.
 
     From the tracking store, or from a file of records.
+
+    Returns:
+        The :class:`reports.build.Report`.
     """
     from reports.build import build_report
     from sweeps.planned import id_of_request
@@ -77,6 +80,7 @@ def show_study(
         request_id=None if last else wanted,
     )
     show_report(built, console)
+    return built
 
 
 def show_report(report: Any, console: Console) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from ablations.metrics import Metric
 from ablations.record import request_id
@@ -38,6 +39,8 @@ class StudyPlan:
         cells: With keys.
         data_digest: Of the data of the first cell.
         num_parameters: Of the encoder of the first cell.
+        looks: Numbers of seeds at which its claims are judged until they are decided;
+            empty: once.
         data_problem: Why the data could not be read; empty: it was. With it, keys tell
             trials apart and mean nothing to a store.
     """
@@ -47,6 +50,7 @@ class StudyPlan:
     data_digest: str
     num_parameters: int
     data_problem: str = ""
+    looks: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,8 +59,14 @@ class StudyPlan:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of every arm."""
+        """The seeds of its arms; one of them has all."""
         return sorted({cell.seed for cell in self.cells})
+
+    def with_seeds(self, counts: Mapping[str, int]) -> StudyPlan:
+        """The plan with only so many of the first seeds of each arm."""
+        place = {seed: number for number, seed in enumerate(self.seeds)}
+        kept = (c for c in self.cells if place[c.seed] < counts[c.arm.label])
+        return replace(self, cells=tuple(kept))
 
     @property
     def metric(self) -> Metric:

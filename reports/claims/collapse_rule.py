@@ -18,8 +18,8 @@ from reports.claims.evidence import (
     Outcome,
     SeedsNeeded,
 )
-from reports.statistics.inference import ALPHA, MIN_PAIRS, share_interval, share_p
-from reports.statistics.planning import MAX_SEEDS
+from reports.statistics.inference import share_interval, share_p
+from reports.statistics.planning import MAX_SEEDS, fewest_pairs
 from reports.statistics.summary import ArmResult
 from reports.tables.wording import counted
 
@@ -54,21 +54,24 @@ def collapses(rule: Collapses, evidence: Evidence) -> Finding:
         for name, test in tests.items()
     )
     lacking_seeds = len(arm.seeds) - n
+    fewest = fewest_pairs(alpha=evidence.alpha)
     return finding(
         outcome if clear else "undecided",
         reason=(
             f"{rule.arm} collapsed in {len(dead)} of {counted(n, 'seed')}"
             + f" ({counts})" * (len(tests) > 1)
             + "; exact binomial test against one half."
-            + (f" {MIN_PAIRS} seeds are the fewest that can show it." * (n < MIN_PAIRS))
+            + (f" {fewest} seeds are the fewest that can show it." * (n < fewest))
             + f" Left out: {counted(lacking_seeds, 'seed')} without a result."
             * (lacking_seeds > 0)
         ),
         effect=share,
-        interval=share_interval(as_claimed, n),
+        interval=share_interval(as_claimed, n, evidence.confidence),
         n=n,
         p=p,
-        seeds_needed=None if clear else _share_seeds(share, n),
+        seeds_needed=None
+        if clear or not evidence.plans_ahead
+        else _share_seeds(share, n, evidence),
         is_share=True,
     )
 
@@ -105,10 +108,10 @@ def _tests(
     return tests
 
 
-def _share_seeds(share: float, n: int) -> SeedsNeeded:
+def _share_seeds(share: float, n: int, evidence: Evidence) -> SeedsNeeded:
     if share == 0.5:
         return NOT_REACHABLE
-    for more in range(max(n + 1, MIN_PAIRS), MAX_SEEDS):
-        if share_p(round(share * more), more) < ALPHA:
+    for more in range(max(n + 1, fewest_pairs(alpha=evidence.alpha)), MAX_SEEDS):
+        if evidence.is_clear(share_p(round(share * more), more)):
             return more
     return NOT_REACHABLE

@@ -140,10 +140,26 @@ class Evidence:
     manifest: Manifest
     alpha: float = ALPHA
     """Level that a p must stay below; smaller where one of several looks is taken."""
+    plans_ahead: bool = True
+    """Whether an undecided rule says how many seeds would do; simulations need not."""
 
     def is_clear(self, p: float) -> bool:
         """Whether a p is small enough to decide."""
         return p < self.alpha
+
+    @property
+    def confidence(self) -> float:
+        """That of an interval."""
+        return 1.0 - self.alpha
+
+    @property
+    def equivalence_confidence(self) -> float:
+        """That of an interval whose ends are tested one-sidedly."""
+        return 1.0 - 2.0 * self.alpha
+
+    def joint_confidence(self, tried: int) -> float:
+        """Bonferroni's: so many intervals hold together with the confidence of one."""
+        return 1.0 - (1.0 - self.confidence) / tried
 
     @property
     def measure(self) -> str:

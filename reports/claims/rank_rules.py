@@ -55,7 +55,7 @@ def _ranked(
     if trouble:
         return Finding("undecided", measure, f"{'; '.join(trouble)}.")
     correlation = rank_correlation(
-        evidence.goodness(arms), order, evidence.generator(), tolerance
+        evidence.goodness(arms), order, evidence.generator(), tolerance, evidence.alpha
     )
     if correlation is None:
         why = "no seed is common to all arms, or all arms are alike."
@@ -75,21 +75,22 @@ def _rank_finding(
         )
     verdict = _rank_verdict(interval, evidence.is_clear(p))
     ends = f"[{signed(interval.low)}, {signed(interval.high)}]"
+    percent = f"{100 * evidence.confidence:.4g} %"
     seeds = f"{correlation.num_arms} arms over {correlation.n} common seeds"
     return Finding(
         verdict=verdict,
         measure=measure,
         reason=(
-            f"{seeds}: {signed(correlation.tau)} "
-            f"{ends} (95 %, seeds resampled), p {p:.2g} when arms are permuted within "
-            f"seeds; both must be clear of chance.{remark}"
+            f"{seeds}: {signed(correlation.tau)} {ends} ({percent}, seeds resampled), "
+            f"p {p:.2g} when arms are permuted within seeds; both must be clear of "
+            f"chance.{remark}"
         ),
         effect=correlation.tau,
         interval=interval,
         n=correlation.n,
         p=p,
         seeds_needed=None
-        if verdict != "undecided"
+        if verdict != "undecided" or not evidence.plans_ahead
         else seeds_to_order(correlation, evidence.generator()) or NOT_REACHABLE,
     )
 

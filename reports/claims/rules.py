@@ -5,7 +5,8 @@ against the border is below 0.05; so too few seeds decide nothing. Where a rule 
 one of several arms, intervals are Bonferroni's, 95 % for all of them together, and p
 are Holm's. Where all of several comparisons must hold, each is at its own 95 % and its
 own p: a conjunction of tests needs no correction (Berger 1982). Equivalence is tested
-by one-sided tests against both margins, a t and an exact sign-flip test each.
+by one-sided tests against both margins, a t and an exact sign-flip test each. Where one
+of several looks is taken, its level stands for 0.05, and the confidence for 95 %.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from reports.claims.evidence import (
 )
 from reports.claims.seed_plans import ONE_SIDED, Plan, planned_seeds
 from reports.statistics.inference import (
-    ALPHA,
-    CONFIDENCE,
     Interval,
     equivalence_p,
     holm,
@@ -33,8 +32,6 @@ from reports.statistics.inference import (
 )
 from reports.statistics.planning import fewest_pairs
 from reports.tables.wording import signed
-
-EQUIVALENCE_CONFIDENCE = 1.0 - 2.0 * ALPHA
 
 
 @dataclass(frozen=True)
@@ -46,20 +43,22 @@ class _Tested:
         interval: The interval of its mean.
         p: That of its mean against a border or margin.
         level: Confidence and correction, in words.
-        fewest: Pairs from which such a p can be below 0.05.
+        alpha: What the p must stay below.
+        fewest: Pairs from which it can.
     """
 
     one: Comparison
     interval: Interval
     p: float
     level: str
-    fewest: int = 0
+    alpha: float
+    fewest: int
 
     def is_above(self, border: float) -> bool:
-        return self.interval.low > border and self.p < ALPHA
+        return self.interval.low > border and self.p < self.alpha
 
     def is_below(self, border: float) -> bool:
-        return self.interval.high < border and self.p < ALPHA
+        return self.interval.high < border and self.p < self.alpha
 
 
 def better(rule: Better, evidence: Evidence) -> Finding:
@@ -72,13 +71,12 @@ def better(rule: Better, evidence: Evidence) -> Finding:
     usable, trouble = _sorted_out(tried)
     if not usable:
         return _undecided(evidence, trouble)
-    by, num_tried = rule.by, len(tried)
+    by, num_tried, alpha = rule.by, len(tried), evidence.alpha
     tested = _tested(usable, by, evidence, num_tried)
     above = [one for one in tested if one.is_above(by)]
     hopeful = above or [one for one in tested if one.one.mean > by]
     all_below = not trouble and all(one.is_below(by) for one in tested)
     shown = _furthest_ahead(hopeful, tested)
-    joint = _joint_confidence(num_tried)
     ahead = [one for one in usable if one.mean > by]
     return _finding(
         evidence,
@@ -87,8 +85,8 @@ def better(rule: Better, evidence: Evidence) -> Finding:
         f"{shown.one.arm} minus {rule.than} against {signed(by) if by else 0}",
         _remarks(trouble, evidence.collapsed(rule.than)),
         [
-            Plan(ahead, (by,), joint, num_tried),
-            Plan([] if trouble else usable, (by,), joint, num_tried, needs_all=True),
+            Plan(ahead, (by,), num_tried, alpha),
+            Plan([] if trouble else usable, (by,), num_tried, alpha, needs_all=True),
         ],
     )
 
@@ -100,7 +98,7 @@ def nearly_best(rule: NearlyBest, evidence: Evidence) -> Finding:
     usable, trouble = _sorted_out(tried)
     if not usable:
         return _undecided(evidence, trouble)
-    border, num_tried = -rule.within, len(tried)
+    border, num_tried, alpha = -rule.within, len(tried), evidence.alpha
     each = [_tested([one], border, evidence, 1)[0] for one in usable]
     jointly = _tested(usable, border, evidence, num_tried)
     pairs = zip(jointly, each, strict=True)
@@ -118,8 +116,8 @@ def nearly_best(rule: NearlyBest, evidence: Evidence) -> Finding:
         f"{signed(border)}",
         _remarks(trouble),
         [
-            Plan(worse, (border,), _joint_confidence(num_tried), num_tried),
-            Plan([] if trouble else usable, (border,), CONFIDENCE, 1, needs_all=True),
+            Plan(worse, (border,), num_tried, alpha),
+            Plan([] if trouble else usable, (border,), 1, alpha, needs_all=True),
         ],
     )
 
@@ -134,14 +132,13 @@ def alike(rule: Alike, evidence: Evidence) -> Finding:
     within, margins = rule.within, (-rule.within, rule.within)
     tested = [_equivalence(one, within, evidence) for one in usable]
     behind = _outside(usable, within, evidence, len(tried))
-    apart = [one for one in behind if one.p < ALPHA]
-    holds = not trouble and all(one.p < ALPHA for one in tested)
+    apart = [one for one in behind if evidence.is_clear(one.p)]
+    holds = not trouble and all(evidence.is_clear(one.p) for one in tested)
     if behind:
         shown, which = min(behind, key=lambda one: one.p), "clearest outside"
     else:
         shown, which = max(tested, key=lambda one: one.p), "with the largest p"
     far = [one for one in usable if abs(one.mean) > within]
-    joint = _joint_confidence(len(tried))
     return _finding(
         evidence,
         "contradicted" if apart else "supported" if holds else "undecided",
@@ -150,12 +147,12 @@ def alike(rule: Alike, evidence: Evidence) -> Finding:
         f"±{within:g}",
         _remarks(trouble),
         [
-            Plan(far, margins, joint, len(tried)),
+            Plan(far, margins, len(tried), evidence.alpha),
             Plan(
                 [] if trouble else usable,
                 margins,
-                EQUIVALENCE_CONFIDENCE,
                 ONE_SIDED,
+                evidence.alpha,
                 needs_all=True,
             ),
         ],
@@ -168,18 +165,18 @@ def _tested(
     """Against a border, corrected for so many comparisons; the rest have no p."""
     p_values = [_p(one, border, evidence) for one in usable]
     adjusted = holm([*p_values, *[1.0] * (tried - len(usable))])
-    confidence, level = _joint_confidence(tried), _level(tried, "arms")
-    return [
-        _Tested(one, one.interval(confidence), p, level, fewest_pairs(tried))
-        for one, p in zip(usable, adjusted, strict=False)
-    ]
+    return _jointly(usable, adjusted, evidence, tried, "arms")
 
 
 def _equivalence(one: Comparison, within: float, evidence: Evidence) -> _Tested:
-    interval = one.interval(EQUIVALENCE_CONFIDENCE)
+    confidence, alpha = evidence.equivalence_confidence, evidence.alpha
+    interval, level = (
+        one.interval(confidence),
+        f"{_percent(confidence)}, for equivalence",
+    )
     p = equivalence_p(one.differences, within, evidence.generator())
     assert p is not None, "a comparison without trouble has two pairs"
-    return _Tested(one, interval, p, "90 %, for equivalence", fewest_pairs(sides=1))
+    return _Tested(one, interval, p, level, alpha, fewest_pairs(sides=1, alpha=alpha))
 
 
 def _outside(
@@ -189,13 +186,27 @@ def _outside(
 
     The p of the other pairs count as 1, which can only make these larger.
     """
-    joint, level = _joint_confidence(tried), _level(tried, "pairs")
+    joint = evidence.joint_confidence(tried)
     far = [one for one in usable if _is_outside(one.interval(joint), within)]
     p_values = [_p(one, math.copysign(within, one.mean), evidence) for one in far]
     adjusted = holm([*p_values, *[1.0] * (tried - len(far))])
+    return _jointly(far, adjusted, evidence, tried, "pairs")
+
+
+def _jointly(
+    ones: Sequence[Comparison],
+    adjusted: Sequence[float],
+    evidence: Evidence,
+    tried: int,
+    noun: str,
+) -> list[_Tested]:
+    """With Holm's p, and intervals that hold together."""
+    confidence, alpha = evidence.joint_confidence(tried), evidence.alpha
+    level = _percent(confidence) + f", {tried} {noun} tried" * (tried > 1)
+    fewest = fewest_pairs(tried, alpha=alpha)
     return [
-        _Tested(one, one.interval(joint), p, level, fewest_pairs(tried))
-        for one, p in zip(far, adjusted, strict=False)
+        _Tested(one, one.interval(confidence), p, level, alpha, fewest)
+        for one, p in zip(ones, adjusted, strict=False)
     ]
 
 
@@ -234,10 +245,13 @@ def _finding(
     text = f"{what}: {signed(one.mean)} {ends} ({shown.level}), {n} pairs of seeds."
     if n < shown.fewest:
         text += (
-            f" No p below 0.05 exists with {n} pairs, the fewest are {shown.fewest}."
+            f" No p below {shown.alpha:.3g} exists with {n} pairs, the fewest are "
+            f"{shown.fewest}."
         )
     seeds, more_draws = (
-        planned_seeds(n, plans) if verdict == "undecided" else (None,) * 2
+        planned_seeds(n, plans)
+        if verdict == "undecided" and evidence.plans_ahead
+        else (None,) * 2
     )
     return Finding(
         verdict=verdict,
@@ -278,11 +292,5 @@ def _is_outside(interval: Interval, margin: float) -> bool:
     return interval.low > margin or interval.high < -margin
 
 
-def _joint_confidence(tried: int) -> float:
-    """Bonferroni's: so many intervals hold together with 95 %."""
-    return 1.0 - (1.0 - CONFIDENCE) / tried
-
-
-def _level(tried: int, noun: str) -> str:
-    percent = f"{100 * _joint_confidence(tried):.4g} %"
-    return percent if tried == 1 else f"{percent}, {tried} {noun} tried"
+def _percent(confidence: float) -> str:
+    return f"{100 * confidence:.4g} %"

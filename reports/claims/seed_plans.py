@@ -25,15 +25,15 @@ class Plan:
     Attributes:
         ones: The comparisons.
         borders: Values they must be clear of.
-        confidence: That of their intervals.
-        tried: Factor of their two-sided p.
+        tried: Factor of their two-sided p, which is Bonferroni's of their intervals.
+        alpha: What a p must stay below.
         needs_all: Whether all of them must be clear; else one of them is enough.
     """
 
     ones: Sequence[Comparison]
     borders: tuple[float, ...]
-    confidence: float
     tried: float
+    alpha: float
     needs_all: bool = False
 
     @property
@@ -48,7 +48,10 @@ class Plan:
         pick = min if self.needs_all else max
         clearness = pick(one.clearness(self.borders, num_draws) for one in self.ones)
         distance, spread = (1.0, 0.0) if math.isinf(clearness) else (clearness, 1.0)
-        return seeds_to_exclude(distance, spread, self.confidence, tried=self.tried)
+        confidence = 1.0 - self.alpha / self.tried
+        return seeds_to_exclude(
+            distance, spread, confidence, tried=self.tried, alpha=self.alpha
+        )
 
 
 def planned_seeds(

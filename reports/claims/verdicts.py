@@ -9,26 +9,17 @@ looked at, never a level, and never a number of the paper but for its order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.record import Manifest
-from ablations.study.claims import (
-    Alike,
-    Better,
-    Claim,
-    Collapses,
-    LikePaper,
-    NearlyBest,
-    Trend,
-)
-from reports.claims import collapse_rule, rank_rules, rules
+from ablations.study.claims import Claim
+from reports.claims.apply import apply_rule
 from reports.claims.evidence import (
     Evidence,
-    Finding,
     MoreDraws,
     Outcome,
     SeedsNeeded,
 )
+from reports.claims.looks import LookedAt, look_at
 from reports.statistics.summary import StudyResult
 
 
@@ -54,6 +45,7 @@ class Verdict:
         more_draws: How many do with more label draws in every trial, if that is fewer
             and known.
         is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
+        look: Seeds of the planned look that it is the verdict of; 0: there is none.
     """
 
     claim: str
@@ -70,6 +62,7 @@ class Verdict:
     seeds_needed: SeedsNeeded
     more_draws: MoreDraws | None = None
     is_share: bool = False
+    look: int = 0
 
 
 def claims_of(manifest: Manifest) -> list[Claim]:
@@ -83,13 +76,22 @@ def claims_of(manifest: Manifest) -> list[Claim]:
 
 
 def study_verdicts(result: StudyResult, manifest: Manifest) -> tuple[Verdict, ...]:
-    """The verdict on every claim, in the study's order."""
+    """The verdict on every claim, in the study's order.
+
+    Where looks were planned, the one of :mod:`reports.claims.looks`.
+    """
+    claims = claims_of(manifest)
+    if manifest.looks:
+        return tuple(_verdict(c, look_at(c, result, manifest)) for c in claims)
     evidence = Evidence(result, manifest)
-    return tuple(_verdict(claim, evidence) for claim in claims_of(manifest))
+    return tuple(
+        _verdict(claim, LookedAt(apply_rule(claim.test, evidence), 0))
+        for claim in claims
+    )
 
 
-def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
-    finding = _apply(claim.test, evidence)
+def _verdict(claim: Claim, looked_at: LookedAt) -> Verdict:
+    finding = looked_at.finding
     interval = finding.interval
     return Verdict(
         claim=claim.id,
@@ -106,21 +108,5 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         seeds_needed=finding.seeds_needed if finding.verdict == "undecided" else None,
         more_draws=finding.more_draws,
         is_share=finding.is_share,
+        look=looked_at.look,
     )
-
-
-def _apply(rule: Any, evidence: Evidence) -> Finding:
-    match rule:
-        case Better():
-            return rules.better(rule, evidence)
-        case NearlyBest():
-            return rules.nearly_best(rule, evidence)
-        case Alike():
-            return rules.alike(rule, evidence)
-        case Trend():
-            return rank_rules.trend(rule, evidence)
-        case LikePaper():
-            return rank_rules.like_paper(rule, evidence)
-        case Collapses():
-            return collapse_rule.collapses(rule, evidence)
-    raise AssertionError(f"a rule without evaluation: {rule!r}")

@@ -244,10 +244,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def share_interval(successes: int, n: int) -> Interval:
-    """Clopper and Pearson's 95 % interval of a share."""
+def share_interval(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """Clopper and Pearson's interval of a share."""
     test: Any = stats.binomtest(successes, n)
-    ends = test.proportion_ci(CONFIDENCE, method="exact")
+    ends = test.proportion_ci(confidence, method="exact")
     return Interval(float(ends.low), float(ends.high), "exact")
 
 

@@ -20,13 +20,13 @@ MAX_SEEDS = 1_000
 """Largest number of seeds that is planned with."""
 
 
-def fewest_pairs(tried: int = 1, *, sides: int = 2) -> int:
-    """Pairs from which a sign-flip p below 0.05 exists when so many arms are tried.
+def fewest_pairs(tried: int = 1, *, sides: int = 2, alpha: float = ALPHA) -> int:
+    """Pairs from which a small enough sign-flip p exists when so many arms are tried.
 
     The smallest p is ``sides / 2**pairs``; Holm's correction multiplies it by
     ``tried``.
     """
-    return math.floor(math.log2(sides * tried / ALPHA)) + 1
+    return math.floor(math.log2(sides * tried / alpha)) + 1
 
 
 def seeds_to_exclude(
@@ -35,6 +35,7 @@ def seeds_to_exclude(
     confidence: float = CONFIDENCE,
     *,
     tried: float = 1,
+    alpha: float = ALPHA,
 ) -> int | None:
     """Fewest seeds whose t interval and sign-flip p would stay clear of a value.
 
@@ -48,6 +49,7 @@ def seeds_to_exclude(
         confidence: That of the interval.
         tried: Factor of the two-sided p: the number of arms tried, or one
             half for a one-sided p.
+        alpha: What that p must stay below.
 
     Returns:
         None when 1,000 do not do.
@@ -57,7 +59,7 @@ def seeds_to_exclude(
         if n > EXACT_UP_TO:
             return int(n)
         p = sign_flip_p(distance + spread * _normal_scores(n))
-        if p is not None and tried * p < ALPHA:
+        if p is not None and tried * p < alpha:
             return int(n)
     return None
 

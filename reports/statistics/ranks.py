@@ -105,7 +105,8 @@ class RankCorrelation:
 
     Attributes:
         tau: Kendall's tau-b of the means over the seeds that all arms have.
-        interval: 95 %, percentiles over resampled seeds, the same seeds for all arms;
+        alpha: Level: the interval's confidence is ``1 - alpha``.
+        interval: Percentiles over resampled seeds, the same seeds for all arms;
             None for fewer than two seeds.
         p: Two-sided, of the mean tau over seeds when arms are permuted within each
             seed, that is, make no difference; None for one seed.
@@ -120,6 +121,7 @@ class RankCorrelation:
     n: int
     values: Floats
     order: Floats
+    alpha: float
 
     @property
     def num_arms(self) -> int:
@@ -132,6 +134,7 @@ def rank_correlation(
     reference: Mapping[str, float],
     generator: np.random.Generator,
     tolerance: float = 0.0,
+    alpha: float = ALPHA,
 ) -> RankCorrelation | None:
     """Rank correlation of arms with a reference, over the seeds all arms have.
 
@@ -141,6 +144,7 @@ def rank_correlation(
         generator: Draws seeds and permutations.
         tolerance: Reading error of the reference; its values up to twice that apart
             are tied.
+        alpha: Level of the interval.
 
     Returns:
         None where there is no order: fewer than two arms, no common seed, or all tied.
@@ -159,11 +163,12 @@ def rank_correlation(
     n = len(common)
     return RankCorrelation(
         tau=tau,
-        interval=_rank_interval(data, order, generator) if n > 1 else None,
+        interval=_rank_interval(data, order, generator, alpha) if n > 1 else None,
         p=_rank_p(data, order, generator) if n > 1 else None,
         n=n,
         values=data,
         order=order,
+        alpha=alpha,
     )
 
 
@@ -185,10 +190,15 @@ def seeds_to_order(
     z_of_one_seed = abs(by_seed.mean()) / np.sqrt(np.mean(np.square(chance)))
 
     def is_enough(n: int) -> bool:
-        if 2 * stats.norm.sf(z_of_one_seed * math.sqrt(n)) >= ALPHA:
+        if 2 * stats.norm.sf(z_of_one_seed * math.sqrt(n)) >= correlation.alpha:
             return False
         interval = _rank_interval(
-            correlation.values, correlation.order, generator, n, NUM_PLAN_RESAMPLES
+            correlation.values,
+            correlation.order,
+            generator,
+            correlation.alpha,
+            n,
+            NUM_PLAN_RESAMPLES,
         )
         return interval.low > 0.0 or interval.high < 0.0
 
@@ -201,6 +211,7 @@ def _rank_interval(
     data: Floats,
     order: Floats,
     generator: np.random.Generator,
+    alpha: float,
     num_drawn: int | None = None,
     num_resamples: int = NUM_RANK_RESAMPLES,
 ) -> Interval:
@@ -213,7 +224,7 @@ def _rank_interval(
         count = min(size, num_resamples - start)
         weights = generator.multinomial(drawn, shares, count) / drawn
         taus.append(kendall_tau_b(weights @ data, order))
-    tail = ALPHA / 2
+    tail = alpha / 2
     low, high = np.nanquantile(np.concatenate(taus), [tail, 1.0 - tail])
     return Interval(float(low), float(high), "percentile")
 

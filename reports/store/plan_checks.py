@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
@@ -22,6 +23,7 @@ from reports.store.foreign import Location, Origin, parse
 from reports.text import quoted
 
 MAX_ARMS, MAX_CELLS = 10_000, 1_000_000
+MAX_LOOKS = 50
 MAX_NAME = 100
 """Characters of a study's name; it is part of file names and of tags."""
 
@@ -139,6 +141,7 @@ class StoredPlan(_Part):
     arms: Annotated[list[StoredArm], Field(min_length=1, max_length=MAX_ARMS)]
     cells: Annotated[list[StoredCell], Field(min_length=1, max_length=MAX_CELLS)]
     removed: Annotated[list[StoredCell], Field(max_length=MAX_CELLS)] = []
+    looks: Annotated[list[int], Field(max_length=MAX_LOOKS)] = []
     data_digest: Prose
     command: Prose
 
@@ -169,6 +172,8 @@ def _problems(plan: StoredPlan, place: Location) -> Iterator[str]:
             "give an experiment that was renamed its old name"
         )
     yield from _metric_problems(plan)
+    if any(one >= other for one, other in pairwise((1, *plan.looks))):
+        yield "looks: must be growing numbers of 2 seeds or more"
     labels = Counter(arm.label for arm in plan.arms)
     yield from (
         f"arms: must differ, {quoted(label)} is there {n} times"

@@ -11,6 +11,7 @@ from typing import get_args
 
 from ablations.record import Manifest, Status
 from reports.claims.evidence import Evidence
+from reports.claims.looks import looks_sentence
 from reports.claims.rank_rules import LEAST_ARMS
 from reports.statistics.best_arm import BestArm, best_arm
 from reports.statistics.inference import MIN_PAIRS, Values
@@ -50,6 +51,8 @@ def caption(result: StudyResult, manifest: Manifest, paper: PaperNumbers | None)
         )
     if result.baseline:
         sentences += _about_tests(result)
+    if looks := looks_sentence(manifest):
+        sentences.append(looks)
     if any(arm.num_collapsed for arm in result.arms):
         sentences.append("Collapsed trials count with the value they reached")
     if paper:

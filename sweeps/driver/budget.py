@@ -16,6 +16,10 @@ from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.stores import Stores
 
 
+class BudgetTooSmallError(ConfigError):
+    """Not even one seed of every arm would be done in time."""
+
+
 class Budget:
     """Decides which seeds may be launched.
 
@@ -64,7 +68,7 @@ class Budget:
         """Refuse a budget that not even one seed of every arm fits in.
 
         Raises:
-            ConfigError: It does not.
+            BudgetTooSmallError: It does not.
         """
         seeds = self._seeds
         first = min(seeds.values())
@@ -77,7 +81,8 @@ class Budget:
                 f"{duration(self.seconds)}"
             )
             remedy = "give more time, or fewer arms (a study file of yours)"
-            raise ConfigError([Problem("--budget", f"{requirement}; {remedy}")])
+            problem = Problem("--budget", f"{requirement}; {remedy}")
+            raise BudgetTooSmallError([problem])
 
     @property
     def spent(self) -> bool:

@@ -192,7 +192,8 @@ class Board:
             table.add_column(f"seed {seed}", justify="right")
         keys = {(cell.arm.label, cell.seed): cell.key for cell in plan.cells}
         for arm in plan.expanded.arms[:MAX_ROWS]:
-            views = [self.trials[keys[arm.label, seed]].text() for seed in seeds]
+            own = [keys.get((arm.label, seed)) for seed in seeds]
+            views = [self.trials[key].text() if key else "–" for key in own]
             table.add_row(arm.label, *views)
         if len(plan.expanded.arms) > MAX_ROWS:
             table.add_row(f"… {len(plan.expanded.arms) - MAX_ROWS} more arms")

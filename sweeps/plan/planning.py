@@ -130,6 +130,7 @@ def make_manifest(
             for cell in plan.cells
         ],
         removed=removed_cells(plan, previous),
+        looks=plan.looks,
         data_digest=plan.data_digest,
         num_parameters=plan.num_parameters,
         command=command,

@@ -147,6 +147,40 @@ def test_names_settings_and_places_are_checked_first(
     refused(verb, *arguments, says=[message])
 
 
+UNTIL = "--until-decided"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [UNTIL, "--max-seeds", "7"],
+            "--max-seeds: must be from 8, the first look, to 100, got 7",
+        ),
+        ([UNTIL, "--max-seeds", "101"], "--max-seeds: must be from 8"),
+        (
+            [UNTIL, "--seeds", "20"],
+            "--until-decided: chooses the seeds itself, give --max-seeds instead of",
+        ),
+        (["--max-seeds", "20"], "--max-seeds: goes with --until-decided"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_looks_that_cannot_be_are_refused_first(
+    refused: Refused, verb: str, arguments: list[str], message: str
+) -> None:
+    refused(verb, "layer_averaging", *arguments, says=[message])
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_study_without_claims_has_nothing_to_decide(
+    tmp_path: Path, refused: Refused, verb: str
+) -> None:
+    file = write_study(tmp_path, STUDY)
+    message = "--until-decided: study mine has no claims to decide"
+    refused(verb, file, UNTIL, says=[message])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,10 +16,14 @@ STORES = {"--tracking-uri", "--storage"}
 OPTIONS = {
     "studies": {"--check", "--scale", "--json"},
     "schema": set(),
-    "plan": {*COMMON, *STORES, "--seeds", "--data-root", "--json"},
+    "plan": {
+        *(*COMMON, *STORES, "--seeds", "--data-root", "--json"),
+        *("--until-decided", "--max-seeds"),
+    },
     "run": {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--address"),
         *("--budget", "--bars", "--keep-encoders", "--probe-at"),
+        *("--until-decided", "--max-seeds"),
     },
     "evaluate": {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--address", "--bars"),

@@ -89,6 +89,7 @@ NAMED: dict[str, tuple[Mutation, str]] = {
     "modality": (lambda r: r.edit(modality="video"), "modality: Input should be"),
     "metric": (lambda r: r.edit(metric="new"), "metric: must be one of linear_acc"),
     "no_cells": (lambda r: r.edit(cells=[]), "cells: List should have at least 1"),
+    "looks": (lambda r: r.edit(looks=[12, 8]), "looks: must be growing numbers"),
     "no_arms": (lambda r: r.edit(arms=[]), "arms: List should have at least 1"),
     "claim": (
         lambda r: r.edit_study(
@@ -174,7 +175,7 @@ def test_the_scorecard_names_them_in_every_format(scorecard: Scorecard):
     texts = [path.read_text(encoding="utf-8") for path in scorecard.files.values()]
     for name in NAMED:
         assert all(name in text.replace("\\_", "_") for text in texts), name
-    assert "15 study runs could not be reported" in texts[0]
+    assert "16 study runs could not be reported" in texts[0]
     assert texts[1].count("not reported") == len(NAMED)
     assert scorecard_console(AllClaims((), faults=scorecard.claims.faults))
 
