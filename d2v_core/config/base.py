@@ -8,10 +8,12 @@ with :func:`execution_field`, which marks it as about where and how fast.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+from d2v_core.config.choices import Labelling
 
 NOT_IDENTITY = {"identity": False}
 """Mark of an execution field, in its JSON schema: there pydantic keeps what it does not
@@ -27,6 +29,19 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )
+
+
+class ObjectiveSection(Section):
+    """Facts of an objective that others need; no settings."""
+
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """Sections of the trial that determine the result under this objective."""
+    reads: ClassVar[Labelling] = "unlabelled"
+    """Rows of the data that its updates read."""
+    trains: ClassVar[bool] = True
+    """Whether it makes updates."""
+    modalities: ClassVar[frozenset[str]] = frozenset()
+    """Modalities it is made for; empty: all."""
 
 
 def execution_field(default: Any, **constraints: Any) -> Any:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field, StrictFloat, StrictInt
+from pydantic import AfterValidator, Field, StrictFloat
 
-from d2v_core.config.base import Section
+from d2v_core.config.base import ObjectiveSection, Section
+from d2v_core.config.baselines import Baseline
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_STEPS, MAX_WIDTH
+from d2v_core.config.bounds import Duration as Duration
 from d2v_core.config.choices import (
     Feature,
     Initialisation,
@@ -20,12 +22,6 @@ from d2v_core.config.choices import (
     Normalisation,
     Part,
 )
-
-Duration = (
-    Annotated[StrictInt, Field(ge=0, le=MAX_STEPS)]
-    | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
-)
-"""A number of optimiser updates (integer) or a fraction of the run (float, 0 to 1)."""
 
 LossScale = (
     Annotated[StrictFloat, Field(gt=0.0, le=MAX_FACTOR, allow_inf_nan=False)]
@@ -36,17 +32,6 @@ channels), as vision's is: 1. ``inverse_sqrt_dim`` gives the sum over channels d
 by their root (mean times sqrt(dim)), speech's loss; ``sum`` gives the sum over channels
 (mean times dim), text's with ``loss_scale`` 1. Adam divides the scale out again: it
 matters through gradient clipping and epsilon only."""
-
-
-class ObjectiveSection(Section):
-    """Facts of an objective that others need; no settings."""
-
-    uses: ClassVar[frozenset[str]] = frozenset()
-    """Sections of the trial that determine the result under this objective."""
-    reads: ClassVar[Labelling] = "unlabelled"
-    """Rows of the data that its updates read."""
-    trains: ClassVar[bool] = True
-    """Whether it makes updates."""
 
 
 class Data2VecObjective(ObjectiveSection):
@@ -87,7 +72,7 @@ class UntrainedObjective(ObjectiveSection):
     trains: ClassVar[bool] = False
 
 
-AnyObjective = Data2VecObjective | SupervisedObjective | UntrainedObjective
+AnyObjective = Data2VecObjective | SupervisedObjective | UntrainedObjective | Baseline
 Objective = Annotated[AnyObjective, Field(discriminator="kind")]
 OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObjective)))
 """Sections that an objective may leave unused; then they are not identity."""
