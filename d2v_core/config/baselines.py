@@ -47,12 +47,13 @@ class TransformerDecoder(Section):
     """MAE: only visible tokens run through the encoder, a light Transformer follows."""
 
     kind: Literal["transformer"] = "transformer"
-    width: int = Field(512, ge=4, le=MAX_WIDTH)
-    """Channels; must be divisible by ``num_heads``, and by 4 for images."""
-    depth: int = Field(8, ge=1, le=MAX_DEPTH)
-    """Blocks."""
-    num_heads: int = Field(16, ge=1, le=MAX_WIDTH)
-    """Attention heads per block."""
+    width: int | None = Field(None, ge=4, le=MAX_WIDTH)
+    """Channels; must be divisible by ``num_heads``, and by 4 for images. null: two
+    thirds of the encoder's in steps of 32, which for ViT-B is the published 512."""
+    depth: int | None = Field(None, ge=1, le=MAX_DEPTH)
+    """Blocks; null: two thirds of the encoder's, for ViT-B the published 8."""
+    num_heads: int | None = Field(None, ge=1, le=MAX_WIDTH)
+    """Attention heads per block; null: one for 32 channels, the published 16 of 512."""
 
 
 class PixelsObjective(ObjectiveSection):

@@ -23,7 +23,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from d2v_core.config.baselines import LinearDecoder, PixelsObjective
+from d2v_core.config.baselines import (
+    LinearDecoder,
+    PixelsObjective,
+    TransformerDecoder,
+)
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs
@@ -41,6 +45,8 @@ from d2v_core.training.parallel import ALONE, Workers
 if TYPE_CHECKING:
     from d2v_core.modalities.modality import Modality
 
+SHARE, HEAD_WIDTH = 2 / 3, 32
+"""MAE's decoder over ViT-B: 512 of 768 channels, 8 of 12 blocks; channels per head."""
 EPSILON = 1e-6
 """Added to the variance of a piece (MAE ``norm_pix_loss``)."""
 
@@ -191,14 +197,26 @@ def _decoder(objective: PixelsObjective, encoder: Encoder) -> PieceDecoder | nn.
     decoder = objective.decoder
     if isinstance(decoder, LinearDecoder):
         return nn.Linear(encoder.dim, encoder.piece_size)
+    width, depth, num_heads = decoder_sizes(decoder, encoder)
     return PieceDecoder(
         dim=encoder.dim,
-        width=decoder.width,
-        depth=decoder.depth,
-        num_heads=decoder.num_heads,
+        width=width,
+        depth=depth,
+        num_heads=num_heads,
         piece_size=encoder.piece_size,
         grid=encoder.grid if isinstance(encoder, VisionEncoder) else None,
     )
+
+
+def decoder_sizes(
+    decoder: TransformerDecoder, encoder: Encoder
+) -> tuple[int, int, int]:
+    """Width, depth and heads; what is not given is in proportion to the encoder."""
+    width = decoder.width or HEAD_WIDTH * max(
+        1, round(SHARE * encoder.dim / HEAD_WIDTH)
+    )
+    depth = decoder.depth or max(1, round(SHARE * encoder.depth))
+    return width, depth, decoder.num_heads or max(1, width // HEAD_WIDTH)
 
 
 def _problems(objective: PixelsObjective, encoder: Encoder) -> list[Problem]:
@@ -212,8 +230,9 @@ def _problems(objective: PixelsObjective, encoder: Encoder) -> list[Problem]:
     if isinstance(decoder, LinearDecoder):
         return []
     multiple = 4 if isinstance(encoder, VisionEncoder) else 2
-    if decoder.width % multiple or decoder.width % decoder.num_heads:
+    width, _, num_heads = decoder_sizes(decoder, encoder)
+    if width % multiple or width % num_heads:
         message = f"must be divisible by {multiple} and by objective.decoder.num_heads"
-        given = f"{message} ({decoder.num_heads}), got {decoder.width}"
+        given = f"{message} ({num_heads}), got {width}"
         return [Problem("objective.decoder.width", given)]
     return []

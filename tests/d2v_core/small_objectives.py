@@ -63,6 +63,8 @@ OTHERS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "rotation, all": ("vision", calm("rotation")),
     "rotation, one": ("vision", calm("rotation", views="one")),
     "context": ("vision", calm("context")),
+    "data2vec, variance": ("vision", calm("data2vec", variance_weight=1.0)),
+    "data2vec, separate heads": ("text", {"target": {"combine": "separate"}}),
     "jigsaw": ("vision", calm("jigsaw", num_permutations=6)),
 }
 """Modality and settings, by name."""

@@ -5,10 +5,12 @@ import pytest
 import torch
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
-from d2v_core.build import build_objective, check_buildable
+from d2v_core.build import build_objective, build_on_meta, check_buildable
+from d2v_core.config import parse_trial
+from d2v_core.config.baselines import TransformerDecoder
 from d2v_core.errors import ConfigError
 from d2v_core.objectives.parts.decoder import line_positions
-from d2v_core.objectives.pixels import MaskedPieces, standardised
+from d2v_core.objectives.pixels import MaskedPieces, decoder_sizes, standardised
 from tests.d2v_core.small import fill_with_noise, small_trial
 from tests.d2v_core.small_objectives import SMALL_DECODER, objective
 from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
@@ -197,6 +199,13 @@ def test_frames_of_speech_are_regressed_with_padding_left_out():
     other = noise((8_000, 5_000), padding=1.0)
     torch.testing.assert_close(made.loss(other, None, draw, 1).loss, loss)
     assert line_positions(5, 8, torch.device("cpu")).shape == (5, 8)
+
+
+def test_the_published_decoder_is_that_of_vit_b():
+    published = build_on_meta(parse_trial({"modality": "vision"}))
+    assert decoder_sizes(TransformerDecoder(), published) == (512, 8, 16)
+    small = build_on_meta(small_trial())
+    assert decoder_sizes(TransformerDecoder(depth=1), small) == (32, 1, 1)
 
 
 def test_what_it_cannot_do_is_refused():
