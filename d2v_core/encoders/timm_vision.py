@@ -182,7 +182,7 @@ class VisionEncoder(Encoder):
     ) -> Float[Tensor, "batch tokens numbers"]:
         """The pixels of each patch, row by row, the channels of each side by side."""
         (rows, columns), (height, width) = self.grid, self.patch_size
-        split = images.unflatten(3, (columns, width)).unflatten(2, (rows, height))
+        split = images.reshape(*images.shape[:2], rows, height, columns, width)
         return split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
     def restriction(self, share: float | None) -> Restriction:

@@ -96,7 +96,8 @@ class Context(SingleNetwork):
         min_prediction_std: float = 0.0,
         workers: Workers = ALONE,
     ) -> None:
-        self.encoder: VisionEncoder = encoder
+        self.encoder: Encoder = encoder
+        self._vision = encoder
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self._layout, self._seed, self._workers = layout, seed, workers
         self._least = min_prediction_std
@@ -112,12 +113,12 @@ class Context(SingleNetwork):
         size = self._workers.whole(len(inputs))
         rows = self._workers.rows(size)
         generator = numpy_generator(self._seed, "context", step)
-        layout, (pixels, _) = self._layout, self.encoder.patch_size
+        layout, (pixels, _) = self._layout, self._vision.patch_size
         side = layout.side * pixels
         places = generator.integers(len(AROUND), size=size)
         corners = pair_corners(places, inputs.shape[2], side, layout, generator)
         lies = generator.integers(
-            self.encoder.grid[0] - layout.side + 1, size=(size, 2)
+            self._vision.grid[0] - layout.side + 1, size=(size, 2)
         )
         kept = generator.integers(inputs.shape[1], size=(size, 2))
         pairs = cut(inputs, corners[rows, :, 0], corners[rows, :, 1], side)
@@ -129,7 +130,7 @@ class Context(SingleNetwork):
         canvas = inputs.new_zeros(len(inputs), 2, *inputs.shape[1:])
         for image, pair, (top, left) in zip(canvas, pairs, lies * pixels, strict=True):
             image[:, :, top : top + side, left : left + side] = pair
-        index = patches_of(lies[:, 0], lies[:, 1], layout.side, self.encoder.grid[1])
+        index = patches_of(lies[:, 0], lies[:, 1], layout.side, self._vision.grid[1])
         return ContextDraw(
             patches=canvas,
             index=torch.from_numpy(np.repeat(index[:, None], 2, axis=1)),
@@ -137,7 +138,7 @@ class Context(SingleNetwork):
         )
 
     def loss(
-        self, inputs: Tensor, labels: Any, draw: ContextDraw, step: int
+        self, inputs: Inputs, labels: Any, draw: ContextDraw, step: int
     ) -> StepResult:
         """Cross-entropy over the eight places; labels are unused."""
         tokens = self.encoder.embed(draw.patches.flatten(0, 1))

@@ -89,7 +89,8 @@ class Contrastive(SingleNetwork):
         min_prediction_std: float = 0.0,
         workers: Workers = ALONE,
     ) -> None:
-        self.encoder: SpeechEncoder = encoder
+        self.encoder: Encoder = encoder
+        self._speech, self._quantiser = encoder, quantiser
         code_width = quantiser.codes.shape[0] * quantiser.codes.shape[2]
         self.module = nn.ModuleDict(
             {
@@ -122,7 +123,7 @@ class Contrastive(SingleNetwork):
         """Masks (data2vec's stream); distractors and noise of each utterance's own."""
         mask = self._masks(inputs, numpy_generator(self._seed, "mask", step)).mask
         first = self._workers.rows(self._workers.whole(len(mask))).start
-        quantiser = self.module["quantiser"]
+        quantiser = self._quantiser
         return contrastive_draw(
             mask,
             [
@@ -135,14 +136,16 @@ class Contrastive(SingleNetwork):
         )
 
     def loss(
-        self, inputs: Padded, labels: Any, draw: ContrastiveDraw, step: int
+        self, inputs: Inputs, labels: Any, draw: ContrastiveDraw, step: int
     ) -> StepResult:
         """Contrastive loss, diversity and penalty; labels are unused."""
-        module, front_end = self.module, self.encoder.front_end
+        assert isinstance(inputs, Padded)
+        module, front_end = self.module, self._speech.front_end
         waves = inputs.values[:, : max(inputs.lengths)]
         frames = front_end.frames(waves, inputs.lengths)
         if frames.requires_grad and self._feature_gradient != 1.0:
-            frames.register_hook(lambda grad: grad * self._feature_gradient)
+            hook: Any = frames.register_hook  # has no types
+            hook(lambda grad: grad * self._feature_gradient)
         masked = _at(draw.positions, front_end.normed(frames))
         quantised = module["quantiser"](
             module["feature_dropout"](masked), draw.noise, self._temperature_at(step)

@@ -234,7 +234,7 @@ class Data2Vec:
 
     def _mean_layer(self, targets: Tensor) -> Tensor:
         """One target for each position: the rank of all layers would take minutes."""
-        return targets.unflatten(1, (self._num_separate, -1)).mean(dim=1)
+        return targets.view(len(targets), self._num_separate, -1).mean(dim=1)
 
     def _measure(
         self, step: int, predictions: Tensor, targets: Tensor

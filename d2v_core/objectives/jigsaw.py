@@ -80,7 +80,8 @@ class Jigsaw(SingleNetwork):
         min_prediction_std: float = 0.0,
         workers: Workers = ALONE,
     ) -> None:
-        self.encoder: VisionEncoder = encoder
+        self.encoder: Encoder = encoder
+        self._vision = encoder
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self._orders, self._seed, self._workers = orders, seed, workers
         self._least = min_prediction_std
@@ -101,19 +102,20 @@ class Jigsaw(SingleNetwork):
         generator = numpy_generator(self._seed, "jigsaw", step)
         orders = generator.integers(len(self._orders), size=size)
         cell = inputs.shape[2] // CELLS
-        side = self.encoder.grid[0] // CELLS * self.encoder.patch_size[0]
+        side = self._vision.grid[0] // CELLS * self._vision.patch_size[0]
         shifts = generator.integers(cell - side + 1, size=(2, size, NUM_TILES))
         sources = self._orders[orders]  # the cell that each place shows
         tops, lefts = np.stack(np.divmod(sources, CELLS)) * cell + shifts
         tiles = standardised(cut(inputs, tops[rows], lefts[rows], side))
         puzzles = torch.zeros_like(inputs)
-        square = tiles.unflatten(1, (CELLS, CELLS)).permute(0, 3, 1, 4, 2, 5)
+        square = tiles.view(len(tiles), CELLS, CELLS, *tiles.shape[2:])
+        square = square.permute(0, 3, 1, 4, 2, 5)
         whole = CELLS * side
         puzzles[:, :, :whole, :whole] = square.reshape(*inputs.shape[:2], whole, whole)
         return JigsawDraw(puzzles, torch.from_numpy(orders[rows]))
 
     def loss(
-        self, inputs: Tensor, labels: Any, draw: JigsawDraw, step: int
+        self, inputs: Inputs, labels: Any, draw: JigsawDraw, step: int
     ) -> StepResult:
         """Cross-entropy over the orders; labels are unused."""
         index = torch.as_tensor(self._index, device=draw.orders.device)

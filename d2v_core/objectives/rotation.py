@@ -87,9 +87,10 @@ class Rotation(SingleNetwork):
         return RotationDraw(torch.from_numpy(turns))
 
     def loss(
-        self, inputs: Tensor, labels: Any, draw: RotationDraw, step: int
+        self, inputs: Inputs, labels: Any, draw: RotationDraw, step: int
     ) -> StepResult:
         """Cross-entropy over the four rotations; labels are unused."""
+        assert isinstance(inputs, Tensor)
         if draw.turns is None:
             images, turns = all_rotations(inputs)
         else:

@@ -99,7 +99,8 @@ class MaskedTokens(SingleNetwork):
         min_prediction_std: float = 0.0,
         workers: Workers = ALONE,
     ) -> None:
-        self.encoder: TextEncoder = encoder
+        self.encoder: Encoder = encoder
+        self._embedding, self._head = encoder.tokens, head
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self._masks, self._seed, self._workers = masks, seed, workers
         self._least = min_prediction_std
@@ -120,14 +121,14 @@ class MaskedTokens(SingleNetwork):
         )
 
     def loss(
-        self, inputs: TokenRows, labels: Any, draw: TokensDraw, step: int
+        self, inputs: Inputs, labels: Any, draw: TokensDraw, step: int
     ) -> StepResult:
         """Cross-entropy of the original tokens; labels are unused."""
+        assert isinstance(inputs, TokenRows)
         read = inputs if draw.read is None else draw.read
         tokens = self.encoder(read, draw.mask).flatten(0, 1)
-        hidden = self.module["head"](tokens.index_select(0, draw.positions))
-        bias = self.module["head"].bias
-        logits = F.linear(hidden, self.encoder.tokens.weight, bias).float()
+        hidden = self._head(tokens.index_select(0, draw.positions))
+        logits = F.linear(hidden, self._embedding.weight, self._head.bias).float()
         answers = inputs.values.flatten().index_select(0, draw.positions)
         return StepResult(
             loss=F.cross_entropy(logits, answers),

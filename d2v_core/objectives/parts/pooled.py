@@ -45,4 +45,5 @@ def of_whole_mean(
     # The workers' average gives this one's gradient the weight of its terms.
     weight = (own[0] / all_rows) / (own[1] / all_terms)
     linear = weight * (slope * mean).sum()
-    return value.detach() + linear - linear.detach()
+    result: Tensor = value.detach() + linear - linear.detach()
+    return result

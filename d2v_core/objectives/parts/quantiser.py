@@ -82,7 +82,8 @@ def perplexities(
     mean_probabilities: Float[Tensor, "groups codes"],
 ) -> Float[Tensor, " groups"]:
     """Exponential of the entropy of each book: how many codes are in use."""
-    return torch.special.entr(mean_probabilities).sum(dim=1).exp()
+    entropies: Tensor = torch.special.entr(mean_probabilities).sum(dim=1)
+    return entropies.exp()
 
 
 def chosen_counts(

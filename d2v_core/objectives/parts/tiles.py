@@ -60,4 +60,4 @@ def encoded_tiles(
     values = tokens.values.repeat_interleave(num_tiles, dim=0)
     kept = Kept(index.flatten(0, 1), None)
     encoded = encoder.encode(Tokens(values), keep=kept).tokens
-    return encoded.mean(dim=1).unflatten(0, (batch, num_tiles))
+    return encoded.mean(dim=1).view(batch, num_tiles, -1)
