@@ -95,7 +95,8 @@ def estimate_cost(trial: TrialConfig) -> TrialCost | None:
     relevant = trial.model_dump(mode="json", exclude=NO_EFFECT)
     relevant["training"] = {}
     relevant["teacher"].pop("tau")
-    relevant["target"]["top_k"] = 1  # the teacher runs to the last block for every K
+    if trial.target.combine == "average":  # else there is a head for each layer
+        relevant["target"]["top_k"] = 1  # the teacher runs to the last block for any K
     counted = _count(json.dumps(relevant))
     if counted is None:
         return None

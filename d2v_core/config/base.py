@@ -40,6 +40,8 @@ class ObjectiveSection(Section):
     """Rows of the data that its updates read."""
     trains: ClassVar[bool] = True
     """Whether it makes updates."""
+    modalities: ClassVar[frozenset[str]] = frozenset()
+    """Modalities it is made for; empty: all."""
 
 
 def execution_field(default: Any, **constraints: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictFloat, StrictInt
 
 MAX_STEPS = 100_000_000
 """Optimiser updates; the longest published run has 1,000,000."""
@@ -39,3 +39,9 @@ MAX_ITEMS = 1_000
 """Entries of a list."""
 Factor = Annotated[float, Field(ge=0.0, le=MAX_FACTOR)]
 """A rate or strength out of a list of them."""
+
+Duration = (
+    Annotated[StrictInt, Field(ge=0, le=MAX_STEPS)]
+    | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
+)
+"""A number of optimiser updates (integer) or a fraction of the run (float, 0 to 1)."""

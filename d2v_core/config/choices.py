@@ -8,6 +8,8 @@ Feature = Literal["ffn", "attention", "ffn_residual", "block"]
 """Activation of a block; ``TargetConfig.feature`` says what each is."""
 Normalisation = Literal["none", "instance", "layer", "batch", "group"]
 """Norm of a target; ``TargetConfig`` says over what each is taken."""
+Combination = Literal["average", "separate"]
+"""What becomes of several layers of targets."""
 Part = Literal["feature_encoder", "positions"]
 """A part of the encoder that comes before any attention, and that the teacher may take
 from the student: what makes features of each position on its own (vision: patch

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field, StrictFloat, StrictInt
+from pydantic import AfterValidator, Field, StrictFloat
 
 from d2v_core.config.base import ObjectiveSection, Section
+from d2v_core.config.baselines import Baseline
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_STEPS, MAX_WIDTH
+from d2v_core.config.bounds import Duration as Duration
 from d2v_core.config.choices import (
+    Combination,
     Feature,
     Initialisation,
     Labelling,
@@ -21,12 +24,6 @@ from d2v_core.config.choices import (
     Part,
 )
 from d2v_core.config.data2vec2 import Data2Vec2Objective
-
-Duration = (
-    Annotated[StrictInt, Field(ge=0, le=MAX_STEPS)]
-    | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
-)
-"""A number of optimiser updates (integer) or a fraction of the run (float, 0 to 1)."""
 
 LossScale = (
     Annotated[StrictFloat, Field(gt=0.0, le=MAX_FACTOR, allow_inf_nan=False)]
@@ -40,7 +37,11 @@ matters through gradient clipping and epsilon only."""
 
 
 class Data2VecObjective(ObjectiveSection):
-    """Masked prediction of an EMA teacher's averaged top layers."""
+    """Masked prediction of an EMA teacher's averaged top layers.
+
+    The variance term of the paper's section 6, which "works but adds hyper-parameters",
+    is a hinge on the deviation of each channel of the predictions, as in VICReg.
+    """
 
     kind: Literal["data2vec"] = "data2vec"
     uses: ClassVar[frozenset[str]] = frozenset(
@@ -56,6 +57,11 @@ class Data2VecObjective(ObjectiveSection):
             "training",
         }
     )
+    variance_weight: float = Field(0.0, ge=0.0, le=MAX_FACTOR)
+    """Weight of the hinge; 0, as published: none."""
+    variance_margin: float = Field(0.5, gt=0.0, le=MAX_FACTOR)
+    """Deviation over the masked positions of a batch above which a channel adds nothing
+    (``data2vec_vision``, whose own weight ``var_w0`` is 0 too)."""
 
 
 class SupervisedObjective(ObjectiveSection):
@@ -78,7 +84,11 @@ class UntrainedObjective(ObjectiveSection):
 
 
 AnyObjective = (
-    Data2VecObjective | Data2Vec2Objective | SupervisedObjective | UntrainedObjective
+    Data2VecObjective
+    | Data2Vec2Objective
+    | SupervisedObjective
+    | UntrainedObjective
+    | Baseline
 )
 Objective = Annotated[AnyObjective, Field(discriminator="kind")]
 OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObjective)))
@@ -110,6 +120,11 @@ class TargetConfig(Section):
     sample here too; fairseq's ``instance_norm_targets`` without an instance or batch
     norm before it is over the samples of the batch. One norm only: the references take
     two in a row, fairseq layer then instance, vision the other way round."""
+
+    combine: Combination = "average"
+    """``average``: the mean of the layers is predicted. ``separate``: each layer is, by
+    a head of its own, and the loss is the mean over layers; ``final_norm`` is then
+    applied to each. The paper's section 3.3 found both equally good."""
 
     num_groups: int = Field(1, ge=1, le=MAX_WIDTH)
     """Groups of neighbouring channels for ``group``, as in PyTorch's GroupNorm; must

@@ -103,6 +103,7 @@ class TrialConfig(Section):
     def problems(self) -> list[Problem]:
         """Broken rules that span sections; modalities add their own."""
         return [
+            *_check_modality(self),
             *_check_sizes(self),
             *_check_groups(self),
             *_check_schedule(self),
@@ -128,6 +129,17 @@ def modality_name(trial: TrialConfig) -> str:
     """``vision``, ``speech``, ``text`` ..."""
     name: str = getattr(trial, "modality")  # noqa: B009 (each type's own literal)
     return name
+
+
+def _check_modality(trial: TrialConfig) -> list[Problem]:
+    objective, modality = trial.objective, modality_name(trial)
+    if not objective.modalities or modality in objective.modalities:
+        return []
+    given = (
+        f"{objective.kind}, which is for {' and '.join(sorted(objective.modalities))}"
+    )
+    message = f"must be an objective for {modality}, got {given}"
+    return [Problem("objective.kind", message)]
 
 
 def _check_sizes(trial: TrialConfig) -> list[Problem]:

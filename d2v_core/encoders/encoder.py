@@ -82,11 +82,14 @@ class Encoder(nn.Module):
         depth: Number of blocks.
         parts: Prefixes of the parameter names of each part.
         fixed: Names of parameters that are never trained, like sine-cosine positions.
+        piece_size: Numbers of the input at each position; None: they are learned, or
+            are no quantities that could be predicted.
     """
 
     dim: int
     depth: int
     fixed: frozenset[str] = frozenset()
+    piece_size: int | None = None
     parts: ClassVar[Mapping[Part, tuple[str, ...]]] = {}
 
     @abstractmethod
@@ -135,6 +138,10 @@ class Encoder(nn.Module):
         then.
         """
         return None
+
+    def pieces(self, inputs: Any) -> Float[Tensor, "batch tokens numbers"]:
+        """The input of each position, ``piece_size`` numbers of it."""
+        raise NotImplementedError(f"{type(self).__name__} has no pieces")
 
     def restriction(self, share: float | None) -> Restriction:
         """Limits attention to a share of the positions, the nearest ones.

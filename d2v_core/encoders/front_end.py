@@ -20,7 +20,13 @@ class FrontEnd(nn.Module):
 
     Attributes:
         windows: Likewise.
+        projection: From frames to the encoder's width.
+        piece_size: Channels of :meth:`frames` where nothing of them is learned; else
+            None.
     """
+
+    projection: nn.Linear
+    piece_size: int | None = None
 
     def __init__(self, windows: Sequence[Window]) -> None:
         super().__init__()
@@ -36,6 +42,12 @@ class FrontEnd(nn.Module):
             waveforms: At 16 kHz, padded at the end.
             lengths: Real samples of each.
         """
+
+    def normed(
+        self, frames: Float[Tensor, "batch frames channels"]
+    ) -> Float[Tensor, "batch frames channels"]:
+        """Frames as the projection reads them."""
+        return frames
 
     @abstractmethod
     def project(

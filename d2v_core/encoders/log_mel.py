@@ -41,6 +41,7 @@ class LogMelFrontEnd(FrontEnd):
                 mel_scale="slaney",
             )
         self.projection = nn.Linear(num_mels, dim)
+        self.piece_size = num_mels
 
     def frames(
         self, waveforms: Float[Tensor, "batch samples"], lengths: tuple[int, ...]

@@ -89,6 +89,7 @@ class SpeechEncoder(SequenceEncoder):
             dim,
         )
         self.front_end = front_end
+        self.piece_size = front_end.piece_size
         self.mask_token = nn.Parameter(torch.rand(dim))
         self.positions = ConvPositions(
             dim=dim,
@@ -142,6 +143,12 @@ class SpeechEncoder(SequenceEncoder):
         """True at frames whose samples are all real; None when all frames are."""
         lengths = self.frame_lengths(inputs)
         return real_positions(lengths, max(lengths), inputs.device)
+
+    @torch.no_grad()
+    def pieces(self, inputs: Padded) -> Float[Tensor, "batch tokens numbers"]:
+        """Frames that the front end computes and does not learn."""
+        longest = max(inputs.lengths)
+        return self.front_end.frames(inputs.values[:, :longest], inputs.lengths)
 
     @torch.no_grad()
     def local_features(self, inputs: Any) -> Float[Tensor, "rows channels"] | None:

@@ -58,6 +58,9 @@ class VisionEncoder(Encoder):
         self.depth = len(self.vit.blocks)
         self.grid: tuple[int, int] = self.vit.patch_embed.grid_size
         self.num_prefix_tokens: int = self.vit.num_prefix_tokens
+        height, width = self.vit.patch_embed.patch_size
+        self.patch_size: tuple[int, int] = (height, width)
+        self.piece_size = self.vit.patch_embed.proj.in_channels * height * width
         self.has_class_token = getattr(self.vit, "cls_token", None) is not None
         self.mask_token = nn.Parameter(torch.zeros(self.dim))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
@@ -173,6 +176,14 @@ class VisionEncoder(Encoder):
         """The patch embedding of every patch of the batch, without positions."""
         patches: Tensor = self.vit.patch_embed(images)
         return patches.reshape(-1, patches.shape[-1])
+
+    def pieces(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch tokens numbers"]:
+        """The pixels of each patch, row by row, the channels of each side by side."""
+        (rows, columns), (height, width) = self.grid, self.patch_size
+        split = images.reshape(*images.shape[:2], rows, height, columns, width)
+        return split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
     def restriction(self, share: float | None) -> Restriction:
         """Limits attention to the patches nearest on the grid."""

@@ -70,11 +70,18 @@ class Wav2Vec2FrontEnd(FrontEnd):
             x = F.gelu(self._normalised(x, layer.layer_norm, lengths))
         return x
 
+    def normed(
+        self, frames: Float[Tensor, "batch frames channels"]
+    ) -> Float[Tensor, "batch frames channels"]:
+        """After layer norm."""
+        normed: Tensor = self.norm(frames)
+        return normed
+
     def project(
         self, frames: Float[Tensor, "batch frames channels"]
     ) -> Float[Tensor, "batch frames dim"]:
         """Normalised and projected."""
-        projected: Tensor = self.projection(self.norm(frames))
+        projected: Tensor = self.projection(self.normed(frames))
         return projected
 
     @torch.no_grad()

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from d2v_core.config.choices import Network
+from d2v_core.config.choices import Combination, Network
+from d2v_core.config.objective import Data2VecObjective
 from d2v_core.config.trial import TrialConfig, depth_problem, groups_problem
 from d2v_core.encoders.encoder import Collect, Encoder, Feature, Restriction, Tokens
 from d2v_core.encoders.inputs import Inputs
@@ -23,9 +24,13 @@ from d2v_core.errors import ConfigError, Problem
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.tokens import only_selected
 from d2v_core.objectives.configured import build_loss, build_tau
-from d2v_core.objectives.parts.heads import regression_head
-from d2v_core.objectives.parts.losses import RegressionLoss
-from d2v_core.objectives.parts.targets import Normalisation, average_top_k_layers
+from d2v_core.objectives.parts.heads import SeparateHeads, regression_head
+from d2v_core.objectives.parts.losses import RegressionLoss, variance_hinge
+from d2v_core.objectives.parts.targets import (
+    Normalisation,
+    average_top_k_layers,
+    separate_top_k_layers,
+)
 from d2v_core.objectives.parts.teacher import EmaTeacher
 from d2v_core.objectives.protocol import Draw, StepResult
 from d2v_core.randomness import numpy_generator
@@ -74,10 +79,13 @@ class Data2Vec:
         tau: EMA decay of update ``step``.
         loss: Distance between prediction and target.
         feature: Teacher activation that becomes the target.
-        top_k: Number of top teacher layers averaged.
+        top_k: Number of top teacher layers averaged, or predicted separately.
         layer_norm: Normalisation of each layer.
         final_norm: Normalisation of the average.
         num_groups: Groups of channels where a normalisation is ``group``.
+        combine: Whether the layers are averaged, or ``head`` predicts each.
+        variance_weight: Of the hinge on the predictions' deviation.
+        variance_margin: Deviation from which on the hinge is 0.
         shared: Names of the parameters the teacher takes from the student.
         shares_features: Whether the teacher takes the whole feature encoder, so that
             its features are computed only once.
@@ -102,6 +110,9 @@ class Data2Vec:
         final_norm: Normalisation,
         seed: int = 0,
         num_groups: int = 1,
+        combine: Combination = "average",
+        variance_weight: float = 0.0,
+        variance_margin: float = 0.5,
         shared: frozenset[str] = frozenset(),
         shares_features: bool = False,
         restrict: Restriction = nullcontext,
@@ -114,13 +125,16 @@ class Data2Vec:
         self.student, self.teacher = encoder, EmaTeacher(encoder)
         self._masks, self._seed, self._tau, self._distance = masks, seed, tau, loss
         self._feature, self._collect = feature, Collect(top_k, (feature,))
-        self._average = partial(
-            average_top_k_layers,
+        averages = combine == "average"
+        self._num_separate = 1 if averages else top_k
+        self._combine = partial(
+            average_top_k_layers if averages else separate_top_k_layers,
             layer_norm=layer_norm,
             final_norm=final_norm,
             num_groups=num_groups,
             total=workers.total if workers.count > 1 else None,
         )
+        self._variance_weight, self._variance_margin = variance_weight, variance_margin
         self._shared, self._shares_features = shared, shares_features
         self._restrict, self._teacher_input = restrict, teacher_input
         self._has_no_norm = layer_norm == final_norm == "none"
@@ -158,7 +172,7 @@ class Data2Vec:
         targets = _at(draw.positions, self.targets(shown))
         tokens = self.student.encode(read, draw.mask).tokens
         predictions = self.module["head"](_at(draw.positions, tokens))
-        loss = self._distance(predictions, targets)
+        loss = self._distance(predictions, targets) + self._hinge(predictions)
         return self._result(inputs, loss, predictions, targets, step)
 
     def _result(
@@ -179,13 +193,24 @@ class Data2Vec:
             num_terms=len(targets),
         )
 
+    def _hinge(self, predictions: Tensor) -> Tensor | float:
+        if not self._variance_weight:
+            return 0.0
+        margin = self._variance_margin
+        return self._variance_weight * variance_hinge(
+            predictions, margin, self._workers
+        )
+
     @torch.no_grad()
-    def targets(self, tokens: Tokens) -> Float[Tensor, "batch tokens dim"]:
-        """Targets of every position, from the teacher and the unmasked input."""
+    def targets(self, tokens: Tokens) -> Float[Tensor, "batch tokens all_dims"]:
+        """Targets of every position, from the teacher and the unmasked input.
+
+        Those of separate layers stand side by side.
+        """
         teacher = self.teacher.network
         with self._restrict(teacher):
             layers = teacher.encode(tokens, collect=self._collect).layers
-        return self._average(layers[self._feature], real=tokens.real)
+        return self._combine(layers[self._feature], real=tokens.real)
 
     def _embedded(self, inputs: Inputs, draw: MaskDraw) -> tuple[Tokens, Tokens]:
         """What the student and what the teacher reads, once if both can have it."""
@@ -226,6 +251,10 @@ class Data2Vec:
         self._first_spread = weights.pop(FIRST_SPREAD, None)
         self.teacher.network.load_state_dict(weights)
 
+    def _mean_layer(self, targets: Tensor) -> Tensor:
+        """One target for each position: the rank of all layers would take minutes."""
+        return targets.view(len(targets), self._num_separate, -1).mean(dim=1)
+
     def _measure(
         self, step: int, predictions: Tensor, targets: Tensor
     ) -> dict[str, float]:
@@ -249,7 +278,7 @@ class Data2Vec:
         gather = self._workers.gather
         targets = gather(targets)
         described = {
-            "target/effective_rank": effective_rank(targets),
+            "target/effective_rank": effective_rank(self._mean_layer(targets)),
             "prediction/gain": gain_over_constant(gather(predictions), targets),
         }
         local = self.student.local_features(inputs)
@@ -275,8 +304,12 @@ def build(
     """Read mask, target, teacher, loss, head and health."""
     if problems := encoder_problems(trial, encoder):
         raise ConfigError(problems)
+    assert isinstance(trial.objective, Data2VecObjective)
     return Data2Vec(
-        head=regression_head(encoder.dim, trial.head.depth, trial.head_init),
+        head=_build_head(trial, encoder.dim),
+        combine=trial.target.combine,
+        variance_weight=trial.objective.variance_weight,
+        variance_margin=trial.objective.variance_margin,
         **settings_of(trial, encoder, modality, workers),
     )
 
@@ -308,6 +341,14 @@ def settings_of(
         "min_prediction_std": trial.health.min_prediction_std,
         "workers": workers,
     }
+
+
+def _build_head(trial: TrialConfig, dim: int) -> nn.Module:
+    """One head, or one for each layer that is predicted separately."""
+    make = partial(regression_head, dim, trial.head.depth, trial.head_init)
+    if trial.target.combine == "average":
+        return make()
+    return SeparateHeads(make() for _ in range(trial.target.top_k))
 
 
 def encoder_problems(trial: TrialConfig, encoder: Encoder) -> list[Problem]:

@@ -238,4 +238,9 @@ def _problems(
     if trial.teacher.input != "whole":
         message = f"must be whole for data2vec2, got {trial.teacher.input}"
         problems.append(Problem("teacher.input", message))
+    if trial.target.combine != "average":
+        message = "must be average for data2vec2, which has one decoder"
+        problems.append(
+            Problem("target.combine", f"{message}, got {trial.target.combine}")
+        )
     return problems

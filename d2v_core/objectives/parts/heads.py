@@ -8,9 +8,12 @@ One linear layer for vision (``data2vec_vision`` at af9a3634, ``modeling_cyclica
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from d2v_core.config.objective import HeadInit
 from d2v_core.encoders.initialisation import INITIAL_STD, cut_normal_
@@ -31,6 +34,24 @@ def regression_head(dim: int, depth: int, init: HeadInit) -> nn.Sequential:
         draw_linear(linear, init)
         layers += [linear, nn.GELU()] if i < depth - 1 else [linear]
     return nn.Sequential(*layers)
+
+
+class SeparateHeads(nn.Module):
+    """A head for each layer of targets (paper section 3.3), their outputs side by side.
+
+    Args:
+        heads: In the order of the layers.
+    """
+
+    def __init__(self, heads: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(
+        self, tokens: Float[Tensor, "masked dim"]
+    ) -> Float[Tensor, "masked all_dims"]:
+        """Predictions of all layers."""
+        return torch.cat([head(tokens) for head in self.heads], dim=1)
 
 
 def draw_linear(linear: nn.Linear, init: HeadInit) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from d2v_core.config.choices import LossTotal
+from d2v_core.objectives.parts.pooled import of_whole_mean
+from d2v_core.training.parallel import Workers
+
+VARIANCE_EPSILON = 1e-4
 
 RegressionLoss = Callable[
     [Float[Tensor, "masked dim"], Float[Tensor, "masked dim"]], Float[Tensor, ""]
@@ -58,6 +63,25 @@ def l1_loss(
 ) -> Float[Tensor, ""]:
     """Mean absolute error."""
     return F.l1_loss(prediction.float(), target)
+
+
+def variance_hinge(
+    predictions: Float[Tensor, "masked dim"], margin: float, workers: Workers
+) -> Float[Tensor, ""]:
+    """Mean over channels of what the deviation over all rows lacks to ``margin``.
+
+    Paper section 6; VICReg (arXiv 2105.04906) equation 1, with its epsilon 1e-4 below
+    the root and the unbiased variance, over the rows of all workers.
+    """
+
+    def hinge(moments: Tensor, num_rows: Tensor) -> Tensor:
+        mean, square = moments
+        unbiased = num_rows / (num_rows - 1).clamp_min(1)
+        variance = (square - mean.square()).clamp_min(0.0) * unbiased
+        return F.relu(margin - torch.sqrt(variance + VARIANCE_EPSILON)).mean()
+
+    rows = predictions.float()
+    return of_whole_mean(hinge, torch.stack((rows, rows.square()), dim=1), workers)
 
 
 def smooth_l1_loss(

@@ -60,6 +60,27 @@ def average_top_k_layers(
     return normed(summed / len(layers), final_norm)
 
 
+def separate_top_k_layers(
+    layers: Sequence[Float[Tensor, "batch tokens dim"]],
+    *,
+    layer_norm: Normalisation,
+    final_norm: Normalisation,
+    num_groups: int = 1,
+    real: Bool[Tensor, "batch tokens"] | None = None,
+    total: Total | None = None,
+) -> Float[Tensor, "batch tokens all_dims"]:
+    """Each layer as a target of its own (section 3.3), side by side.
+
+    The arguments are those of :func:`average_top_k_layers`; ``final_norm`` is applied
+    to each layer.
+    """
+    normed = partial(normalise, num_groups=num_groups, real=real, total=total)
+    targets = [
+        normed(normed(layer.float(), layer_norm), final_norm) for layer in layers
+    ]
+    return torch.cat(targets, dim=2)
+
+
 def normalise(
     features: Float[Tensor, "batch tokens dim"],
     kind: Normalisation,

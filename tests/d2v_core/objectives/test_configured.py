@@ -29,7 +29,8 @@ def test_a_horizon_grows_along_a_linear_tau():
 def test_a_horizon_below_one_update_is_refused():
     with pytest.raises(ConfigError) as refused:
         with_tau(100, kind="horizon", initial_horizon=0.001, horizon=0.002)
+    rule = "must be 0 or at least one update, 1/100 of the run, got"
     assert [str(problem) for problem in refused.value.problems] == [
-        "teacher.tau.horizon: must be 0 or at least one update, 1/100 of the run, got 0.002",
-        "teacher.tau.initial_horizon: must be 0 or at least one update, 1/100 of the run, got 0.001",
+        f"teacher.tau.horizon: {rule} 0.002",
+        f"teacher.tau.initial_horizon: {rule} 0.001",
     ]

@@ -23,6 +23,7 @@ from d2v_core.training.events import CheckpointDue, Finished, Progress, Trained
 from d2v_core.training.parallel import ALONE, PeerLostError, Workers
 from d2v_core.trial import run_trial
 from tests.d2v_core.small import EVERYTHING_RANDOM, SMALL, merged, small_dataset
+from tests.d2v_core.small_objectives import OTHERS
 from tests.d2v_core.small_speech import (
     SMALL_SPEECH,
     SPEECH_RANDOM,
@@ -44,8 +45,11 @@ SECOND = {
     }
 }
 BLOCKS = {"mask": {"kind": "inverse_block", "ratio": 0.6, "block": 2}}
-DERIVED = {"positions", "kept", "kept_rows", "kept_at", "targets_at", "rows"}
-"""Parts of a draw that are found from its mask."""
+DERIVED = {
+    *("positions", "kept", "kept_rows", "kept_at", "targets_at", "rows"),
+    *("first_rows", "distractors", "noise"),
+}
+"""Parts of a draw that are of its mask, not of the batch."""
 BASES = {"vision": SMALL, "speech": SMALL_SPEECH, "text": SMALL_TEXT}
 CASES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "vision": ("vision", {}),
@@ -64,6 +68,7 @@ CASES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "text, reference bug": ("text", {"teacher": {"input": "reference_bug"}}),
     "text, several masks": ("text", {**SECOND, **BLOCKS}),
     "text, supervised": ("text", SUPERVISED),
+    **OTHERS,
 }
 
 
