@@ -22,6 +22,7 @@ from ablations.study.claims import (
     Trend,
 )
 from reports.claims import rank_rules, rules
+from reports.claims.direction import points_away
 from reports.claims.evidence import (
     Evidence,
     Finding,
@@ -50,7 +51,8 @@ class Verdict:
         p: That of the test named in the reason.
         reason: A few sentences: which arms, which interval, what is in the way.
         seeds_needed: Seeds in all that would settle it, if effect and spread stay
-            as measured; None where it is settled or nothing can be said.
+            as measured; None where it is settled, where the effect points the other
+            way, or nothing can be said.
         more_draws: How many do with more label draws in every trial, if that is fewer
             and known.
         is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
@@ -91,6 +93,7 @@ def study_verdicts(result: StudyResult, manifest: Manifest) -> tuple[Verdict, ..
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     finding = _apply(claim.test, evidence)
     interval = finding.interval
+    is_open = finding.verdict == "undecided" and not points_away(claim.test, finding)
     return Verdict(
         claim=claim.id,
         says=claim.says,
@@ -103,8 +106,8 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         n=finding.n,
         p=finding.p,
         reason=finding.reason,
-        seeds_needed=finding.seeds_needed if finding.verdict == "undecided" else None,
-        more_draws=finding.more_draws,
+        seeds_needed=finding.seeds_needed if is_open else None,
+        more_draws=finding.more_draws if is_open else None,
         is_share=finding.is_share,
     )
 

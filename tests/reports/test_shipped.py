@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from reports.figures.figure import draw_svg
 
 from ablations.library import load_study, study_names
 from ablations.record import Manifest
@@ -13,7 +14,6 @@ from d2v_core.config import TRIAL_TYPES
 from reports.claims.verdicts import study_verdicts
 from reports.claims.view import claims_markdown
 from reports.figures.curve import figure_data
-from reports.figures.figure import draw_svg
 from reports.statistics.summary import study_result
 from reports.tables.formats import table_csv, to_markdown
 from reports.tables.latex import to_latex

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from reports.figures.figure import draw_svg
 
 from ablations.record import Manifest, ManifestArm
 from reports.claims.verdicts import Verdict, study_verdicts
 from reports.figures.curve import figure_data
-from reports.figures.figure import draw_svg
 from reports.statistics.inference import ALPHA
 from reports.statistics.planning import fewest_pairs
 from reports.statistics.summary import StudyResult, study_result

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reports.figures.score_drawing import draw_scores
 
 from ablations.record import Manifest
 from reports.build import build_report
@@ -19,7 +20,6 @@ from reports.figures.score_curves import (
     ScorePoint,
     read_score_figures,
 )
-from reports.figures.score_drawing import draw_scores
 from reports.store.frames import trial_frame
 from tests.reports.stores import Store, make_manifest
 

@@ -8,11 +8,11 @@ import xml.etree.ElementTree as ET
 
 import pandas as pd
 import pytest
+from reports.figures.figure import draw_png, draw_svg
+from reports.figures.sparklines import draw_curves
 
 from reports.figures import training_curves as curves_module
 from reports.figures.curve import Level, figure_data
-from reports.figures.figure import draw_png, draw_svg
-from reports.figures.sparklines import draw_curves
 from reports.figures.training_curves import Curve, average, read_curves
 from reports.statistics.summary import study_result
 from reports.store.frames import trial_frame
