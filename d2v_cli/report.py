@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,20 @@ def report(
             "them.",
         ),
     ] = False,
+    caption: Annotated[
+        str,
+        typer.Option(
+            metavar="short|full",
+            help="Of the table in LaTeX: two sentences, or with all methods.",
+        ),
+    ] = "short",
+    verbose: Annotated[
+        bool,
+        typer.Option(help="Also print captions, notes and the evidence of verdicts."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document for programs.")
+    ] = False,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
 ) -> None:
@@ -43,33 +58,71 @@ def report(
     if everything == bool(study) or (everything and set_):
         requirement = "give studies, with or without --set, or --all alone"
         raise ConfigError([Problem("d2v report", requirement)])
+    if caption not in ("short", "full"):
+        raise ConfigError([Problem("--caption", "must be short or full")])
     stores = choose_stores(storage, tracking_uri)
     names = [o.study_name(name) for name in study or []]
     check_stores(stores, names)
+    console = Console(quiet=as_json)
+    how: dict[str, Any] = {"verbose": verbose, "caption": caption}
     if everything:
-        _report_all(stores, Console(), *o.chosen(context, modality, scale))
+        chosen = o.chosen(context, modality, scale)
+        scorecard = _report_all(stores, console, chosen, **how)
+        if as_json:
+            _print_json(scorecard.reports, scorecard.files, scorecard.claims.faults)
+        if scorecard.claims.faults:
+            raise typer.Exit(1)
         return
     request = o.make_request(scale, modality, None, set_, None)
-    for name in names:
-        show_study(name, request, stores, Console(), last=not set_)
+    reports = [
+        show_study(name, request, stores, console, last=not set_, **how)
+        for name in names
+    ]
+    if as_json:
+        _print_json(reports)
 
 
 def _report_all(
-    stores: Any, console: Console, modality: str | None, scale: str | None
-) -> None:
+    stores: Any,
+    console: Console,
+    chosen: tuple[str | None, str | None],
+    *,
+    verbose: bool,
+    caption: Any,
+) -> Any:
     """Every report of the store, then the claims of all of them."""
     from reports.build import build_all
-    from reports.claims.scorecard import scorecard_console
+    from reports.claims.scorecard_formats import scorecard_console
 
+    modality, scale = chosen
     scorecard = build_all(
         tracking_uri=stores.tracking_uri,
         folder=stores.storage / "reports",
         modality=modality,
         scale=scale,
-        on_report=lambda report: show_report(report, console),
+        caption=caption,
+        on_report=lambda report: show_report(report, console, verbose=verbose),
     )
     console.print(scorecard_console(scorecard.claims))
     page = scorecard.files["scorecard.html"]
     console.print(f"scorecard: {page}", soft_wrap=True, markup=False)
-    if scorecard.claims.faults:
-        raise typer.Exit(1)
+    return scorecard
+
+
+def _print_json(
+    reports: Sequence[Any],
+    files: Mapping[str, Any] | None = None,
+    faults: Sequence[Any] = (),
+) -> None:
+    """Everything that was reported, as one document."""
+    import json
+
+    from reports.document import report_document
+
+    document = {
+        "version": 1,
+        "reports": [report_document(report) for report in reports],
+        "files": {name: str(path) for name, path in (files or {}).items()},
+        "faults": [str(fault) for fault in faults],
+    }
+    typer.echo(json.dumps(document, indent=1))

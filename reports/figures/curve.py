@@ -139,13 +139,14 @@ def _our_effects(ours: Panel, result: StudyResult) -> Panel | None:
         arm = result.arm(point.arm)
         assert arm is not None, "points are made of arms"
         is_own = point.arm == baseline.label
-        mean = 0.0 if is_own else arm.difference and result.sign * arm.difference.mean
+        change = arm.difference
+        mean = None if change is None else result.sign * change.mean
         common = arm.values.keys() & baseline.values.keys()
         points.append(
             replace(
                 point,
-                mean=mean,
-                half_width=shown_half_width(arm.difference),
+                mean=0.0 if is_own else mean,
+                half_width=shown_half_width(change),
                 seeds={
                     seed: result.sign * (arm.values[seed] - baseline.values[seed])
                     for seed in sorted(common)

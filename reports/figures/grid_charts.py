@@ -25,6 +25,7 @@ from reports.figures.spec import (
     layered,
     measured,
     named,
+    wrapped,
 )
 from reports.statistics.summary import StudyResult
 from reports.tables.wording import shown_half_width
@@ -76,6 +77,7 @@ def _sorted(effects: Sequence[Effect], ranks: Sequence[str], label: str) -> Spec
         rows.append(row)
     x = named("rank", ranks, None, labels=False, ticks=False)
     y = measured("value", label, axis=_aligned())
+    y["title"] = wrapped(label, 28)
     ends = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
     layers = [
         layer("zero", "rule", {"color": QUIET}, y=y),

@@ -75,7 +75,12 @@ def _rows(panel: Panel, who: str) -> list[Row]:
     is_ours = who == OURS_NAME
     rows: list[Row] = []
     for point in panel.points:
-        place: Row = {"who": who, "x": point.position, "name": point.label}
+        place: Row = {
+            "who": who,
+            "shape": who,
+            "x": point.position,
+            "name": point.label,
+        }
         if is_ours:
             place["arm"] = point.arm
         if point.mean is not None:
@@ -83,7 +88,7 @@ def _rows(panel: Panel, who: str) -> list[Row]:
         for seed, value in point.seeds.items():
             died = seed in point.collapsed
             own = {"kind": "seed", "seed": seed, "value": value}
-            rows.append({**place, **own, "end": "collapsed" if died else "finished"})
+            rows.append({**place, **own, "shape": "collapsed" if died else who})
     names = {"who": who, "kind": "level"} | ({"reference": True} if is_ours else {})
     for level in panel.levels:
         arm = {"arm": level.label} if is_ours else {}
@@ -194,20 +199,18 @@ def _rows_chart(
 
 def _seeds(**places: Spec) -> Spec:
     """Small dots; a collapsed trial's is a cross."""
-    shape = {
-        "field": "end",
-        "type": "nominal",
-        "scale": {"domain": ["finished", "collapsed"], "range": ["circle", "cross"]},
-        "legend": None,
-    }
-    style = {"filled": True, "size": 26, "opacity": 0.55, "color": OURS}
-    return layer("seed", "point", style, shape=shape, **places)
+    style = {"filled": True, "size": 36, "opacity": 0.55, "color": OURS}
+    return layer("seed", "point", style, shape=_whose("shape"), **places)
 
 
 def _whose(channel: str) -> Spec:
-    scale: Spec = {"domain": [OURS_NAME, PAPER_NAME]}
-    scale["range"] = [OURS, PAPER] if channel == "color" else ["circle", "diamond"]
-    return {"field": "who", "type": "nominal", "scale": scale, "legend": None}
+    if channel == "shape":
+        scale: Spec = {"domain": [OURS_NAME, PAPER_NAME, "collapsed"]}
+        scale["range"] = ["circle", "diamond", "cross"]
+    else:
+        scale = {"domain": [OURS_NAME, PAPER_NAME], "range": [OURS, PAPER]}
+    field = "shape" if channel == "shape" else "who"
+    return {"field": field, "type": "nominal", "scale": scale, "legend": None}
 
 
 def _zero(channel: str) -> Spec:

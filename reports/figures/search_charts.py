@@ -42,7 +42,7 @@ def search_charts(outcome: SearchOutcome) -> list[Chart]:
 def _history(outcome: SearchOutcome) -> Spec:
     whole = [trial for trial in outcome.trials if trial.counts]
     given_up = [trial for trial in outcome.trials if trial.end == "stopped_early"]
-    rows = [
+    rows: list[Row] = [
         _row(kind, trial, trial.number)
         for kind, trials in (("whole", whole), ("given_up", given_up))
         for trial in trials
@@ -85,7 +85,7 @@ def _drawn(rows: list[Row], x: Spec, y: Spec, kinds: Sequence[str]) -> Spec:
     layers = [layer("best", "line", step, x=x, y=y, order={"field": "x"})]
     for kind in present:
         is_paper = kind == "paper"
-        style = {"shape": KINDS[kind][2], "size": 110 if is_paper else 45}
+        style: Spec = {"shape": KINDS[kind][2], "size": 110 if is_paper else 45}
         style |= {"filled": not is_paper, "opacity": 0.9}
         if kind != "best":
             layers.append(layer(kind, "point", style, x=x, y=y, color=colour))

@@ -34,6 +34,8 @@ WIDTH = 360
 """Pixels of a panel in files; in the page a panel has its container's."""
 LABEL_LIMIT = 170
 DPI_SCALE = 2.0
+PLACES = ("x", "x2", "y", "y2")
+"""Channels without which a mark has no place."""
 CONFIG: Spec = {
     "font": "system-ui, DejaVu Sans, sans-serif",
     "view": {"stroke": None},
@@ -92,15 +94,25 @@ def layered(
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "height": height,
         "data": {"values": [shown_row(row) for row in rows]},
-        "layer": list(layers),
+        "layer": [one for one in layers if _has_rows(one, rows)],
         "usermeta": {"log": log},
         **more,
     }
 
 
+def _has_rows(one: Spec, rows: Sequence[Row]) -> bool:
+    """Whether a layer has something to draw; Vega complains of one that has not."""
+    if "data" in one:
+        return True
+    places = {one["encoding"].get(channel, {}).get("field") for channel in PLACES}
+    kind, fields = one["description"], places - {None}
+    return any(row["kind"] == kind and fields <= row.keys() for row in rows)
+
+
 def layer(kind: str, mark: str, style: Mapping[str, Any], **encoding: Any) -> Spec:
     """A layer that draws the rows of one kind; a row's ``kind`` is ours, never text."""
     return {
+        "description": kind,
         "transform": [{"filter": f"datum.kind == '{kind}'"}],
         "mark": {"type": mark, "clip": True, **style},
         "encoding": {name: value for name, value in encoding.items() if value},
@@ -154,7 +166,7 @@ def arm_dashes(arms: Sequence[str]) -> Spec:
     }
 
 
-def wrapped(text: str, width: int = 44) -> str | list[str]:
+def wrapped(text: str, width: int = 40) -> str | list[str]:
     """A title in lines that fit beside an axis."""
     lines, current = [], ""
     for word in visible(text).split():

@@ -118,8 +118,9 @@ def health_charts(frame: pd.DataFrame, manifest: Manifest) -> list[Chart]:
 
 def _curve_rows(curve: Curve, references: set[str]) -> list[Row]:
     own: Row = {"arm": curve.arm, "reference": curve.arm in references}
+    kind = "mean" if len(curve.steps) > 1 else "dot"
     rows: list[Row] = [
-        {**own, "kind": "mean", "x": step, "value": mean}
+        {**own, "kind": kind, "x": step, "value": mean}
         for step, mean in zip(curve.steps, curve.means, strict=True)
     ]
     rows += [
@@ -159,6 +160,7 @@ def _lines(
     layers = [
         layer("threshold", "rule", dotted, y=y),
         layer("seed", "point", dot, x=x, y=y, color=colour),
+        layer("dot", "point", {"filled": True, "size": 50}, x=x, y=y, color=colour),
         layer("mean", "line", line, x=x, y=y, color=colour, strokeDash=dash),
         layer("collapse", "point", cross, x=x, y=y),
     ]

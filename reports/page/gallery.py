@@ -85,6 +85,8 @@ def main_views(content: Content) -> tuple[View, ...]:
         effects += _of(sibling.modality, effect_charts(sibling.figure, prefix))
         units += _of(sibling.modality, unit_charts(sibling.figure, prefix))
     own = content.manifest.modality
+    if content.siblings:
+        effects, units = _titled(own, effects), _titled(own, units)
     views = [
         View("effects", "difference to the baseline", _named(own, effects)),
         View("units", "in their own units", _named(own, units)),
@@ -135,6 +137,19 @@ def _with_page_colours(value: Any) -> Any:
 
 def _of(modality: str, charts: Iterable[Chart]) -> list[Chart]:
     return [replace(chart, modality=modality) for chart in charts]
+
+
+def _titled(own: str, charts: Iterable[Chart]) -> list[Chart]:
+    return [
+        replace(
+            one, title=f"{(one.modality or own).capitalize()}: {_lowered(one.title)}"
+        )
+        for one in charts
+    ]
+
+
+def _lowered(title: str) -> str:
+    return title[:1].lower() + title[1:]
 
 
 def _named(own: str, charts: Iterable[Chart]) -> tuple[Chart, ...]:

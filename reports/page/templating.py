@@ -48,7 +48,7 @@ def _visible(value: Any) -> Any:
 @cache
 def _drawing_library() -> str:
     """Vega, Vega-Lite and Vega-Embed in one, as ``vl-convert`` has them inside."""
-    bundle = vl_convert.javascript_bundle()
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     assert "</script" not in bundle.lower(), "it would end its own element"
     return bundle
 
@@ -71,7 +71,7 @@ def render(name: str, *, charts: bool = False, **values: Any) -> str:
     """
     scripts = [_own("tables.js")]
     if charts:
-        scripts = [_drawing_library(), _own("charts.js"), *scripts]
+        scripts = [_drawing_library(), *scripts, _own("charts.js")]
     policy = " ".join([BLOCK, *map(_digest, scripts)])
     template = _templates().get_template(name)
     page = template.render(

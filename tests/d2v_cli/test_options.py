@@ -34,7 +34,10 @@ OPTIONS = {
         *(*COMMON, *STORES, "--trials", "--seed", "--path-seeds"),
         *("--data-root", "--optuna-storage", "--address"),
     },
-    "report": {*COMMON, *STORES, "--all"},
+    "report": {
+        *(*COMMON, *STORES, "--all", "--json", "--caption"),
+        *("--verbose", "--no-verbose"),
+    },
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }
 

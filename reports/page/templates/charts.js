@@ -34,16 +34,24 @@
     spec.data.values = spec.data.values.filter((row) => !((axis === "y" ? row.value : row.x) <= 0));
   };
 
+  // Vega complains of a layer without rows.
+  const hasRows = (layer, rows) => {
+    if (layer.data) return true;
+    const fields = ["x", "x2", "y", "y2"].map((channel) => layer.encoding[channel]?.field).filter(Boolean);
+    return rows.some((row) => row.kind === layer.description && fields.every((field) => field in row));
+  };
+
   const prepared = (name) => {
     const text = JSON.stringify(data.charts[name]);
     const spec = JSON.parse(text, (_, value) => (typeof value === "string" && data.colours[value]) || value);
-    spec.data.values = spec.data.values.filter(isShown);
+    spec.data.values = data.charts[name].data.values.filter(isShown);
     setLog(spec);
+    spec.layer = spec.layer.filter((layer) => hasRows(layer, spec.data.values));
     for (const layer of spec.layer)
       if (layer.mark.type !== "area") layer.mark.tooltip = { content: "data" };
     spec.width = "container";
     spec.background = null;
-    spec.autosize = { type: "fit", contains: "padding" };
+    spec.autosize = { type: "fit-x", contains: "padding" };
     return spec;
   };
 
@@ -54,7 +62,7 @@
   const linesOf = (row, isLine) => {
     const lines = [];
     if (row.step !== undefined) lines.push(`collapsed at update ${row.step}`);
-    else if (row.end === "collapsed" || row.kind === "collapse") lines.push("collapsed");
+    else if (row.shape === "collapsed" || row.kind === "collapse") lines.push("collapsed");
     if (row.value !== undefined && !isLine) {
       const ends = row.low === undefined ? "" : ` [${number(row.low)}, ${number(row.high)}]`;
       lines.push(`${row.kind === "mean" && row.arm ? "mean " : ""}${number(row.value)}${ends}`);

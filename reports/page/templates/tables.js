@@ -3,7 +3,7 @@
 (() => {
   document.documentElement.classList.add("js");
 
-  const LONG = 6; // rows from which a filter is of use
+  const LONG = 10; // rows from which a filter is of use
 
   // Numbers as they are printed: a real minus, a sign, what follows is left out.
   const keyOf = (cell) => {
