@@ -25,7 +25,6 @@ from reports.figures.spec import (
     layered,
     measured,
     named,
-    wrapped,
 )
 from reports.statistics.summary import StudyResult
 from reports.tables.wording import shown_half_width
@@ -77,7 +76,7 @@ def _sorted(effects: Sequence[Effect], ranks: Sequence[str], label: str) -> Spec
         rows.append(row)
     x = named("rank", ranks, None, labels=False, ticks=False)
     y = measured("value", label, axis=_aligned())
-    y["title"] = wrapped(label, 28)
+    y["title"] = None  # the chart's title says it, and the two parts align
     ends = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
     layers = [
         layer("zero", "rule", {"color": QUIET}, y=y),
@@ -118,7 +117,8 @@ def _aligned() -> Spec:
 
 def _last(path: str) -> str:
     """The end of a path, which says enough beside its value."""
-    return ".".join(path.split(".")[-2:])
+    parts = path.split(".")
+    return ".".join(parts[-2:] if parts[-1] in ("kind", "value") else parts[-1:])
 
 
 def _cells(result: StudyResult, manifest: Manifest, axes: Sequence[Axis]) -> list[Row]:

@@ -39,17 +39,18 @@ def effect_charts(data: FigureData, prefix: str = "") -> list[Chart]:
     ours, theirs = data.ours_effects, data.paper_effects
     baseline = next(point.arm for point in ours.points if point.mean == 0.0)
     label = f"difference to {baseline}, positive is better"
-    if data.is_curve:
-        rows = [*_rows(ours, OURS_NAME), *(_rows(theirs, PAPER_NAME) if theirs else [])]
-        title = f"Difference to the baseline {baseline}"
-        spec = _curve(rows, data, label, [ours, *([theirs] if theirs else [])], True)
-        return [Chart(f"{prefix}effects", title, spec)]
+    panels = [ours, *([theirs] if theirs else [])]
     rows = [*_rows(ours, OURS_NAME), *(_rows(theirs, PAPER_NAME) if theirs else [])]
-    spec = _rows_chart(rows, ours, label, [ours, *([theirs] if theirs else [])], True)
+    far = _far(panels, True)
+    if data.is_curve:
+        title = f"Difference to the baseline {baseline}"
+        spec = _curve(rows, data, label, panels, True)
+        return [Chart(f"{prefix}effects", title, spec, note=far)]
+    spec = _rows_chart(rows, ours, label, panels, True)
     own = _rows_chart(_rows(data.ours, OURS_NAME), data.ours, None, [data.ours], False)
     return [
-        Chart(f"{prefix}seeds", data.ours.title, own),
-        Chart(f"{prefix}effects", f"Difference to {baseline}", spec),
+        Chart(f"{prefix}seeds", data.ours.title, own, note=_far([data.ours], False)),
+        Chart(f"{prefix}effects", f"Difference to {baseline}", spec, note=far),
     ]
 
 
@@ -61,12 +62,12 @@ def unit_charts(data: FigureData, prefix: str = "") -> list[Chart]:
     charts = []
     for name, panel, who in panels:
         rows = _rows(panel, who)
-        draw = _curve if data.is_curve else _rows_chart
-        if draw is _curve:
+        if data.is_curve:
             spec = _curve(rows, data, panel.value_label, [panel], False)
         else:
             spec = _rows_chart(rows, panel, panel.value_label, [panel], False)
-        charts.append(Chart(f"{prefix}{name}", panel.title, spec))
+        note = _far([panel], False)
+        charts.append(Chart(f"{prefix}{name}", panel.title, spec, note=note))
     return charts
 
 
@@ -111,7 +112,7 @@ def _curve(
     panels: Sequence[Panel],
     has_zero: bool,
 ) -> Spec:
-    domain, far = _reach(panels, has_zero)
+    domain, _ = _reach(panels, has_zero)
     x = _positions(data, panels)
     y = measured("value", label, domain)
     who, shape = _whose("color"), _whose("shape")
@@ -144,7 +145,6 @@ def _curve(
         layers,
         height=HEIGHT,
         log="x" if data.shares else "",
-        **_far(far),
     )
 
 
@@ -156,7 +156,7 @@ def _rows_chart(
     has_zero: bool,
 ) -> Spec:
     """One row per named arm, first on top."""
-    domain, far = _reach(panels, has_zero)
+    domain, _ = _reach(panels, has_zero)
     names = [point.label for point in panel.points]
     y = named("name", names, None, labelOverlap=False)
     x = measured("value", label or panel.value_label, domain)
@@ -193,7 +193,6 @@ def _rows_chart(
         [row for row in rows if _is_shown(row, levels)],
         layers,
         height=min(60 + ROW_HEIGHT * len(names), MAX_HEIGHT),
-        **_far(far),
     )
 
 
@@ -298,10 +297,8 @@ def _is_shown(row: Row, levels: Sequence[Level]) -> bool:
     )
 
 
-def _far(levels: Sequence[Level]) -> Spec:
-    """Reference arms beyond the axis, in words above it."""
-    if not levels:
-        return {}
-    texts = [f"{visible(level.label)} {level.mean:.2f}" for level in levels]
-    text = f"beyond the axis: {', '.join(texts)}"
-    return {"title": {"text": "", "subtitle": text, "subtitleColor": QUIET}}
+def _far(panels: Sequence[Panel], has_zero: bool) -> str:
+    """Reference arms beyond the axis, in words."""
+    _, levels = _reach(panels, has_zero)
+    texts = [f"{level.label} {level.mean:.2f}" for level in levels]
+    return f"beyond the axis: {', '.join(texts)}" if texts else ""

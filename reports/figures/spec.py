@@ -65,12 +65,14 @@ class Chart:
         title: For people; the page shows it above, files inside.
         spec: Vega-Lite, without a width.
         modality: Whose numbers it shows, where a page has several.
+        note: What the axes do not show, in words under the title.
     """
 
     name: str
     title: str
     spec: Spec
     modality: str = ""
+    note: str = ""
 
 
 def layered(
@@ -191,8 +193,8 @@ def still(charts: Sequence[Chart], background: str | None = "white") -> Spec:
         hidden = ("$schema", "usermeta", "data")
         view = {k: v for k, v in chart.spec.items() if k not in hidden}
         title: Spec = {"text": wrapped(chart.title)}
-        if subtitle := chart.spec.get("title", {}).get("subtitle"):
-            title["subtitle"] = subtitle
+        if chart.note:
+            title["subtitle"] = wrapped(chart.note)
         data = chart.spec["data"]
         views.append({**view, "data": data, "width": WIDTH, "title": title})
     return {
