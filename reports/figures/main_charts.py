@@ -131,13 +131,13 @@ def _curve(
         ),
         layer("mean", "rule", {"opacity": 0.7}, **low, **high, color=who),
         layer("mean", "line", {"strokeWidth": 2}, x=x, y=y, color=who),
-        _seeds(x=x, y=y),
         layer(
             "mean",
             "point",
             {"filled": True, "size": 70, "opacity": 1},
             **{"x": x, "y": y, "color": who, "shape": shape},
         ),
+        _seeds(x=x, y=y),  # on top, to be pointed at
         *_levels(levels, "y", y),
     ]
     return layered(
@@ -180,13 +180,13 @@ def _rows_chart(
             **paired,
         ),
         layer("mean", "rule", {"strokeWidth": 2}, y=y, color=who, **ends, **beside),
-        _seeds(x=x, y=y, **beside),
         layer(
             "mean",
             "point",
             {"filled": True, "size": 80, "opacity": 1},
             **{"x": x, "y": y, "color": who, "shape": shape, **beside},
         ),
+        _seeds(x=x, y=y, **beside),
         *_levels(levels, "x", x),
     ]
     return layered(

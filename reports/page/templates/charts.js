@@ -29,7 +29,7 @@
     if (!axis || !shows.log) return;
     for (const layer of spec.layer) {
       const channel = layer.encoding?.[axis];
-      if (channel?.type === "quantitative") channel.scale = { type: "log", zero: false };
+      if (channel?.type === "quantitative") channel.scale = { type: "log" };
     }
     spec.data.values = spec.data.values.filter((row) => !((axis === "y" ? row.value : row.x) <= 0));
   };
