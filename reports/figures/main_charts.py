@@ -248,7 +248,7 @@ def _positions(data: FigureData, panels: Sequence[Panel]) -> Spec:
     if len(panels) > 1:
         title = f"{title.partition(' of ')[0]} as a share of the layers"
     axis = {"format": ".0%", "labelFlush": False}
-    scale = {"domainMax": 1.04, "zero": False}
+    scale = {"domain": [0, 1.04], "nice": False}
     return {
         **{"field": "x", "type": "quantitative", "scale": scale},
         **{"title": title, "axis": axis},
@@ -300,5 +300,5 @@ def _is_shown(row: Row, levels: Sequence[Level]) -> bool:
 def _far(panels: Sequence[Panel], has_zero: bool) -> str:
     """Reference arms beyond the axis, in words."""
     _, levels = _reach(panels, has_zero)
-    texts = [f"{level.label} {level.mean:.2f}" for level in levels]
+    texts = [f"{one.label} {one.mean:.2f}".replace(" -", " −") for one in levels]
     return f"beyond the axis: {', '.join(texts)}" if texts else ""

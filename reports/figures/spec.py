@@ -32,7 +32,7 @@ PAGE_COLOURS = {
 """Colours that the page's style sheet sets, for light and dark."""
 WIDTH = 360
 """Pixels of a panel in files; in the page a panel has its container's."""
-LABEL_LIMIT = 170
+LABEL_LIMIT = 210
 DPI_SCALE = 2.0
 PLACES = ("x", "x2", "y", "y2")
 """Channels without which a mark has no place."""
@@ -196,7 +196,8 @@ def still(charts: Sequence[Chart], background: str | None = "white") -> Spec:
         if chart.note:
             title["subtitle"] = wrapped(chart.note)
         data = chart.spec["data"]
-        views.append({**view, "data": data, "width": WIDTH, "title": title})
+        named_view = {"title": title} if chart.title else {}
+        views.append({**view, "data": data, "width": WIDTH, **named_view})
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "background": background,

@@ -121,7 +121,7 @@ def still_picture(chart: Chart) -> Markup:
 
     Its ids get a prefix, so that two drawings do not clash.
     """
-    svg = to_svg([chart], background=None)
+    svg = to_svg([replace(chart, title="", note="")], background=None)
     svg = re.sub(r'\bid="', f'id="{chart.name}-', svg)
     svg = svg.replace("url(#", f"url(#{chart.name}-")
     for colour, own in PAGE_COLOURS.items():
