@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +56,20 @@ def report(
             "exit code 1 where a verdict does not.",
         ),
     ] = None,
+    caption: Annotated[
+        str,
+        typer.Option(
+            metavar="short|full",
+            help="Of the table in LaTeX: two sentences, or with all methods.",
+        ),
+    ] = "short",
+    verbose: Annotated[
+        bool,
+        typer.Option(help="Also print captions, notes and the evidence of verdicts."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document for programs.")
+    ] = False,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
 ) -> None:
@@ -67,63 +81,79 @@ def report(
     from d2v_core.errors import ConfigError, Problem
     from sweeps.tracking.stores import check_stores, choose_stores
 
-    if everything == bool(study) or (everything and set_):
-        requirement = "give studies, with or without --set, or --all alone"
-        raise ConfigError([Problem("d2v report", requirement)])
-    if records is not None and compare is not None:
-        raise ConfigError([Problem("--compare", "must stand without --records")])
-    if compare is not None and everything:
-        raise ConfigError([Problem("--compare", "must stand with studies, not --all")])
-    if from_ is not None and o.is_typed(context, "tracking_uri"):
-        raise ConfigError([Problem("--from", "must stand without --tracking-uri")])
+    broken = {
+        "give studies, with or without --set, or --all alone": everything == bool(study)
+        or (everything and bool(set_)),
+        "--caption must be short or full": caption not in ("short", "full"),
+        "--compare must stand without --records": bool(records and compare),
+        "--compare must stand with studies, not --all": bool(compare and everything),
+        "--from must stand without --tracking-uri": from_ is not None
+        and o.is_typed(context, "tracking_uri"),
+    }
+    for requirement, is_broken in broken.items():
+        if is_broken:
+            raise ConfigError([Problem("d2v report", requirement)])
     # Where a file is read, the store that the environment names is not asked.
     stores = choose_stores(storage, None if from_ else tracking_uri)
     names = [o.study_name(name) for name in study or []]
-    source: Any = None
-    if from_ is None:
+    source: Any = None if from_ is None else _read_records(from_)
+    if source is None:
         check_stores(stores, names)
-    else:
-        from reports.store.records import RecordsReader
-
-        source = RecordsReader(from_)
     request = o.make_request(scale, modality, None, set_, None)
     chosen = o.chosen(context, modality, scale)
-    console = Console()
+    console = Console(quiet=as_json)
+    how: dict[str, Any] = {"verbose": verbose, "caption": caption, "records": source}
     if records is not None:
         _write_records(records, stores, source, names, request, chosen, console)
     elif compare is not None:
         _compare(compare, stores, source, names, request, console)
     elif everything:
-        _report_all(stores, console, *chosen, source)
+        scorecard = _report_all(stores, console, chosen, **how)
+        if as_json:
+            _print_json(scorecard.reports, scorecard.files, scorecard.claims.faults)
+        raise typer.Exit(1 if scorecard.claims.faults else 0)
     else:
-        for name in names:
-            show_study(name, request, stores, console, last=not set_, records=source)
+        reports = [
+            show_study(name, request, stores, console, last=not set_, **how)
+            for name in names
+        ]
+        if as_json:
+            _print_json(reports)
+
+
+def _read_records(file: Path) -> Any:
+    from reports.store.records import RecordsReader
+
+    return RecordsReader(file)
 
 
 def _report_all(
     stores: Any,
     console: Console,
-    modality: str | None,
-    scale: str | None,
+    chosen: tuple[str | None, str | None],
+    *,
+    verbose: bool,
+    caption: Any,
     records: Any,
-) -> None:
+) -> Any:
     """Every report of the store, then the claims of all of them."""
     from reports.build import build_all
-    from reports.claims.scorecard import scorecard_console
+    from reports.claims.scorecard_formats import scorecard_console
 
+    modality, scale = chosen
     scorecard = build_all(
         tracking_uri="" if records else stores.tracking_uri,
         records=records,
         folder=stores.storage / "reports",
         modality=modality,
         scale=scale,
-        on_report=lambda report: show_report(report, console),
+        caption=caption,
+        on_report=lambda report: show_report(report, console, verbose=verbose),
     )
     console.print(scorecard_console(scorecard.claims))
     page = scorecard.files["scorecard.html"]
     console.print(f"scorecard: {page}", soft_wrap=True, markup=False)
-    if scorecard.claims.faults:
-        raise typer.Exit(1)
+    return scorecard
 
 
 def _write_records(
@@ -193,3 +223,22 @@ def _compare(
         agrees &= found.agrees
     if not agrees:
         raise typer.Exit(1)
+
+
+def _print_json(
+    reports: Sequence[Any],
+    files: Mapping[str, Any] | None = None,
+    faults: Sequence[Any] = (),
+) -> None:
+    """Everything that was reported, as one document."""
+    import json
+
+    from reports.document import report_document
+
+    document = {
+        "version": 1,
+        "reports": [report_document(report) for report in reports],
+        "files": {name: str(path) for name, path in (files or {}).items()},
+        "faults": [str(fault) for fault in faults],
+    }
+    typer.echo(json.dumps(document, indent=1))

@@ -55,6 +55,8 @@ def show_study(
     *,
     last: bool = False,
     records: Any = None,
+    verbose: bool = False,
+    caption: Any = "short",
 ) -> Any:
     """Build, print and place the report of a request, or of the last one there is.
 
@@ -78,21 +80,22 @@ def show_study(
         scale=request.scale,
         folder=stores.storage / "reports" / "-".join(parts),
         request_id=None if last else wanted,
+        caption=caption,
     )
-    show_report(built, console)
+    show_report(built, console, verbose=verbose)
     return built
 
 
-def show_report(report: Any, console: Console) -> None:
-    """Print a report's table and claims, and say where its page is."""
+def show_report(report: Any, console: Console, *, verbose: bool = False) -> None:
+    """Print a report's table and verdicts, and say where its page is."""
     from reports.claims.view import claims_console
     from reports.tables.console import console_view
     from reports.text import for_terminal
 
-    console.print(console_view(report.table))
+    console.print(console_view(report.table, verbose=verbose))
     if report.verdicts:
-        console.print(claims_console(report.verdicts))
-    if report.noise:
+        console.print(claims_console(report.verdicts, verbose=verbose))
+    if report.noise and verbose:
         console.print(for_terminal(report.noise))
     page = report.files["report.html"]
     console.print(f"report: {page}", soft_wrap=True, markup=False)

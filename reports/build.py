@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.record import Manifest
-from reports.claims.scorecard import (
-    AllClaims,
-    Fault,
+from d2v_core.config import TRIAL_TYPES
+from d2v_core.errors import ConfigError
+from reports.claims.scorecard import AllClaims, Fault, unrun_claims
+from reports.claims.scorecard_formats import (
+    claims_json,
     scorecard_csv,
-    scorecard_html,
     scorecard_markdown,
-    unrun_claims,
 )
 from reports.claims.verdicts import Verdict, study_verdicts
-from reports.claims.view import (
-    JudgedClaim,
-)
+from reports.claims.view import JudgedClaim
 from reports.figures.curve import figure_data
 from reports.figures.score_curves import read_score_figures
 from reports.figures.training_curves import read_curves
@@ -30,7 +28,8 @@ from reports.outputs import (
     judged_claims,
     report_contents,
 )
-from reports.page.report_page import Content
+from reports.page.content import Content, Sibling
+from reports.page.scorecard_page import scorecard_html
 from reports.statistics.study_noise import study_noise
 from reports.statistics.summary import StudyResult, study_result
 from reports.store.foreign import Location, StoreContentError
@@ -45,6 +44,7 @@ from reports.store.manifests import (
 from reports.store.mlflow_view import StudyView
 from reports.store.reader import Reader, Source
 from reports.store.runs import open_store
+from reports.tables.latex import Caption
 from reports.tables.ledger import build_ledger
 from reports.tables.noise_table import noise_sentence
 from reports.tables.table import Table, build_table
@@ -65,7 +65,7 @@ class Report:
         folder: Where the files lie.
         files: By name: the table (``table.md``, ``.tex``, ``.csv``), the trials
             (``trials.csv``, ``.parquet``), ``claims.csv``, ``noise.csv``, the figure
-            (``curve.svg``, ``.png``), ``report.html``, ``ledger.json``,
+            (``curve.svg``, ``.png``, ``.pdf``), ``report.html``, ``ledger.json``,
             ``ledger.md``, ``checklist.md``.
         run_id: The study's parent run.
     """
@@ -93,7 +93,7 @@ class Scorecard:
         reports: Written, by study, modality and scale.
         claims: All of theirs, the paper's that were not run yet, and the studies that
             could not be reported.
-        files: ``scorecard.md``, ``scorecard.csv``, ``scorecard.html``.
+        files: ``scorecard.md``, ``.csv``, ``.html``, and ``claims.json``.
     """
 
     reports: tuple[Report, ...]
@@ -111,6 +111,7 @@ def build_report(
     folder: Path,
     request_id: str | None = None,
     attach: bool = True,
+    caption: Caption = "short",
 ) -> Report:
     """Write the report of a study, complete or not.
 
@@ -125,6 +126,7 @@ def build_report(
         request_id: The run's, where several differ in ``--set``; default: the last.
         attach: Also log the files under ``report/`` of the study's parent run, the
             outcome in its description, and the view of its runs.
+        caption: Of the table in LaTeX.
 
     Raises:
         ConfigError: The store has no such run; says which ones it has. Or what it has
@@ -133,7 +135,7 @@ def build_report(
     """
     source = records or open_store(tracking_uri)
     planned = find_manifest(source, study, modality, scale, request_id)
-    return _build(source, planned, folder, tracking_uri, attach=attach)
+    return _build(source, planned, folder, tracking_uri, attach, caption)
 
 
 def build_all(
@@ -144,6 +146,7 @@ def build_all(
     modality: str | None = None,
     scale: str | None = None,
     attach: bool = True,
+    caption: Caption = "short",
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> Scorecard:
     """Write the report of every study of the store, and the scorecard.
@@ -158,6 +161,7 @@ def build_all(
         modality: Only this one.
         scale: Only this one.
         attach: As for :func:`build_report`.
+        caption: As for :func:`build_report`.
         on_report: Called after each.
 
     Raises:
@@ -176,7 +180,7 @@ def build_all(
     for planned in wanted:
         place = folder / for_file_name(place_name(planned.manifest))
         try:
-            report = _build(source, planned, place, tracking_uri, attach=attach)
+            report = _build(source, planned, place, tracking_uri, attach, caption)
         except Exception as error:
             if type(error) is ReportWriteError:
                 raise  # no other report could be written either
@@ -197,6 +201,7 @@ def build_all(
     contents: Contents = {
         "scorecard.md": scorecard_markdown(claims),
         "scorecard.csv": scorecard_csv(claims),
+        "claims.json": claims_json(claims),
         "scorecard.html": scorecard_html(
             claims, {name: f"{name}/report.html" for name in names}
         ),
@@ -235,6 +240,7 @@ def gather(source: Source, planned: PlannedStudy, tracking_uri: str) -> Content:
         manifest=manifest,
         frame=frame,
         figure=figure_data(result, manifest),
+        siblings=_siblings(source, manifest),
         verdicts=study_verdicts(result, manifest),
         noise=study_noise(result),
         curves=read_curves(source, frame, manifest),
@@ -245,16 +251,36 @@ def gather(source: Source, planned: PlannedStudy, tracking_uri: str) -> Content:
     )
 
 
+def _siblings(source: Source, manifest: Manifest) -> tuple[Sibling, ...]:
+    """The figures of the study at this scale in other modalities, as last run.
+
+    Those that cannot be read have a report of their own that says why.
+    """
+    found = []
+    for modality in TRIAL_TYPES:
+        if modality == manifest.modality:
+            continue
+        try:
+            name = manifest.study["name"]
+            other = find_manifest(source, name, modality, manifest.scale).manifest
+            frame, _ = trial_frames(source, other)
+        except ConfigError:
+            continue
+        figure = figure_data(study_result(frame, other), other)
+        found.append(Sibling(modality, figure))
+    return tuple(found)
+
+
 def _build(
     source: Source,
     planned: PlannedStudy,
     folder: Path,
     tracking_uri: str,
-    *,
     attach: bool,
+    caption: Caption,
 ) -> Report:
     content = gather(source, planned, tracking_uri)
-    files = write_files(report_contents(content), folder)
+    files = write_files(report_contents(content, caption), folder)
     if attach and not isinstance(source, Reader):
         attach_report(source, planned, files, content)
     return Report(

@@ -11,18 +11,18 @@ from mlflow.exceptions import MlflowException
 from ablations.mlflow_names import NOTE_TAG, TAG_LENGTH
 from ablations.record import Manifest
 from ablations.study.description import study_note
-from reports.claims.scorecard import (
-    claims_csv,
-)
+from reports.claims.scorecard_formats import claims_csv
 from reports.claims.verdicts import Verdict
 from reports.claims.view import (
     JudgedClaim,
     claims_markdown,
     outcome_sentence,
 )
-from reports.figures.figure import draw_png, draw_svg
+from reports.figures.spec import to_pdf, to_png, to_svg
 from reports.files import Contents, ReportWriteError
-from reports.page.report_page import Content, render_page
+from reports.page.content import Content
+from reports.page.gallery import pictured
+from reports.page.report_page import render_page
 from reports.store.manifests import (
     PlannedStudy,
     place_name,
@@ -35,7 +35,7 @@ from reports.tables.formats import (
     trials_csv,
     trials_parquet,
 )
-from reports.tables.latex import to_latex
+from reports.tables.latex import Caption, to_latex
 from reports.tables.ledger import ledger_json, ledger_markdown
 from reports.tables.noise_table import noise_csv, noise_markdown
 from reports.tables.paper import paper_numbers
@@ -56,10 +56,15 @@ def judged_claims(
     return [JudgedClaim(name, manifest.modality, manifest.scale, v) for v in verdicts]
 
 
-def report_contents(content: Content) -> Contents:
-    """The files of a report, by name."""
+def report_contents(content: Content, caption: Caption = "short") -> Contents:
+    """The files of a report, by name.
+
+    Args:
+        content: All it shows.
+        caption: Of the table in LaTeX.
+    """
     manifest, result, ledger = content.manifest, content.result, content.ledger
-    verdicts = content.verdicts
+    verdicts, figure = content.verdicts, pictured(content)
     items = checklist(ledger, result, manifest, verdicts)
     parts = (
         to_markdown(content.table),
@@ -68,14 +73,15 @@ def report_contents(content: Content) -> Contents:
     )
     return {
         "table.md": "\n".join(part for part in parts if part),
-        "table.tex": to_latex(content.table),
+        "table.tex": to_latex(content.table, caption),
         "table.csv": table_csv(result, manifest),
         "trials.csv": trials_csv(content.frame),
         "trials.parquet": trials_parquet(content.frame),
         "claims.csv": claims_csv(judged_claims(manifest, verdicts)),
         "noise.csv": noise_csv(content.noise),
-        "curve.svg": draw_svg(content.figure),
-        "curve.png": draw_png(content.figure),
+        "curve.svg": to_svg(figure),
+        "curve.png": to_png(figure),
+        "curve.pdf": to_pdf(figure),
         "ledger.json": ledger_json(ledger),
         "ledger.md": ledger_markdown(ledger),
         "checklist.md": checklist_markdown(items, place_name(manifest)),

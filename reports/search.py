@@ -12,10 +12,11 @@ from rich.table import Table
 
 from ablations.search.path import shown
 from ablations.search.record import SearchOutcome, SearchTrial
-from reports.figures.search_figure import draw_search
+from reports.figures.search_charts import search_charts
+from reports.figures.spec import to_png
 from reports.files import Contents, write_files
-from reports.page.report_page import inline_svg
-from reports.page.templating import render
+from reports.page.gallery import chart_data, still_picture
+from reports.page.templating import json_element, render
 from reports.tables.formats import csv_text
 from reports.text import for_markdown, for_terminal
 
@@ -39,18 +40,20 @@ def write_search(outcome: SearchOutcome, folder: Path, command: str) -> dict[str
         "history.csv": csv_text(history(outcome)),
         "importance.csv": csv_text(importance_frame(outcome)),
         "search.md": _markdown(outcome, command),
-        "search.png": draw_search(outcome, "png"),
+        "search.png": to_png(search_charts(outcome)),
         "search.html": _page(outcome, command),
     }
     return write_files(contents, folder)
 
 
 def _page(outcome: SearchOutcome, command: str) -> str:
-    drawing = draw_search(outcome, "svg").decode()
+    charts = search_charts(outcome)
     return render(
         "search.html",
+        charts=True,
+        drawn=[(chart, still_picture(chart)) for chart in charts],
+        chart_data=json_element(chart_data(charts, [])),
         outcome=outcome,
-        figure=inline_svg(drawing, "search"),
         summary=summary(outcome),
         importance=_importance_rows(outcome),
         best=_best_rows(outcome),

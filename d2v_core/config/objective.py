@@ -175,8 +175,8 @@ class HorizonTau(Section):
 
     kind: Literal["horizon"] = "horizon"
     horizon: float = Field(0.03, ge=0.0, le=MAX_FACTOR)
-    """At the end of the ramp; tau is ``1 - 1 / (horizon * training.num_steps)``. 0 is
-    tau 0, else at least one update; above 1 the initial weights are never forgotten."""
+    """At the end of the ramp; tau is ``1 - 1 / (horizon * training.num_steps)``. Less
+    than one update is one: tau 0. Above 1 the initial weights are never forgotten."""
     initial_horizon: float | None = Field(None, ge=0.0, le=MAX_FACTOR)
     """At the start of the ramp, along which tau is linear; null: no ramp."""
     anneal: Duration = 0.3

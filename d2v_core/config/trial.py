@@ -17,7 +17,6 @@ from d2v_core.config.objective import (
     HeadConfig,
     HeadInit,
     HealthConfig,
-    HorizonTau,
     Loss,
     Objective,
     SmoothL1Loss,
@@ -108,7 +107,6 @@ class TrialConfig(Section):
             *_check_groups(self),
             *_check_schedule(self),
             *_check_teacher(self),
-            *_check_horizon(self),
             *_check_workers(self),
             *_check_evaluation(self),
         ]
@@ -173,21 +171,6 @@ def _check_teacher(trial: TrialConfig) -> list[Problem]:
         return []
     message = f"{given} is a bug of the reference's text code; must be whole for"
     return [Problem("teacher.input", f"{message} {modality}, got {given}")]
-
-
-def _check_horizon(trial: TrialConfig) -> list[Problem]:
-    tau, num_steps = trial.teacher.tau, trial.training.num_steps
-    if not isinstance(tau, HorizonTau):
-        return []
-    given = {"horizon": tau.horizon, "initial_horizon": tau.initial_horizon}
-    return [
-        Problem(
-            f"teacher.tau.{name}",
-            f"must be 0 or at least one update, 1/{num_steps} of the run, got {share}",
-        )
-        for name, share in given.items()
-        if share and share * num_steps < 1.0
-    ]
 
 
 def _check_schedule(trial: TrialConfig) -> list[Problem]:

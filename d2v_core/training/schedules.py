@@ -28,12 +28,10 @@ def tau_of_horizon(share: float, num_steps: int) -> float:
     """EMA decay whose horizon ``1 / (1 - tau)`` is a share of the run's updates.
 
     Args:
-        share: At least one update, ``1 / num_steps``; or 0, which is tau 0.
+        share: Of the run; less than one update of it is one, which is tau 0.
         num_steps: Updates of the run.
     """
-    if share == 0.0:
-        return 0.0
-    return 1.0 - 1.0 / (share * num_steps)
+    return 1.0 - 1.0 / max(1.0, share * num_steps)
 
 
 def linear_tau(step: int, *, start: float, end: float, anneal_steps: int) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ablations.record import Manifest
 from ablations.study.claims import Claim
 from reports.claims.apply import apply_rule
+from reports.claims.direction import points_away
 from reports.claims.evidence import (
     Evidence,
     MoreDraws,
@@ -41,7 +42,8 @@ class Verdict:
         p: That of the test named in the reason.
         reason: A few sentences: which arms, which interval, what is in the way.
         seeds_needed: Seeds in all that would settle it, if effect and spread stay
-            as measured; None where it is settled or nothing can be said.
+            as measured; None where it is settled, where the effect points the other
+            way, or nothing can be said.
         more_draws: How many do with more label draws in every trial, if that is fewer
             and known.
         is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
@@ -93,6 +95,7 @@ def study_verdicts(result: StudyResult, manifest: Manifest) -> tuple[Verdict, ..
 def _verdict(claim: Claim, looked_at: LookedAt) -> Verdict:
     finding = looked_at.finding
     interval = finding.interval
+    is_open = finding.verdict == "undecided" and not points_away(claim.test, finding)
     return Verdict(
         claim=claim.id,
         says=claim.says,
@@ -105,8 +108,8 @@ def _verdict(claim: Claim, looked_at: LookedAt) -> Verdict:
         n=finding.n,
         p=finding.p,
         reason=finding.reason,
-        seeds_needed=finding.seeds_needed if finding.verdict == "undecided" else None,
-        more_draws=finding.more_draws,
+        seeds_needed=finding.seeds_needed if is_open else None,
+        more_draws=finding.more_draws if is_open else None,
         is_share=finding.is_share,
         look=looked_at.look,
     )

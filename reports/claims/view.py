@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from reports.claims.verdicts import Verdict
-from reports.tables.wording import p_text, share_text, signed
+from reports.tables.wording import counted, p_text, share_text, signed
 from reports.text import for_markdown, for_terminal
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
@@ -73,6 +72,15 @@ def seeds_text(verdict: Verdict) -> str:
     return text if more is None else f"{text}; {more.seeds} with {more.num_draws} draws"
 
 
+def plain_line(verdict: Verdict) -> tuple[str, str]:
+    """The claim with its place in the paper, and what was measured: for one line."""
+    where = f" ({verdict.where})" if verdict.where else ""
+    says = f"{verdict.says}{where}"
+    if verdict.n == 0 or verdict.effect is None:
+        return says, "not measured"
+    return says, f"{counted(verdict.n, 'seed')}: {effect_text(verdict)}"
+
+
 def claim_cells(verdict: Verdict) -> tuple[str, ...]:
     """The cells under :data:`HEAD`."""
     where = f" ({verdict.where})" if verdict.where else ""
@@ -113,22 +121,19 @@ def claim_row(judged: JudgedClaim) -> dict[str, object]:
     return places | {name: getattr(verdict, name) for name in own} | with_draws
 
 
-def claims_console(verdicts: Sequence[Verdict]) -> Group:
-    """For a terminal: the verdict beside what is claimed, numbers and reason below."""
-    return Group(Text("Claims", style="bold"), claims_grid(verdicts, with_reason=True))
-
-
-def claims_grid(verdicts: Sequence[Verdict], *, with_reason: bool) -> RichTable:
-    """The claims without a title."""
+def claims_console(verdicts: Sequence[Verdict], *, verbose: bool = False) -> RichTable:
+    """For a terminal: a line per claim; the evidence below it where that is wanted."""
     grid = RichTable.grid(padding=(0, 2))
     for verdict in verdicts:
-        says, outcome, effect, n, p, seeds, reason = claim_cells(verdict)
-        numbers = [effect, f"n = {n}"]
-        numbers += [f"p = {p}"] if verdict.p is not None else []
-        numbers += [f"seeds needed: {seeds}"] if verdict.seeds_needed else []
-        lines = [for_terminal(says), Text(", ".join(numbers))]
-        lines += [for_terminal(reason, "dim")] if with_reason else []
-        grid.add_row(Text(outcome, COLOURS[verdict.verdict]), Text("\n").join(lines))
+        says, at = plain_line(verdict)
+        lines = [for_terminal(says) + Text(f"  {at}", "dim")]
+        if verbose:
+            *_, n, p, seeds, reason = claim_cells(verdict)
+            numbers = [f"n = {n}", f"p = {p}", f"seeds needed: {seeds}"]
+            lines += [Text(", ".join(x for x in numbers if not x.endswith("–")))]
+            lines += [for_terminal(reason, "dim")]
+        outcome = Text(verdict.verdict, COLOURS[verdict.verdict])
+        grid.add_row(outcome, Text("\n").join(lines))
     return grid
 
 

@@ -1,4 +1,5 @@
-"""Figures: their numbers first, then the drawing.
+"""Figures: their numbers first, then declarative Vega-Lite specs, then pictures.
 
-Colours and sizes may change freely; what is drawn is decided in ``curve.py``.
+A new figure is a function from numbers to :class:`reports.figures.spec.Chart`; how
+things look is :mod:`reports.figures.spec`, and nothing else here knows about it.
 """

@@ -6,6 +6,7 @@ artifact of a trial is opened for a table.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -45,6 +46,9 @@ FINAL_PREFIXES = ("eval/", "cost/")
 PROBED = probe_metric("")
 """Beginning of the metrics of an encoder that is still trained."""
 
+HEALTH_METRICS = ("target/std", "target/effective_rank", "prediction/std")
+"""Say whether a trial's representation is alive; their last values are its health."""
+
 SOURCE_TAGS = {
     "commit": COMMIT_TAG,
     "dirty": DIRTY_TAG,
@@ -77,7 +81,8 @@ def trial_frames(
         ``notes``, ``run_id``, ``experiment_id``, ``ended`` (milliseconds since 1970, 0
         when unknown), ``commit``, ``dirty``, ``command``, ``data_digest``, ``draws``
         (the metric that counts at each label draw, empty when unknown), ``probed`` (the
-        metrics logged before the end of the training), then one column per logged
+        metrics logged before the end of the training), ``health`` (last values of
+        :data:`HEALTH_METRICS`), then one column per logged
         ``eval/`` and ``cost/`` metric and the metric that counts,
         NaN where there is none. Then the same of the cells that the table no longer
         has, if the store has their trials and their keys are not outdated.
@@ -121,6 +126,13 @@ def _frame(
             "probed": tuple(sorted(n for n in run.metrics if n.startswith(PROBED)))
             if run
             else (),
+            "health": {
+                name: run.metrics[name]
+                for name in HEALTH_METRICS
+                if name in run.metrics and not math.isnan(run.metrics[name])
+            }
+            if run
+            else {},
         }
         for (cell, of), run in zip(tries, best, strict=True)
     ]

@@ -23,24 +23,38 @@ from reports.tables.paper import (
     paper_place,
     scales_with_depth,
 )
-from reports.tables.wording import counted, plus_minus, signed
+from reports.tables.wording import (
+    LEAST_FOR_INTERVAL,
+    counted,
+    plus_minus,
+    shown_half_width,
+    signed,
+)
 
 VARIED = "initial weights, data order, masks, augmentation and the labelled subset"
 
 
-def caption(result: StudyResult, manifest: Manifest, paper: PaperNumbers | None) -> str:
-    """Say what is shown: n, the interval, what varied, and what not to compare.
+def short_caption(result: StudyResult, manifest: Manifest) -> str:
+    """Two sentences: what is shown, and what the numbers are."""
+    metric, place = result.metric, paper_place(manifest)
+    title = manifest.study["title"].rstrip(".")
+    direction = "higher" if metric.higher_is_better else "lower"
+    most = max((len(arm.values) for arm in result.arms), default=0)
+    interval = " ± half the 95 % t interval" * (most >= LEAST_FOR_INTERVAL)
+    return (f"{title}, {place}. " if place else f"{title}. ") + (
+        f"{manifest.modality.capitalize()}, scale {manifest.scale}: {metric.title}, "
+        f"{direction} is better, mean{interval}, {_sample_size(result)}."
+    )
+
+
+def methods(result: StudyResult, manifest: Manifest, paper: PaperNumbers | None) -> str:
+    """How the numbers were made and what not to compare, the same for all tables.
 
     Ends with how the order of the arms agrees with the paper's, which no cell shows.
     """
-    metric = result.metric
-    direction = "higher" if metric.higher_is_better else "lower"
-    place = paper_place(manifest)
     sentences = [
-        f"{manifest.study['title']}, {place}" if place else manifest.study["title"],
-        f"{manifest.modality.capitalize()}, scale {manifest.scale}: {metric.title}, "
-        f"{direction} is better, mean ± half-width of the 95 % Student-t interval of "
-        f"the mean; {_sample_size(result)}",
+        "Intervals are 95 % Student-t intervals of the mean over seeds, shown from "
+        f"{LEAST_FOR_INTERVAL} seeds on",
         f"Between seeds everything random varies: {VARIED}",
     ]
     if result.baseline or result.untrained:
@@ -144,7 +158,7 @@ def _differences(baseline: str, changes: Sequence[tuple[str, Estimate]]) -> str:
     ordered = sorted(changes, key=lambda change: change[1].mean)
     ends = ordered if len(ordered) == 1 else [ordered[0], ordered[-1]]
     texts = [f"{plus_minus(e, signed=True)} ({label})" for label, e in ends]
-    intervals = [(e.low, e.high) for _, e in changes]
+    intervals = [(e.low, e.high) for _, e in changes if shown_half_width(e)]
     known = [
         (low, high) for low, high in intervals if low is not None and high is not None
     ]
@@ -154,7 +168,7 @@ def _differences(baseline: str, changes: Sequence[tuple[str, Estimate]]) -> str:
     noun = "difference" if len(texts) == 1 else "differences"
     sentence = f"The paired {noun} to {baseline} {verb} {spread}"
     if not known:
-        return f"{sentence}; one seed gives no interval."
+        return f"{sentence}; an interval takes {LEAST_FOR_INTERVAL} seeds."
     return f"{sentence}; zero lies outside {clear} of {len(known)} intervals."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -20,7 +20,7 @@ GAP = 2
 
 @dataclass(frozen=True)
 class ConsoleView:
-    """Title, table, caption and notes, to be printed with rich.
+    """Title and table, to be printed with rich; verbose also caption and notes.
 
     Shorter than the other formats, to fit 80 columns: the paper's number stands with
     its arm, its reading error in the note below.
@@ -29,21 +29,34 @@ class ConsoleView:
     """
 
     table: Table
+    verbose: bool = False
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
         """Text from top to bottom."""
-        yield _grid(self.table, options.max_width)
+        shown = self.table if self.verbose else _unmarked(self.table)
+        yield _grid(shown, options.max_width)
+        if not self.verbose:
+            return
         yield Text()
-        yield for_terminal(self.table.caption, "dim")
+        yield for_terminal(f"{self.table.caption} {self.table.methods}", "dim")
         for note in self.table.notes:
             yield for_terminal(f"{note.superscript} {note.text}")
 
 
-def console_view(table: Table) -> ConsoleView:
+def console_view(table: Table, *, verbose: bool = False) -> ConsoleView:
     """The table for ``rich.console.Console.print``."""
-    return ConsoleView(table)
+    return ConsoleView(table, verbose)
+
+
+def _unmarked(table: Table) -> Table:
+    """The table without marks, whose notes are not shown."""
+    rows = tuple(
+        replace(row, cells=tuple(replace(cell, marks=()) for cell in row.cells))
+        for row in table.rows
+    )
+    return replace(table, rows=rows)
 
 
 def _grid(table: Table, width: int) -> RichTable:
@@ -90,5 +103,5 @@ def _short_texts(table: Table, row: Row) -> list[str]:
     paper = cells.get("paper")
     if paper is not None and paper.value is not None and arm is not None:
         number = paper.text.partition(" ± ")[0]
-        texts["paper"] = f"{number} {paper.superscript} {arm.text}"
+        texts["paper"] = " ".join(filter(None, (number, paper.superscript, arm.text)))
     return [visible(text) for text in texts.values()]

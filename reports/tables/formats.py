@@ -33,6 +33,7 @@ def to_markdown(table: Table) -> str:
         "\n".join(lines),
         for_markdown(table.caption),
         "  \n".join(notes),
+        f"Methods. {for_markdown(table.methods)}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

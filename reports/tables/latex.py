@@ -10,9 +10,11 @@ import re
 import textwrap
 import unicodedata
 from functools import cache
+from typing import Literal
 
 from reports.tables.table import Cell, Column, Row, Table
 
+Caption = Literal["short", "full"]
 TITLE_WIDTH = 14
 """Characters of a line of a column title."""
 FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
@@ -59,15 +61,24 @@ GREEK = re.compile(
 """Unicode's names of the letters that LaTeX has by name."""
 
 
-def to_latex(table: Table) -> str:
-    """A floating table with caption, label, booktabs rules and notes."""
+def to_latex(table: Table, caption: Caption = "short") -> str:
+    """A floating table with caption, label, booktabs rules and notes.
+
+    Args:
+        table: The table.
+        caption: Two sentences, with the methods in a comment, for the paper's text,
+            where all tables need them once; or everything in the caption.
+    """
+    is_full = caption == "full"
+    text = f"{table.caption} {table.methods}" if is_full else table.caption
     alignment = "".join("r" if column.is_number else "l" for column in table.columns)
     titles = " & ".join(_title(column) for column in table.columns)
     lines = [
         r"% needs \usepackage{booktabs,graphicx}",
+        *([] if is_full else [f"% methods: {escape_latex(table.methods)}"]),
         r"\begin{table}",
         r"  \centering\small\setlength{\tabcolsep}{4pt}",
-        rf"  \caption{{{escape_latex(table.caption)}}}",
+        rf"  \caption{{{escape_latex(text)}}}",
         rf"  \label{{tab:{table.name.replace('_', '-')}}}\par\smallskip",
         rf"  {FITTED}{{\begin{{tabular}}{{{alignment}}}",
         r"    \toprule",

@@ -13,9 +13,9 @@ from typing import Literal
 from ablations.record import Manifest, ManifestArm
 from reports.statistics.summary import ArmResult, Estimate, StudyResult
 from reports.store.manifests import place_name
-from reports.tables.caption import caption
+from reports.tables.caption import methods, short_caption
 from reports.tables.paper import PaperNumbers, paper_numbers, paper_place
-from reports.tables.wording import p_text, plus_minus, trouble
+from reports.tables.wording import p_text, plus_minus, shown_half_width, trouble
 
 NOT_REPORTED = "not reported"
 NOTHING = "–"
@@ -52,7 +52,8 @@ class Cell:
     Attributes:
         text: As printed, without marks.
         value: The number in it, unrounded.
-        half_width: Half the 95 % interval, or the reading error of a paper's number.
+        half_width: Half the 95 % interval, from three seeds on; or the reading error of
+            a paper's number.
         marks: Keys into :attr:`Table.notes`.
     """
 
@@ -101,7 +102,8 @@ class Table:
     Attributes:
         name: For labels: study, modality, scale.
         title: The study's.
-        caption: Says what the numbers and intervals are, and what n is.
+        caption: Two sentences: what is shown, and what the numbers are.
+        methods: How they were made and what not to compare.
         columns: In order.
         rows: The study's arms, then the reference arms.
         notes: Footnotes in the order of their marks.
@@ -110,6 +112,7 @@ class Table:
     name: str
     title: str
     caption: str
+    methods: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[Note, ...]
@@ -169,7 +172,8 @@ def build_table(result: StudyResult, manifest: Manifest) -> Table:
     return Table(
         name=place_name(manifest),
         title=manifest.study["title"],
-        caption=caption(result, manifest, paper),
+        caption=short_caption(result, manifest),
+        methods=methods(result, manifest, paper),
         columns=columns,
         rows=rows,
         notes=notes.listed(),
@@ -260,9 +264,11 @@ def _change_cell(
 
 def _estimate_cell(estimate: Estimate, text: str, one_seed: str, notes: _Notes) -> Cell:
     marks: tuple[str, ...] = ()
-    if estimate.half_width is None:
-        marks = (notes.number(f"{one_seed}: no interval"),)
-    return Cell(text, estimate.mean, estimate.half_width, marks)
+    half = shown_half_width(estimate)
+    if half is None:
+        few = one_seed if estimate.n == 1 else one_seed.replace("one", "two") + "s"
+        marks = (notes.number(f"{few}: no interval"),)
+    return Cell(text, estimate.mean, half, marks)
 
 
 def _no_result(statuses: Sequence[str]) -> str:

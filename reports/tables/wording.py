@@ -12,13 +12,23 @@ REASON_LENGTH = 160
 """Characters of a reason in a footnote; the page and ``trials.csv`` have all of it."""
 
 
+LEAST_FOR_INTERVAL = 3
+"""Seeds: of two, the 95 % t interval is 12.7 standard errors long and says nothing."""
+
+
+def shown_half_width(estimate: Estimate | None) -> float | None:
+    """Half the interval where it is shown: from three seeds on."""
+    if estimate is None or estimate.n < LEAST_FOR_INTERVAL:
+        return None
+    return estimate.half_width
+
+
 def plus_minus(estimate: Estimate, *, signed: bool = False) -> str:
     """``71.20 ± 1.10``; with a sign for differences, and a real minus."""
     sign = "+z" if signed else "z"  # z: no "-0.00"
     text = f"{estimate.mean:{sign}.{DECIMALS}f}".replace("-", "−")
-    if estimate.half_width is None:
-        return text
-    return f"{text} ± {estimate.half_width:.{DECIMALS}f}"
+    half = shown_half_width(estimate)
+    return text if half is None else f"{text} ± {half:.{DECIMALS}f}"
 
 
 def signed(value: float) -> str:

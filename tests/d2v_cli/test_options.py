@@ -38,7 +38,10 @@ OPTIONS = {
         *(*COMMON, *STORES, "--trials", "--seed", "--path-seeds"),
         *("--data-root", "--optuna-storage", "--address"),
     },
-    "report": {*COMMON, *STORES, "--all", "--from", "--records", "--compare"},
+    "report": {
+        *(*COMMON, *STORES, "--all", "--json", "--caption"),
+        *("--verbose", "--no-verbose", "--from", "--records", "--compare"),
+    },
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }
 

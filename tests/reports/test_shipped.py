@@ -13,7 +13,8 @@ from d2v_core.config import TRIAL_TYPES
 from reports.claims.verdicts import study_verdicts
 from reports.claims.view import claims_markdown
 from reports.figures.curve import figure_data
-from reports.figures.figure import draw_svg
+from reports.figures.main_charts import unit_charts
+from reports.figures.spec import to_svg
 from reports.statistics.summary import study_result
 from reports.tables.formats import table_csv, to_markdown
 from reports.tables.latex import to_latex
@@ -59,6 +60,6 @@ def test_a_shipped_study_gets_table_figure_and_verdicts(name: str, modality: str
         written = [to_markdown(table), to_latex(table), claims_markdown(verdicts)]
         written += [
             table_csv(result, manifest),
-            draw_svg(figure_data(result, manifest)),
+            to_svg(unit_charts(figure_data(result, manifest))),
         ]
         assert all("nan" not in text.lower() for text in written[:3])

@@ -14,7 +14,8 @@ import pytest
 from ablations.record import Manifest, ManifestArm
 from reports.claims.verdicts import Verdict, study_verdicts
 from reports.figures.curve import figure_data
-from reports.figures.figure import draw_svg
+from reports.figures.main_charts import unit_charts
+from reports.figures.spec import to_svg
 from reports.statistics.inference import ALPHA
 from reports.statistics.planning import fewest_pairs
 from reports.statistics.summary import StudyResult, study_result
@@ -107,7 +108,7 @@ def test_a_large_study_takes_seconds(num_arms: int, seeds: int):
     )
     table = build_table(result, manifest)
     texts = [to_markdown(table), to_latex(table), table_csv(result, manifest)]
-    texts.append(draw_svg(figure_data(result, manifest)))
+    texts.append(to_svg(unit_charts(figure_data(result, manifest))))
     assert time.process_time() - start < 25.0  # about 8; it was minutes
     assert len(verdicts) == len(TESTS)
     assert all(f"a={num_arms - 1}" in text for text in texts[:3])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -12,13 +13,9 @@ from ablations.library import load_study, study_names
 from ablations.mlflow_names import NOTE_TAG
 from d2v_core.errors import ConfigError
 from reports.build import Scorecard, build_all
-from reports.claims.scorecard import (
-    AllClaims,
-    scorecard_console,
-    scorecard_csv,
-    scorecard_html,
-    tally,
-)
+from reports.claims.scorecard import AllClaims, tally
+from reports.claims.scorecard_formats import scorecard_console, scorecard_csv
+from reports.page.scorecard_page import scorecard_html
 from tests.browser import chromium, watched
 from tests.reports.stores import Store, make_manifest, make_store
 
@@ -111,9 +108,12 @@ def test_claims_of_ones_own_studies_are_counted_apart(scorecard: Scorecard):
 
 
 def test_the_scorecard_is_text_in_every_format(scorecard: Scorecard):
-    assert list(scorecard.files) == ["scorecard.md", "scorecard.csv", "scorecard.html"]
+    assert list(scorecard.files) == [
+        *("scorecard.md", "scorecard.csv", "claims.json", "scorecard.html")
+    ]
     page = scorecard.files["scorecard.html"].read_text(encoding="utf-8")
-    assert "<script>" not in page
+    assert "<script>alert" not in page
+    assert 'class="mark supported" href="layers-vision-laptop/report.html"' in page
     assert 'href="other-vision-laptop/report.html"' in page
     markdown = scorecard.files["scorecard.md"].read_text(encoding="utf-8")
     assert "<script>" not in markdown
@@ -147,6 +147,16 @@ def test_the_csv_holds_unrounded_numbers(scorecard: Scorecard):
     empty = pd.read_csv(io.StringIO(scorecard_csv(AllClaims(()))))
     assert list(empty.columns) == list(frame.columns)
     assert "0 judged claims" in scorecard_html(AllClaims(()), {})
+
+
+def test_programs_get_all_claims_as_json(scorecard: Scorecard):
+    found = json.loads(scorecard.files["claims.json"].read_text(encoding="utf-8"))
+    assert [one["verdict"] for one in found["judged"]] == [
+        *("supported", "supported", "undecided", "undecided")
+    ]
+    assert found["judged"][0]["effect"] == scorecard.claims.judged[0].verdict.effect
+    assert len(found["not_run"]) == scorecard.claims.num_unrun
+    assert found["not_reported"] == []
 
 
 def test_a_report_shows_its_claims(scorecard: Scorecard, own: Store):
@@ -199,7 +209,8 @@ def test_the_scorecard_in_a_browser(scorecard: Scorecard, width: int):
         widths = [page.evaluate("document.body.scrollWidth")]
         command = page.get_by_text("d2v run masking --modality speech")
         assert not command.is_visible()
-        page.locator("summary").click()
+        for summary in page.locator("summary").all():
+            summary.click()
         command.wait_for(state="visible")
         widths.append(page.evaluate("document.documentElement.scrollWidth"))
         tables = page.get_by_role("region").all()

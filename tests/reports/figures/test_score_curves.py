@@ -19,7 +19,8 @@ from reports.figures.score_curves import (
     ScorePoint,
     read_score_figures,
 )
-from reports.figures.score_drawing import draw_scores
+from reports.figures.spec import to_svg
+from reports.figures.training_charts import score_charts
 from reports.store.frames import trial_frame
 from tests.reports.stores import Store, make_manifest
 
@@ -152,12 +153,12 @@ def test_drawings_are_well_formed_and_their_text_is_text():
     name = "<script>alert(1)</script> & co"
     points = (ScorePoint(0.5, 60.0, 0), ScorePoint(0.5, 62.0, 1))
     curve = ScoreCurve(name, (*points, ScorePoint(1.0, 63.0, 0)))
-    svg = draw_scores(ScoreFigure("score", (curve,), 2, 2), ["other", name])
-    root = ET.fromstring(svg)
-    titles = [node.text for node in root.iter("title")]
-    assert f"{name}, mean at 50%: 61.00" in titles
-    assert f"{name}: mean of 2" in titles
-    assert len(root.findall(".//g[@class='seeds']/circle")) == 3
-    assert len(root.findall("circle[@class='line-1']")) == 2
-    flat = ScoreCurve("a", (ScorePoint(1.0, 60.0, 0),))
-    assert "nan" not in draw_scores(ScoreFigure("score", (flat,), 1, 1), ["a"])
+    manifest = make_manifest("drawn", ks=(1,), references=())
+    arm = manifest.arms[0].model_copy(update={"label": name})
+    manifest = manifest.model_copy(update={"arms": [arm]})
+    [chart] = score_charts([ScoreFigure("score", (curve,), 2, 2)], manifest)
+    rows = chart.spec["data"]["values"]
+    means = {row["x"]: row["value"] for row in rows if row["kind"] == "mean"}
+    assert means == {0.5: 61.0, 1.0: 63.0}
+    assert sum(row["kind"] == "seed" for row in rows) == 3
+    ET.fromstring(to_svg([chart]))

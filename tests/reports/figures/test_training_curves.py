@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import xml.etree.ElementTree as ET
 
 import pandas as pd
@@ -11,9 +10,10 @@ import pytest
 
 from reports.figures import training_curves as curves_module
 from reports.figures.curve import Level, figure_data
-from reports.figures.figure import draw_png, draw_svg
-from reports.figures.sparklines import draw_curves
-from reports.figures.training_curves import Curve, average, read_curves
+from reports.figures.main_charts import effect_charts, unit_charts
+from reports.figures.spec import to_png, to_svg
+from reports.figures.training_charts import training_charts
+from reports.figures.training_curves import Curve, Curves, average, read_curves
 from reports.statistics.summary import study_result
 from reports.store.frames import trial_frame
 from tests.reports.stores import Store, make_manifest, make_named_manifest
@@ -73,18 +73,52 @@ def test_a_large_study_shows_its_first_seeds(store: Store, filled, monkeypatch):
     assert {curve.num_seeds for curve in found.curves} == {1}
 
 
-def test_drawings_are_well_formed_and_their_text_is_text():
-    name = "<script>alert(1)</script> & co"
-    curve = Curve(name, "target/std", (10, 20), (0.5, 0.4), 2, ((20, 1),))
-    single = Curve("one", "target/std", (20,), (0.4,), 1, ())
-    svg = draw_curves([curve, single], [name, "one"], threshold=0.39)
-    root = ET.fromstring(svg)
-    titles = [node.text for node in root.iter("title")]
-    assert f"{name}, seed 1 collapsed at step 20" in titles
-    assert "least healthy value 0.39" in titles
-    assert len(re.findall("<circle", svg)) == 1
-    flat = draw_curves([Curve("a", "m", (0,), (1.0,), 1, ())], ["a"])
-    assert "nan" not in flat
+def curves_of(*curves: Curve) -> Curves:
+    return Curves(curves, 2, 2)
+
+
+def test_every_objective_has_an_axis_of_its_own_and_text_is_data():
+    manifest = make_manifest("own_axes", ks=(1, 2), references=("supervised",))
+    curve = Curve("K=1", "train/loss", (10, 20), (0.5, 0.4), 2, ((20, 1),))
+    single = Curve("K=2", "train/loss", (20,), (0.4,), 1, ())
+    other = Curve("supervised", "train/loss", (10, 20), (2.5, 1.4), 2, ())
+    first, second = training_charts(curves_of(curve, single, other), manifest)
+    assert second.title == "train/loss, supervised"
+    assert {row["arm"] for row in second.spec["data"]["values"]} == {"supervised"}
+    rows = first.spec["data"]["values"]
+    assert [row["kind"] for row in rows] == ["mean", "mean", "collapse", "dot"]
+    assert rows[2] | {"seed": 1, "step": 20, "x": 20} == rows[2]
+    ET.fromstring(to_svg([first, second]))
+
+
+def test_the_least_healthy_value_is_drawn_where_curves_come_near_it():
+    manifest = make_manifest("near", ks=(1,), references=())
+    health = {"min_target_std": 0.39}
+    manifest = manifest.model_copy(update={"base": {"health": health}})
+    curve = Curve("K=1", "target/std", (10, 20), (0.5, 0.4), 2, ())
+    far = Curve("K=1", "target/std", (10, 20), (9.5, 9.4), 2, ())
+    [near], [off] = (training_charts(curves_of(c), manifest) for c in (curve, far))
+    assert {"kind": "threshold", "value": 0.39} in near.spec["data"]["values"]
+    assert all(row["kind"] != "threshold" for row in off.spec["data"]["values"])
+
+
+def test_differences_share_a_frame_and_two_seeds_have_no_interval(store: Store):
+    for name, seeds in (("two_seeds", 2), ("three_seeds", 3)):
+        manifest = make_manifest(name, ks=(1, 2, 4), references=(), seeds=seeds)
+        for number, cell in enumerate(manifest.cells):
+            store.trial(manifest, cell.arm, cell.seed, 60.0 + number**2 % 7)
+        frame = trial_frame(store.client, manifest)
+        [chart] = effect_charts(figure_data(study_result(frame, manifest), manifest))
+        rows = chart.spec["data"]["values"]
+        means = [row for row in rows if row["kind"] == "mean"]
+        assert {row["who"] for row in means} == {"this study", "paper"}
+        theirs = {r["name"]: r for r in means if r["who"] == "paper"}
+        assert theirs["1"]["value"] == 0.0
+        assert theirs["3"]["value"] == pytest.approx(84.02 - 83.01)
+        assert theirs["3"]["high"] - theirs["3"]["value"] == pytest.approx(0.04)
+        ours = [row for row in means if row["who"] == "this study"]
+        assert sum("low" in row for row in ours) == (2 if seeds == 3 else 0)
+        assert sum(row["kind"] == "seed" for row in rows) == 2 * seeds
 
 
 def test_fractions_of_the_depth_share_an_axis_with_the_paper(store: Store):
@@ -118,7 +152,7 @@ def test_the_papers_reference_arms_are_levels_beside_its_curve(values):
     data = figure_data(study_result(frame, manifest), manifest)
     assert [point.label for point in data.paper.points] == ["1", "2"]
     assert data.paper.levels == (Level("untrained", 10.0),)
-    assert draw_svg(data)
+    assert to_svg(unit_charts(data))
 
 
 def test_other_axes_stand_in_order_and_match_by_value(store: Store):
@@ -131,8 +165,8 @@ def test_other_axes_stand_in_order_and_match_by_value(store: Store):
     data = figure_data(study_result(frame, manifest), manifest)
     assert [point.position for point in data.ours.points] == [3.0, 0.0]
     assert [point.label for point in data.ours.points] == [
-        "4\n(no result)",
-        "1\n(no result)",
+        "4",
+        "1",
     ]
     assert [point.position for point in data.paper.points] == list(range(12))
 
@@ -147,7 +181,7 @@ def test_named_arms_are_drawn_as_rows_even_without_results(store: Store, value):
     frame = trial_frame(store.client, manifest)
     data = figure_data(study_result(frame, manifest), manifest)
     assert not data.is_curve
-    svg = draw_svg(data)
+    svg = to_svg(unit_charts(data))
     assert "$a_1$" in svg
     assert "&lt;b&gt;&amp;" in svg
-    assert draw_png(data).startswith(b"\x89PNG")
+    assert to_png(unit_charts(data)).startswith(b"\x89PNG")
