@@ -26,7 +26,7 @@ SMOKE = [(name, modality) for name, modality, scale in PLACES if scale == "smoke
 MOST_ARMS = 9
 """So that a study at scale smoke takes minutes."""
 
-SHARED = {"vision": 24, "speech": 22, "text": 20}
+SHARED = {"vision": 30, "speech": 26, "text": 24}
 """Trials per seed that tables share with others, at scale smoke."""
 
 

@@ -123,10 +123,10 @@ def test_what_cannot_be_searched_is_refused(parameters, fields, message):
 
 def test_a_bound_that_makes_an_impossible_trial_is_refused_before_anything_starts():
     with pytest.raises(ConfigError) as caught:
-        bound({**K, "high": 6})
+        bound({**K, "high": 10})
     assert str(caught.value) == (
-        "mine.yaml:1:1: target.top_k = 6: must be at most the encoder's depth (4), "
-        "got 6"
+        "mine.yaml:1:1: target.top_k = 10: must be at most the encoder's depth (8), "
+        "got 10"
     )
 
 

@@ -247,7 +247,9 @@ def test_the_outcome_says_what_matters_and_how_to_get_there(tmp_path):
 
 def test_the_files_of_an_outcome_are_complete_and_the_same_each_time(tmp_path):
     searched = bound(K, RATE, *TAU)
-    study = searching(searched, tmp_path, 8, lambda point: 10.0 * point["target.top_k"])
+    study = searching(
+        searched, tmp_path, 8, lambda point: -10.0 * point["target.top_k"]
+    )
     outcome, _ = analyse(searched, study, paper_key(searched))
     files = write_search(outcome, tmp_path / "a", "d2v run path.yaml")
     again = write_search(outcome, tmp_path / "b", "d2v run path.yaml")
