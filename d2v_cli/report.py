@@ -65,7 +65,9 @@ def report(
     ] = "short",
     verbose: Annotated[
         bool,
-        typer.Option(help="Also print captions, notes and the evidence of verdicts."),
+        typer.Option(
+            "--verbose", help="Also print captions, notes and the evidence of verdicts."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document for programs.")

@@ -10,6 +10,7 @@ paper's also differ in shape.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -211,7 +212,15 @@ def still(charts: Sequence[Chart], background: str | None = "white") -> Spec:
 def to_svg(charts: Sequence[Chart], background: str | None = "white") -> str:
     """A stand-alone SVG document; its text stays text."""
     spec = still(charts, background)
-    return str(vl_convert.vegalite_to_svg(spec, config=CONFIG, allowed_base_urls=[]))
+    drawn = vl_convert.vegalite_to_svg(spec, config=CONFIG, allowed_base_urls=[])
+    return _renumbered(str(drawn))
+
+
+def _renumbered(svg: str) -> str:
+    """The drawing with clip paths counted from 1: Vega counts on through a process."""
+    ids = list(dict.fromkeys(re.findall(r'id="(clip\d+)"', svg)))
+    numbers = {name: f"clip{place}" for place, name in enumerate(ids, 1)}
+    return re.sub(r"\bclip\d+\b", lambda m: numbers.get(m[0], m[0]), svg)
 
 
 def to_png(charts: Sequence[Chart]) -> bytes:
@@ -224,7 +233,4 @@ def to_png(charts: Sequence[Chart]) -> bytes:
 
 def to_pdf(charts: Sequence[Chart]) -> bytes:
     """A PDF for papers, its text as outlines of letters."""
-    drawn = vl_convert.vegalite_to_pdf(
-        still(charts), config=CONFIG, allowed_base_urls=[]
-    )
-    return bytes(drawn)
+    return bytes(vl_convert.svg_to_pdf(to_svg(charts)))

@@ -40,7 +40,7 @@ OPTIONS = {
     },
     "report": {
         *(*COMMON, *STORES, "--all", "--json", "--caption"),
-        *("--verbose", "--no-verbose", "--from", "--records", "--compare"),
+        *("--verbose", "--from", "--records", "--compare"),
     },
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }
