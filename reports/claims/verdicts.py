@@ -51,11 +51,12 @@ class Verdict:
         p: That of the test named in the reason.
         reason: A few sentences: which arms, which interval, what is in the way.
         seeds_needed: Seeds in all that would settle it, if effect and spread stay
-            as measured; None where it is settled, where the effect points the other
-            way, or nothing can be said.
+            as measured; None where it is settled or nothing can be said.
         more_draws: How many do with more label draws in every trial, if that is fewer
             and known.
         is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
+        points_away: The effect speaks against the claim; people are not told then how
+            many seeds would settle it.
     """
 
     claim: str
@@ -72,6 +73,7 @@ class Verdict:
     seeds_needed: SeedsNeeded
     more_draws: MoreDraws | None = None
     is_share: bool = False
+    points_away: bool = False
 
 
 def claims_of(manifest: Manifest) -> list[Claim]:
@@ -93,7 +95,6 @@ def study_verdicts(result: StudyResult, manifest: Manifest) -> tuple[Verdict, ..
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     finding = _apply(claim.test, evidence)
     interval = finding.interval
-    is_open = finding.verdict == "undecided" and not points_away(claim.test, finding)
     return Verdict(
         claim=claim.id,
         says=claim.says,
@@ -106,9 +107,10 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         n=finding.n,
         p=finding.p,
         reason=finding.reason,
-        seeds_needed=finding.seeds_needed if is_open else None,
-        more_draws=finding.more_draws if is_open else None,
+        seeds_needed=finding.seeds_needed if finding.verdict == "undecided" else None,
+        more_draws=finding.more_draws,
         is_share=finding.is_share,
+        points_away=points_away(claim.test, finding),
     )
 
 

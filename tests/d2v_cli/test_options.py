@@ -36,7 +36,7 @@ OPTIONS = {
     },
     "report": {
         *(*COMMON, *STORES, "--all", "--json", "--caption"),
-        *("--verbose", "--no-verbose"),
+        *("--verbose",),
     },
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }
