@@ -42,12 +42,13 @@ class Verdict:
         p: That of the test named in the reason.
         reason: A few sentences: which arms, which interval, what is in the way.
         seeds_needed: Seeds in all that would settle it, if effect and spread stay
-            as measured; None where it is settled, where the effect points the other
-            way, or nothing can be said.
+            as measured; None where it is settled or nothing can be said.
         more_draws: How many do with more label draws in every trial, if that is fewer
             and known.
         is_share: The effect is a share of seeds, between 0 and 1, and has no sign.
         look: Seeds of the planned look that it is the verdict of; 0: there is none.
+        points_away: The effect speaks against the claim; people are not told then how
+            many seeds would settle it.
     """
 
     claim: str
@@ -65,6 +66,7 @@ class Verdict:
     more_draws: MoreDraws | None = None
     is_share: bool = False
     look: int = 0
+    points_away: bool = False
 
 
 def claims_of(manifest: Manifest) -> list[Claim]:
@@ -95,7 +97,6 @@ def study_verdicts(result: StudyResult, manifest: Manifest) -> tuple[Verdict, ..
 def _verdict(claim: Claim, looked_at: LookedAt) -> Verdict:
     finding = looked_at.finding
     interval = finding.interval
-    is_open = finding.verdict == "undecided" and not points_away(claim.test, finding)
     return Verdict(
         claim=claim.id,
         says=claim.says,
@@ -108,8 +109,9 @@ def _verdict(claim: Claim, looked_at: LookedAt) -> Verdict:
         n=finding.n,
         p=finding.p,
         reason=finding.reason,
-        seeds_needed=finding.seeds_needed if is_open else None,
-        more_draws=finding.more_draws if is_open else None,
+        seeds_needed=finding.seeds_needed if finding.verdict == "undecided" else None,
+        more_draws=finding.more_draws,
         is_share=finding.is_share,
         look=looked_at.look,
+        points_away=points_away(claim.test, finding),
     )

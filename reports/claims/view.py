@@ -28,7 +28,8 @@ LEGEND = (
     "seeds, more than one half does. The interval and p are those the verdict rests "
     "on, named in the evidence. Seeds needed: in all, if effect and spread stay as "
     "measured, which is an even chance and no promise; with more label draws in every "
-    "trial, the old ones evaluated again, where the noise is known and that is fewer."
+    "trial, the old ones evaluated again, where the noise is known and that is fewer; "
+    "not said where the effect points the other way."
 )
 
 
@@ -66,7 +67,7 @@ def effect_text(verdict: Verdict) -> str:
 
 def seeds_text(verdict: Verdict) -> str:
     """``12; 8 with 30 draws``, to settle it; a dash where that is no question."""
-    if verdict.seeds_needed is None:
+    if verdict.seeds_needed is None or verdict.points_away:
         return "–"
     text, more = str(verdict.seeds_needed), verdict.more_draws
     return text if more is None else f"{text}; {more.seeds} with {more.num_draws} draws"

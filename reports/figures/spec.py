@@ -35,6 +35,12 @@ WIDTH = 360
 """Pixels of a panel in files; in the page a panel has its container's."""
 LABEL_LIMIT = 210
 DPI_SCALE = 2.0
+NOTHING: Spec = {
+    "data": {"values": [{}]},
+    "mark": {"type": "text", "text": "no result yet", "color": QUIET, "fontSize": 13},
+    "encoding": {},
+}
+"""Instead of layers none of which has a row on both axes."""
 PLACES = ("x", "x2", "y", "y2")
 """Channels without which a mark has no place."""
 CONFIG: Spec = {
@@ -93,11 +99,13 @@ def layered(
         log: ``x`` or ``y``: the axis that a reader may want on a logarithmic scale.
         more: Further fields of the spec.
     """
+    drawn = [one for one in layers if _has_rows(one, rows)]
+    has_places = any({"x", "y"} <= one["encoding"].keys() for one in drawn)
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "height": height,
         "data": {"values": [shown_row(row) for row in rows]},
-        "layer": [one for one in layers if _has_rows(one, rows)],
+        "layer": drawn if has_places else [NOTHING],
         "usermeta": {"log": log},
         **more,
     }
@@ -212,15 +220,11 @@ def still(charts: Sequence[Chart], background: str | None = "white") -> Spec:
 def to_svg(charts: Sequence[Chart], background: str | None = "white") -> str:
     """A stand-alone SVG document; its text stays text."""
     spec = still(charts, background)
-    drawn = vl_convert.vegalite_to_svg(spec, config=CONFIG, allowed_base_urls=[])
-    return _renumbered(str(drawn))
-
-
-def _renumbered(svg: str) -> str:
-    """The drawing with clip paths counted from 1: Vega counts on through a process."""
-    ids = list(dict.fromkeys(re.findall(r'id="(clip\d+)"', svg)))
-    numbers = {name: f"clip{place}" for place, name in enumerate(ids, 1)}
-    return re.sub(r"\bclip\d+\b", lambda m: numbers.get(m[0], m[0]), svg)
+    svg = str(vl_convert.vegalite_to_svg(spec, config=CONFIG, allowed_base_urls=[]))
+    # Vega counts clips over all drawings of the process; ours begin at 0.
+    names = dict.fromkeys(re.findall(r'id="(clip\d+)"', svg))
+    new = {old: f"clip-{i}" for i, old in enumerate(names)}
+    return re.sub(r"\bclip\d+\b", lambda found: new.get(found[0], found[0]), svg)
 
 
 def to_png(charts: Sequence[Chart]) -> bytes:

@@ -140,11 +140,12 @@ def _of(modality: str, charts: Iterable[Chart]) -> list[Chart]:
 
 
 def _titled(own: str, charts: Iterable[Chart]) -> list[Chart]:
+    named = [(one, one.modality or own) for one in charts]
     return [
-        replace(
-            one, title=f"{(one.modality or own).capitalize()}: {_lowered(one.title)}"
-        )
-        for one in charts
+        one
+        if modality in one.title
+        else replace(one, title=f"{modality.capitalize()}: {_lowered(one.title)}")
+        for one, modality in named
     ]
 
 

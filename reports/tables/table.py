@@ -15,7 +15,13 @@ from reports.statistics.summary import ArmResult, Estimate, StudyResult
 from reports.store.manifests import place_name
 from reports.tables.caption import methods, short_caption
 from reports.tables.paper import PaperNumbers, paper_numbers, paper_place
-from reports.tables.wording import p_text, plus_minus, shown_half_width, trouble
+from reports.tables.wording import (
+    LEAST_FOR_INTERVAL,
+    p_text,
+    plus_minus,
+    shown_half_width,
+    trouble,
+)
 
 NOT_REPORTED = "not reported"
 NOTHING = "–"
@@ -256,7 +262,7 @@ def _change_cell(
         return Cell(NOTHING)
     text = plus_minus(change, signed=True)
     cell = _estimate_cell(change, text, "one common seed", notes)
-    if change.n in (1, len(arm.values)):
+    if change.n < LEAST_FOR_INTERVAL or change.n == len(arm.values):
         return cell
     fewer = notes.number(f"over the {change.n} seeds both arms have")
     return Cell(cell.text, cell.value, cell.half_width, (*cell.marks, fewer))

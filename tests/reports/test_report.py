@@ -105,7 +105,7 @@ class Page(HTMLParser):
                 self.ids.append(value or "")
 
     def handle_data(self, data: str) -> None:
-        if self.tags[-1] not in ("script", "style"):
+        if not self.tags or self.tags[-1] not in ("script", "style"):
             self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -163,7 +163,7 @@ def test_text_from_yaml_stays_text(page: Page):
 
 def test_page_has_every_section(page: Page):
     for part in (
-        "Reproduces Figure 2 of arXiv 2202.03555v3",
+        "reproduces Figure 2 of arXiv 2202.03555v3",
         "metric and scale may differ, so levels must not be compared",
         "1/2",
         "not run yet",
@@ -210,6 +210,7 @@ def test_each_number_of_ours_leads_to_the_runs_of_its_arm(store: Store, tmp_path
     store.study(manifest)
     report = build(store, "linked", tmp_path)
     text = report.files["report.html"].read_text(encoding="utf-8")
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
     table = text[text.index('class="results ') : text.index("Each number of ours")]
     [row] = [part for part in table.split("<tr>") if ">K=2<" in part]
     cell = report.table.cell
@@ -263,7 +264,7 @@ def test_page_in_a_browser(report: Report, width: int):
                 summary.click()
         opened_width = page.evaluate("document.documentElement.scrollWidth")
         links = page.locator("td a, th a").count()
-        claims = page.get_by_label("Claims and verdicts")
+        claims = page.get_by_label("Claims and their numbers")
         fits = claims.evaluate("box => box.scrollWidth <= box.clientWidth")
         page.emulate_media(media="print")
         printed = page.locator("#runs-0 code").first.is_visible()
@@ -273,3 +274,59 @@ def test_page_in_a_browser(report: Report, width: int):
     assert links > 0
     assert fits
     assert printed
+
+
+@pytest.mark.browser
+def test_a_reader_points_at_clicks_and_chooses(report: Report):
+    with chromium() as browser:
+        seen = watched(browser, report.files["report.html"].as_uri(), 1280)
+        page = seen.page
+        page.wait_for_function("document.documentElement.dataset.drawn !== undefined")
+        marks = page.locator('[data-chart="effects"] .mark-symbol path')
+        num_marks = marks.count()
+        marks.last.hover()
+        tip = page.locator(".tip").inner_text()
+        marks.last.click()
+        card = page.locator(".card").inner_text()
+        link = page.locator(".card a").first.get_attribute("href") or ""
+        page.keyboard.press("Escape")
+        closed = not page.locator(".card").is_visible()
+        page.uncheck("[data-shows=seeds]")
+        page.wait_for_function(
+            "most => document.querySelectorAll("
+            "'[data-chart=effects] .mark-symbol path').length < most",
+            arg=num_marks,
+        )
+        for name in ("log", "references"):
+            page.locator(f"[data-shows={name}]").click()
+        page.check("[data-view=units]")
+        page.wait_for_selector("[data-chart=paper] .mark-symbol path")
+        page.click("summary:has-text('choose arms')")
+        page.click("button[data-value='K=4'] >> nth=0")
+        pressed = page.locator("button[data-value='K=4']").last
+        off = pressed.get_attribute("aria-pressed")
+        page.click("table.results th >> nth=2")
+        page.click("table.results th >> nth=2")
+        first = page.locator("table.results tbody tr >> nth=0").inner_text()
+        page.wait_for_timeout(500)  # a late complaint of a chart is one too
+    assert "d2v train vision-laptop --seed" in tip
+    assert "target.top_k = " in card
+    assert "run in MLflow" in card
+    assert link.startswith("http://127.0.0.1:5000/#/experiments/")
+    assert closed
+    assert off == "false"
+    highest = max(arm.mean.mean for arm in report.result.arms[:4] if arm.mean)
+    assert f"{highest:.2f}" in first
+    assert seen.complaints == []
+    assert len(seen.requests) == 1
+
+
+@pytest.mark.browser
+def test_without_javascript_picture_and_tables_stand(report: Report):
+    with chromium() as browser:
+        context = browser.new_context(java_script_enabled=False)
+        page = context.new_page()
+        page.goto(report.files["report.html"].as_uri())
+        assert page.locator('[data-chart="effects"] svg').is_visible()
+        assert page.locator("table.results").is_visible()
+        assert not page.locator("[data-shows=log]").is_visible()

@@ -46,7 +46,10 @@
     const spec = JSON.parse(text, (_, value) => (typeof value === "string" && data.colours[value]) || value);
     spec.data.values = data.charts[name].data.values.filter(isShown);
     setLog(spec);
-    spec.layer = spec.layer.filter((layer) => hasRows(layer, spec.data.values));
+    const drawn = spec.layer.filter((layer) => hasRows(layer, spec.data.values));
+    const hasPlaces = drawn.some((layer) => layer.encoding.x && layer.encoding.y);
+    const nothing = { data: { values: [{}] }, mark: { type: "text", text: "nothing chosen" }, encoding: {} };
+    spec.layer = hasPlaces || spec.layer.length === 1 ? drawn : [nothing];
     for (const layer of spec.layer)
       if (layer.mark.type !== "area") layer.mark.tooltip = { content: "data" };
     spec.width = "container";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -141,12 +142,15 @@ def page(store: Store, name: str, folder: Path) -> str:
 
 def test_the_page_shows_it(store, probed, tmp_path: Path):
     text = page(store, "probed", tmp_path)
-    section = text[text.index("<h2>Score over training") : text.index("<h2>Training")]
-    assert "linear probe accuracy (%), validation split</p><svg" in section
+    section = text[text.index("<h3>Score over training") :]
+    assert "linear probe accuracy (%), validation split</p>" in section
+    assert '"score-0":{' in section
     assert "Large dots: means over all seeds that were probed" in section
-    legend = re.findall(r"</svg>([^<]+)</li>", section)
-    assert legend == ["K=1", "K=2"]  # the references were not probed
-    assert "K=2, seed 1 at 75%: 67.00" in section
+    [element] = re.findall(r'id="chart-data">(.*?)</script>', text, re.DOTALL)
+    rows = json.loads(element)["charts"]["score-0"]["data"]["values"]
+    assert {row["arm"] for row in rows} == {"K=1", "K=2"}  # references: not probed
+    place = {"arm": "K=2", "seed": 1, "kind": "seed", "x": 0.75, "value": 67.0}
+    assert any(place.items() <= row.items() for row in rows)
 
 
 def test_drawings_are_well_formed_and_their_text_is_text():
