@@ -94,7 +94,7 @@ def test_multiples_are_of_the_recipes_own_value() -> None:
     assert labels(tripled) == ["lr=0.1"]
     steps = {**RATE, "setting": "training.num_steps"}
     multiplied = [cell.trial.training.num_steps for cell in expanded(axis=steps).cells]
-    assert multiplied[:2] == [400, 1200]
+    assert multiplied[:2] == [600, 1800]
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**4).map(lambda n: round(n * 0.001, 3)))
