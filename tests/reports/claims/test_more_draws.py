@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from reports.claims.evidence import NOT_REACHABLE, MoreDraws
-from reports.claims.scorecard import claims_csv
+from reports.claims.scorecard_formats import claims_csv
 from reports.claims.verdicts import Verdict, study_verdicts
 from reports.claims.view import JudgedClaim, claim_cells, seeds_text
 from reports.statistics.planning import seeds_to_exclude

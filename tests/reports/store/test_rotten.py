@@ -25,7 +25,8 @@ from ablations.mlflow_names import (
 from ablations.record import Manifest
 from d2v_cli.app import app
 from reports.build import Scorecard, build_all, gather
-from reports.claims.scorecard import AllClaims, scorecard_console
+from reports.claims.scorecard import AllClaims
+from reports.claims.scorecard_formats import scorecard_console
 from reports.page.report_page import render_page
 from reports.store.foreign import StoreContentError
 from reports.store.manifests import PlannedStudy, all_manifests, find_manifest
