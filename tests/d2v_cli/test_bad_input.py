@@ -103,9 +103,9 @@ def test_a_duplicate_key_is_refused_with_both_places(
 
 
 def test_k_above_the_depth_names_the_arm(tmp_path: Path, refused: Refused) -> None:
-    file = write_study(tmp_path, STUDY.replace("[1, 2]", "[1, 5]"))
-    rule = "target.top_k: must be at most the encoder's depth (4), got 5"
-    refused("run", file, says=[f"study mine: arm 'K=5': {rule}"])
+    file = write_study(tmp_path, STUDY.replace("[1, 2]", "[1, 9]"))
+    rule = "target.top_k: must be at most the encoder's depth (8), got 9"
+    refused("run", file, says=[f"study mine: arm 'K=9': {rule}"])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_k_above_the_depth_names_the_arm(tmp_path: Path, refused: Refused) -> No
         (["layer_averaging", "--set", "target.top_k"], "must have the form path=value"),
         (
             ["layer_averaging", "--set", "target.top_k=9"],
-            "--set: target.top_k: must be at most the encoder's depth (4), got 9",
+            "--set: target.top_k: must be at most the encoder's depth (8), got 9",
         ),
         (
             ["layer_averaging", "--set", "target.featur=ffn"],

@@ -56,7 +56,7 @@ def test_values_are_checked_with_the_recipe_and_placed_in_the_file(
         ("dropout: 0.5", "dropout: 1.5"),
         ("vision.width: 32", "vision.width: 2"),
     )
-    depth = "target.top_k: must be at most the encoder's depth (4), got 9"
+    depth = "target.top_k: must be at most the encoder's depth (8), got 9"
     assert lines == [
         f"mine.yaml:4:21: study mine for vision: arm 'a': {depth}",
         "mine.yaml:6:21: study mine for vision: arm 'c': vision.width: must be greater "
@@ -105,7 +105,7 @@ def test_values_of_an_axis_are_placed_at_the_axis(tmp_path: Path) -> None:
         check_study_file(str(file), "smoke")
     assert str(caught.value).removeprefix(f"{tmp_path}/") == (
         "mine.yaml:4:39: study mine: arm 'K=9, s=1x': target.top_k: must be at most "
-        "the encoder's depth (4), got 9"
+        "the encoder's depth (8), got 9"
     )
 
 

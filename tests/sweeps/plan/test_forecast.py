@@ -48,7 +48,7 @@ def test_the_papers_study_is_priced_without_its_data(
     plan: Plan, root: tuple[str, ...]
 ) -> None:
     out = plan("layer_averaging", "--scale", "paper", *root).out
-    assert "70 cells, 70 unique trials, 0 cached, 70 to train" in out
+    assert "112 cells, 112 unique trials, 0 cached, 112 to train" in out
     assert (
         "the data is not here, so keys are unknown and nothing counts as cached: "
         "data.root: "
@@ -56,7 +56,7 @@ def test_the_papers_study_is_priced_without_its_data(
     assert "85.7 M parameters, 1.4e20 FLOPs, about 101 GPU-hours on one H200" in out
     assert "40 % of its bfloat16 peak" in out
     assert "GiB at batch 2048" in out
-    assert "all 70 trainings: about " in out
+    assert "all 112 trainings: about " in out
 
 
 @pytest.mark.usefixtures("no_pilot")
