@@ -87,7 +87,8 @@ def test_a_record_says_what_its_own_updates_computed(
     )
     cost = estimate_cost(smoke)
     assert cost is not None
-    own = {FLOPS_METRIC: steps / smoke.training.num_steps * cost.flops} if counted else {}
+    share = steps / smoke.training.num_steps
+    own = {FLOPS_METRIC: share * cost.flops} if counted else {}
     assert with_flops(record, smoke).metrics == pytest.approx(metrics | own)
 
 
