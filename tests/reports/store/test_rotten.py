@@ -167,7 +167,7 @@ def test_every_rotten_study_is_named_and_the_others_are_reported(scorecard, fold
     written = {path.name for path in (folder / "a" / "reports").iterdir()}
     assert written == {
         *(f"{name}-vision-laptop" for name in HARMLESS),
-        *("scorecard.md", "scorecard.csv", "scorecard.html"),
+        *("claims.json", "scorecard.md", "scorecard.csv", "scorecard.html"),
     }
     assert {path.name for path in folder.iterdir()} == {"mlflow.db", "artifacts", "a"}
 
