@@ -40,7 +40,13 @@ from ablations.redaction import redacted
 from reports.build import gather
 from reports.files import ReportWriteError
 from reports.store.foreign import Origin, parse
-from reports.store.frames import FINAL_PREFIXES, PROBED, RECORD, place_of
+from reports.store.frames import (
+    FINAL_PREFIXES,
+    HEALTH_METRICS,
+    PROBED,
+    RECORD,
+    place_of,
+)
 from reports.store.manifests import PlannedStudy
 from reports.store.reader import Reader, Source, reader_of
 from reports.store.records import Row, owner, read_rows, request_of, write_rows
@@ -53,7 +59,7 @@ KEPT_TAGS = (
     *(COMMIT_TAG, DIRTY_TAG, COMMAND_TAG),
 )
 """Tags that count; others name users, parents and places of one store."""
-KEPT_METRICS = (*FINAL_PREFIXES, PROBED)
+KEPT_METRICS = (*FINAL_PREFIXES, PROBED, *HEALTH_METRICS)
 """Beginnings of final metrics that are kept, beside the one that counts."""
 
 

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 from ablations.layers import parse_assignments
 from ablations.record import Manifest, ManifestArm
 from ablations.yaml_source import parse_value
+from d2v_core.config import TRIAL_TYPES
+from d2v_core.config.base import TAGS
+from d2v_core.config.parsing import known_settings
 from d2v_core.errors import ConfigError
 
 PLACE = re.compile(r"--(?:storage|tracking-uri)[ =](?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
@@ -58,7 +61,7 @@ def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
     settings: dict[str, Any] = dict(manifest.study.get("set") or {})
     for assignment in manifest.assignments:
         settings |= parse_assignments([assignment], manifest.modality)
-    settings |= arm.settings
+    settings = _overridden(settings, arm.settings, manifest.modality)
     words = ["d2v", "train", f"{manifest.modality}-{manifest.scale}"]
     words += ["--seed", str(seed)]
     if root := _data_root(manifest.base):
@@ -66,6 +69,26 @@ def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
     for path, value in settings.items():
         words += ["--set", f"{path}={as_yaml(value)}"]
     return shlex.join(words)
+
+
+def _overridden(
+    settings: Mapping[str, Any], later: Mapping[str, Any], modality: str
+) -> dict[str, Any]:
+    """Later settings over earlier ones, as :mod:`ablations.layers` merges them.
+
+    What another variant of a section does not have goes: a reference arm has none of
+    the settings of the study's objective.
+    """
+    kept = dict(settings)
+    for path, value in later.items():
+        section, _, tag = path.rpartition(".")
+        if tag not in TAGS or kept.get(path, value) == value:
+            continue
+        known = known_settings(TRIAL_TYPES[modality], (*section.split("."), str(value)))
+        for other in [name for name in kept if name.startswith(f"{section}.")]:
+            if other.removeprefix(f"{section}.").partition(".")[0] not in known:
+                del kept[other]
+    return kept | dict(later)
 
 
 def report_command(manifest: Manifest) -> str:
