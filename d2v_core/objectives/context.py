@@ -100,12 +100,7 @@ class Context(SingleNetwork):
         self._vision = encoder
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self._layout, self._seed, self._workers = layout, seed, workers
-        self._least = min_prediction_std
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Least spread over pairs of the logits."""
-        return {PREDICTION_STD: self._least}
+        self._least = {PREDICTION_STD: min_prediction_std}
 
     def draw(self, inputs: Inputs, step: int) -> ContextDraw:
         """A pair of each image, cut out of it."""

@@ -31,6 +31,7 @@ from d2v_core.errors import ConfigError, Problem
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.distractors import ContrastiveDraw, contrastive_draw
 from d2v_core.objectives.parts.guesses import PREDICTION_STD, share_right
+from d2v_core.objectives.parts.places import at_positions
 from d2v_core.objectives.parts.pooled import of_whole_mean
 from d2v_core.objectives.parts.quantiser import (
     GumbelQuantiser,
@@ -114,11 +115,6 @@ class Contrastive(SingleNetwork):
             PREDICTION_STD: min_prediction_std,
         }
 
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Fewest codes in use, least spread of the predictions."""
-        return self._least
-
     def draw(self, inputs: Inputs, step: int) -> ContrastiveDraw:
         """Masks (data2vec's stream); distractors and noise of each utterance's own."""
         mask = self._masks(inputs, numpy_generator(self._seed, "mask", step)).mask
@@ -146,13 +142,13 @@ class Contrastive(SingleNetwork):
         if frames.requires_grad and self._feature_gradient != 1.0:
             hook: Any = frames.register_hook  # has no types
             hook(lambda grad: grad * self._feature_gradient)
-        masked = _at(draw.positions, front_end.normed(frames))
+        masked = at_positions(front_end.normed(frames), draw.positions)
         quantised = module["quantiser"](
             module["feature_dropout"](masked), draw.noise, self._temperature_at(step)
         )
         tokens = Tokens(front_end.project(frames), self.encoder.real(inputs))
         encoded = self.encoder.encode(tokens, draw.mask).tokens
-        predictions = module["project_tokens"](_at(draw.positions, encoded))
+        predictions = module["project_tokens"](at_positions(encoded, draw.positions))
         candidates = module["project_codes"](quantised.vectors)
         similar = similarities(
             predictions, candidates, quantised.chosen, draw.distractor_rows
@@ -242,12 +238,6 @@ def gumbel_temperature(
     if not anneal_steps:
         return end
     return float(start * (end / start) ** min(1.0, (step - 1) / anneal_steps))
-
-
-def _at(
-    positions: Int[Tensor, " masked"], tokens: Float[Tensor, "batch tokens dim"]
-) -> Float[Tensor, "masked dim"]:
-    return tokens.flatten(0, 1).index_select(0, positions)
 
 
 def build(

@@ -26,6 +26,7 @@ from d2v_core.masks.tokens import only_selected
 from d2v_core.objectives.configured import build_loss, build_tau
 from d2v_core.objectives.parts.heads import SeparateHeads, regression_head
 from d2v_core.objectives.parts.losses import RegressionLoss, variance_hinge
+from d2v_core.objectives.parts.places import at_positions
 from d2v_core.objectives.parts.targets import (
     Normalisation,
     average_top_k_layers,
@@ -169,9 +170,9 @@ class Data2Vec:
     ) -> StepResult:
         """Regress the teacher's targets at the masked positions; labels are unused."""
         read, shown = self._embedded(inputs, draw)
-        targets = _at(draw.positions, self.targets(shown))
+        targets = at_positions(self.targets(shown), draw.positions)
         tokens = self.student.encode(read, draw.mask).tokens
-        predictions = self.module["head"](_at(draw.positions, tokens))
+        predictions = self.module["head"](at_positions(tokens, draw.positions))
         loss = self._distance(predictions, targets) + self._hinge(predictions)
         return self._result(inputs, loss, predictions, targets, step)
 
@@ -285,12 +286,6 @@ class Data2Vec:
         if local is not None:
             described["student/local_effective_rank"] = effective_rank(gather(local))
         return described
-
-
-def _at(
-    positions: Int[Tensor, " masked"], tokens: Float[Tensor, "batch tokens dim"]
-) -> Float[Tensor, "masked dim"]:
-    return tokens.flatten(0, 1).index_select(0, positions)
 
 
 def build(

@@ -31,6 +31,7 @@ from d2v_core.encoders.kept import Kept, kept_tokens
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.objectives.data2vec import Data2Vec, encoder_problems, settings_of
 from d2v_core.objectives.parts.conv_decoder import ConvDecoder
+from d2v_core.objectives.parts.places import at_positions
 from d2v_core.objectives.protocol import Draw, StepResult
 from d2v_core.randomness import derived_seed, numpy_generator
 from d2v_core.training.parallel import Workers
@@ -109,7 +110,7 @@ class Data2Vec2(Data2Vec):
         """Regress the teacher's targets where each mask hides them; no labels."""
         read = self.student.embed(inputs)
         whole = self.targets(self._seen_by_teacher(inputs, read))
-        targets = whole.flatten(0, 1).index_select(0, draw.targets_at)
+        targets = at_positions(whole, draw.targets_at)
         encoded = self.student.encode(read, keep=draw.kept)
         real = read.real
         if real is not None:

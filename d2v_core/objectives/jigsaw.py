@@ -84,15 +84,10 @@ class Jigsaw(SingleNetwork):
         self._vision = encoder
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self._orders, self._seed, self._workers = orders, seed, workers
-        self._least = min_prediction_std
+        self._least = {PREDICTION_STD: min_prediction_std}
         side = encoder.grid[0] // CELLS
         tops, lefts = np.divmod(np.arange(NUM_TILES), CELLS)
         self._index = patches_of(tops * side, lefts * side, side, encoder.grid[1])
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Least spread over puzzles of the logits."""
-        return {PREDICTION_STD: self._least}
 
     def draw(self, inputs: Inputs, step: int) -> JigsawDraw:
         """A puzzle of each image."""

@@ -37,6 +37,7 @@ from d2v_core.errors import ConfigError, Problem
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.decoder import PieceDecoder
 from d2v_core.objectives.parts.guesses import PREDICTION_STD
+from d2v_core.objectives.parts.places import at_positions
 from d2v_core.objectives.protocol import Draw, SingleNetwork, StepResult
 from d2v_core.randomness import numpy_generator
 from d2v_core.training.health import effective_rank, gain_over_constant, mean_std
@@ -98,12 +99,7 @@ class MaskedPieces(SingleNetwork):
         self._own_norm = own_norm
         self._distance = F.l1_loss if absolute else F.mse_loss
         self._seed, self._workers = seed, workers
-        self._least = min_prediction_std
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Least spread over positions of the predictions."""
-        return {PREDICTION_STD: self._least}
+        self._least = {PREDICTION_STD: min_prediction_std}
 
     def draw(self, inputs: Inputs, step: int) -> PixelsDraw:
         """One mask per sample, the same stream as data2vec's."""
@@ -119,8 +115,7 @@ class MaskedPieces(SingleNetwork):
     ) -> StepResult:
         """Mean distance over the numbers of all hidden pieces; labels are unused."""
         with torch.no_grad():
-            targets = self.encoder.pieces(inputs).float().flatten(0, 1)
-            targets = targets.index_select(0, draw.positions)
+            targets = at_positions(self.encoder.pieces(inputs).float(), draw.positions)
             if self._own_norm:
                 targets = standardised(targets)
         predictions = self._predicted(inputs, draw).float()
@@ -140,13 +135,12 @@ class MaskedPieces(SingleNetwork):
     ) -> Float[Tensor, "masked numbers"]:
         tokens = self.encoder.embed(inputs)
         if draw.kept is None:
-            encoded = self.encoder.encode(tokens, draw.mask).tokens.flatten(0, 1)
-            predicted: Tensor = self._decoder(encoded.index_select(0, draw.positions))
+            encoded = self.encoder.encode(tokens, draw.mask).tokens
+            predicted: Tensor = self._decoder(at_positions(encoded, draw.positions))
             return predicted
         seen = self.encoder.encode(tokens, keep=draw.kept)
         whole = self._decoder(seen, draw.kept, draw.mask.shape[1], tokens.real)
-        everywhere: Tensor = whole.flatten(0, 1)
-        return everywhere.index_select(0, draw.positions)
+        return at_positions(whole, draw.positions)
 
     @torch.no_grad()
     def _describe(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:

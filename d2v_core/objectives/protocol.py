@@ -121,11 +121,12 @@ class SingleNetwork:
 
     module: nn.ModuleDict
     encoder: Encoder
+    _least: Mapping[str, float] = {}
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """Nothing that could collapse."""
-        return {}
+        """Least healthy values, by metric; none where nothing could collapse."""
+        return self._least
 
     def to(self, device: torch.device) -> None:
         """Move the network."""

@@ -70,12 +70,7 @@ class Rotation(SingleNetwork):
         self.encoder = encoder
         self.module = nn.ModuleDict({"encoder": encoder, "classifier": classifier})
         self._all_views, self._seed, self._workers = all_views, seed, workers
-        self._least = min_prediction_std
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Least spread over images of the logits."""
-        return {PREDICTION_STD: self._least}
+        self._least = {PREDICTION_STD: min_prediction_std}
 
     def draw(self, inputs: Inputs, step: int) -> RotationDraw:
         """A rotation for each image, unless it comes in all."""

@@ -26,6 +26,7 @@ from d2v_core.encoders.token_inputs import TokenRows
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.guesses import PREDICTION_STD, share_right
 from d2v_core.objectives.parts.heads import draw_linear
+from d2v_core.objectives.parts.places import at_positions
 from d2v_core.objectives.protocol import Draw, SingleNetwork, StepResult
 from d2v_core.randomness import numpy_generator
 from d2v_core.training.health import mean_std
@@ -103,12 +104,7 @@ class MaskedTokens(SingleNetwork):
         self._embedding, self._head = encoder.tokens, head
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self._masks, self._seed, self._workers = masks, seed, workers
-        self._least = min_prediction_std
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """Least spread over positions of what the output matrix is applied to."""
-        return {PREDICTION_STD: self._least}
+        self._least = {PREDICTION_STD: min_prediction_std}
 
     def draw(self, inputs: Inputs, step: int) -> TokensDraw:
         """One mask per row, the same stream as data2vec's."""
@@ -126,8 +122,8 @@ class MaskedTokens(SingleNetwork):
         """Cross-entropy of the original tokens; labels are unused."""
         assert isinstance(inputs, TokenRows)
         read = inputs if draw.read is None else draw.read
-        tokens = self.encoder(read, draw.mask).flatten(0, 1)
-        hidden = self._head(tokens.index_select(0, draw.positions))
+        tokens = self.encoder(read, draw.mask)
+        hidden = self._head(at_positions(tokens, draw.positions))
         logits = F.linear(hidden, self._embedding.weight, self._head.bias).float()
         answers = inputs.values.flatten().index_select(0, draw.positions)
         return StepResult(

@@ -79,6 +79,7 @@ class FigureData:
         ours_effects: The study's differences to its baseline, positive better; None
             without a baseline that has a result.
         paper_effects: The same of the paper's numbers.
+        baseline: The arm of the differences, perhaps a reference.
     """
 
     is_curve: bool
@@ -87,6 +88,7 @@ class FigureData:
     paper: Panel | None
     ours_effects: Panel | None = None
     paper_effects: Panel | None = None
+    baseline: str = ""
 
 
 def figure_data(result: StudyResult, manifest: Manifest) -> FigureData:
@@ -126,6 +128,7 @@ def figure_data(result: StudyResult, manifest: Manifest) -> FigureData:
         paper=theirs_panel,
         ours_effects=_our_effects(ours, result),
         paper_effects=_paper_effects(theirs_panel, paper, result, manifest),
+        baseline=result.baseline or "",
     )
 
 

@@ -37,7 +37,7 @@ def effect_charts(data: FigureData, prefix: str = "") -> list[Chart]:
     if data.ours_effects is None:
         return []
     ours, theirs = data.ours_effects, data.paper_effects
-    baseline = next(point.arm for point in ours.points if point.mean == 0.0)
+    baseline = data.baseline
     label = f"difference to {baseline}, positive is better"
     panels = [ours, *([theirs] if theirs else [])]
     rows = [*_rows(ours, OURS_NAME), *(_rows(theirs, PAPER_NAME) if theirs else [])]

@@ -52,9 +52,7 @@ def pointed_at(arms: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "settings": visible(", ".join(f"{p} = {v}" for p, v in arm["overrides"])),
             "trials": {
                 str(trial["seed"]): {
-                    "value": None
-                    if trial["value"] is None
-                    else f"{trial['value']:.2f}",
+                    "value": _number(trial["value"]),
                     "status": visible(trial["status"]),
                     "address": trial["address"],
                     "command": visible(trial["command"]),

@@ -188,3 +188,24 @@ def test_named_arms_are_drawn_as_rows_even_without_results(store: Store, value):
         assert "$a_1$" in svg
         assert "&lt;b&gt;&amp;" in svg
     assert to_png(unit_charts(data)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("baseline", ["untrained", "b"])
+def test_differences_name_their_baseline_whatever_is_equal_to_it(
+    store: Store, baseline: str
+):
+    """The baseline may be a reference, which has no row, and ties with it occur."""
+    name = f"to_{baseline}"
+    manifest = make_named_manifest(name, ("a", "b", "untrained"), baseline=baseline)
+    arms = [
+        arm.model_copy(update={"is_reference": arm.label == "untrained"})
+        for arm in manifest.arms
+    ]
+    manifest = manifest.model_copy(update={"arms": arms})
+    for label in ("a", "b", "untrained"):
+        for seed in (0, 1):
+            store.trial(manifest, label, seed, 60.0 + seed)
+    frame = trial_frame(store.client, manifest)
+    seeds, effects = effect_charts(figure_data(study_result(frame, manifest), manifest))
+    assert effects.title == f"Difference to {baseline}"
+    assert f"Difference to {baseline}" in to_svg([seeds, effects])
