@@ -60,7 +60,8 @@ class PixelsObjective(ObjectiveSection):
     """Masked input regression: MAE (the defaults) or SimMIM.
 
     The mask is the trial's: MAE masks 0.75 at random, SimMIM 0.6 of pieces of 32
-    pixels. SimMIM is ``decoder.kind`` linear, ``distance`` l1, ``piece_norm`` none.
+    pixels. SimMIM is ``decoder.kind`` linear, ``distance`` absolute,
+    ``piece_norm`` none.
     """
 
     kind: Literal["pixels"] = "pixels"

@@ -27,6 +27,7 @@ from reports.figures.spec import (
     named,
 )
 from reports.figures.training_curves import COLLAPSE_STEP, METRICS, Curve, Curves
+from reports.store.frames import HEALTH_METRICS
 
 HEIGHT, ROW_HEIGHT, MAX_HEIGHT = 170, 20, 1_500
 THRESHOLDS = {
@@ -34,11 +35,17 @@ THRESHOLDS = {
     "prediction/std": "min_prediction_std",
 }
 """Metric to the field of a configuration's ``health`` with its least healthy value."""
-HEALTH = {
-    "target/std": "Spread of targets at the end",
-    "target/effective_rank": "Effective rank of targets at the end",
-    "prediction/std": "Spread of predictions at the end",
-}
+HEALTH = dict(
+    zip(
+        HEALTH_METRICS,
+        (
+            "Spread of targets at the end",
+            "Effective rank of targets at the end",
+            "Spread of predictions at the end",
+        ),
+        strict=True,
+    )
+)
 
 
 def objectives(manifest: Manifest) -> dict[str, str]:

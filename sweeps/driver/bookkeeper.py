@@ -163,6 +163,7 @@ class Bookkeeper(Listener):
         for plan, cell in self.trials.uses(key):
             arm, tags = cell.arm.label, stored.tags
             self._submit(self.runs.tracker.adopt, stored.run_id, plan, arm, tags)
+        # Files may be left of a driver that died just before it dropped them.
         spool = self.trials.spool(self.trials.cells[key])
         self._submit(lambda: spool.handed_in(done=True))
         self._locks.give_back(key)

@@ -275,11 +275,14 @@ def test_the_committed_results_are_those_of_the_committed_records():
     records = COMMITTED / "records.parquet"
     assert records.stat().st_size <= 5 << 20
     expected = dict(results(records))
+    # A picture's letters are drawn with the fonts of the machine.
     differing = [
         name
         for name, content in expected.items()
         if not (COMMITTED / name).is_file()
-        or (COMMITTED / name).read_bytes() != content
+        or not (
+            name.endswith(PICTURES) or (COMMITTED / name).read_bytes() == content
+        )
     ]
     assert differing == [], "make results writes them anew"
 
