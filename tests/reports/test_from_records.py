@@ -280,9 +280,7 @@ def test_the_committed_results_are_those_of_the_committed_records():
         name
         for name, content in expected.items()
         if not (COMMITTED / name).is_file()
-        or not (
-            name.endswith(PICTURES) or (COMMITTED / name).read_bytes() == content
-        )
+        or not (name.endswith(PICTURES) or (COMMITTED / name).read_bytes() == content)
     ]
     assert differing == [], "make results writes them anew"
 
