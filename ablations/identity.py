@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from d2v_core.config import Section, TrialConfig, is_identity
 from d2v_core.config.base import TAGS
 from d2v_core.config.objective import OPTIONAL_SECTIONS
+from d2v_core.weights_files import weights_digest
 
 EVALUATION = "evaluation"
 """The section that is no part of a training key."""
@@ -39,10 +40,15 @@ def training_key(trial: TrialConfig, data_digest: str) -> str:
     Args:
         trial: The configuration; its evaluation makes no difference.
         data_digest: Of what it is trained on.
+
+    Raises:
+        ConfigError: The weights it is to begin with are not there.
     """
     settings = identity_settings(trial)
     settings.pop(EVALUATION, None)
     content = {"schema": SCHEMA_VERSION, "data": data_digest, "settings": settings}
+    if begins_with := weights_digest(trial.init_from):
+        content["init_from"] = begins_with
     return _digest(content)
 
 

@@ -20,6 +20,7 @@ from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
 from d2v_core.config.base import TAGS, sections_in
 from d2v_core.config.parsing import known_settings, nearest, one_of
 from d2v_core.errors import ConfigError, Problem, shown
+from d2v_core.weights_files import SETTING as INITIAL_WEIGHTS
 
 MAX_TYPED = 10_000
 """Characters of one ``--set``."""
@@ -159,6 +160,8 @@ def _merged(
     for layer in layers:
         _merge(data, layer, origins, model)
     _settle_data_root(data["data"], origins, model)
+    if layer := origins.get((INITIAL_WEIGHTS,)):
+        _settle(data, INITIAL_WEIGHTS, layer)
     return data, origins
 
 
@@ -196,11 +199,17 @@ def _settle_data_root(
     known = known_settings(model, ("data", str(section.get("source"))))
     if layer.if_known and "root" not in known:
         section.pop("root", None)
-    elif isinstance(section.get("root"), str):
+    else:
+        _settle(section, "root", layer)
+
+
+def _settle(section: dict[str, Any], name: str, layer: Layer) -> None:
+    """Make a path absolute, from where its layer stands."""
+    if isinstance(section.get(name), str):
         folder = layer.folder or Path.cwd()
-        # Plain text work: what is no path at all is refused where the data is read.
-        root = os.path.expanduser(section["root"])
-        section["root"] = os.path.abspath(os.path.join(folder, root))
+        # Plain text work: what is no path at all is refused where it is read.
+        path = os.path.expanduser(section[name])
+        section[name] = os.path.abspath(os.path.join(folder, path))
 
 
 def _keep_common(

@@ -10,6 +10,7 @@ import torch
 from d2v_core.config.trial import TrialConfig, modality_name, num_layers_problem
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, Problem
+from d2v_core.initial_weights import load_initial_weights
 from d2v_core.modalities import modality_of
 from d2v_core.objectives import BUILDERS
 from d2v_core.objectives.protocol import Objective
@@ -86,6 +87,8 @@ def _around(
         problems = [*problems, num_layers_problem(num_layers, encoder.depth)]
     if problems:
         raise ConfigError(problems)
+    if trial.init_from is not None:
+        load_initial_weights(encoder, trial.init_from)
     with global_torch_seed(trial.seed, "head"):
         return BUILDERS[kind](
             trial,

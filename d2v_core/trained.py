@@ -1,43 +1,34 @@
 """What a training leaves: its encoders, and all that is needed to use them later.
 
-A folder of three files that appears whole or not at all: ``encoder.json`` and, for each
-network, its weights as safetensors. Every file is checked against its digest when it is
-read, so whatever is loaded is what was written.
+Kept as a folder of files, :mod:`d2v_core.kept_files`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from d2v_core.build import build_encoder
 from d2v_core.config.choices import Network
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
+from d2v_core.kept_files import (
+    DESCRIPTION,
+    BrokenEncoderError,
+    read_kept,
+    write_kept,
+)
 from d2v_core.objectives.protocol import Objective
 from d2v_core.training.checkpoint import TrainingState
 from d2v_core.training.health import Collapse
 
-VERSION = 1
-DESCRIPTION = "encoder.json"
 NETWORKS: tuple[Network, ...] = ("student", "teacher")
 BYTES_PER_WEIGHT = 4
 """Weights are kept as they are trained, in float32."""
-
-
-class BrokenEncoderError(ValueError):
-    """A kept encoder cannot be read: cut short, garbled, or of another version."""
 
 
 @dataclass(frozen=True)
@@ -112,27 +103,9 @@ class TrainedEncoder:
 
 def write_trained(folder: Path, trained: TrainedEncoder) -> None:
     """Write the folder, whole or not at all; one that is there is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        part.chmod(0o755)  # mkdtemp's is for nobody else, kept encoders are shared
-        files = {}
-        for name, weights in trained.networks.items():
-            content = save(dict(weights), metadata={"format": "pt"})
-            _write(part / f"{name}.safetensors", content)
-            files[name] = {"bytes": len(content), "sha256": _digest(content)}
-        about = {
-            **{k: v for k, v in vars(trained).items() if k != "networks"},
-            "collapse": asdict(trained.collapse) if trained.collapse else None,
-            "files": files,
-        }
-        about = json.loads(json.dumps(about))  # as it will be read: sealed like that
-        text = json.dumps({"version": VERSION, "about": about, **_sealed(about)})
-        _write(part / DESCRIPTION, text.encode())
-        _put(part, folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    about = {k: v for k, v in vars(trained).items() if k != "networks"}
+    collapse = asdict(trained.collapse) if trained.collapse else None
+    write_kept(folder, {**about, "collapse": collapse}, trained.networks)
 
 
 def read_trained(folder: Path) -> TrainedEncoder:
@@ -142,18 +115,8 @@ def read_trained(folder: Path) -> TrainedEncoder:
         FileNotFoundError: There is none.
         BrokenEncoderError: It is not what was written, or of another version.
     """
+    about, networks = read_kept(folder)
     try:
-        content = json.loads((folder / DESCRIPTION).read_bytes())
-        if content.get("version") != VERSION:
-            found = content.get("version")
-            raise BrokenEncoderError(f"must be of version {VERSION}, is of {found}")
-        about = content["about"]
-        if content["sha256"] != _sealed(about)["sha256"]:
-            raise BrokenEncoderError(f"{DESCRIPTION} is not what was written")
-        networks = {
-            name: _read_weights(folder / f"{name}.safetensors", file)
-            for name, file in about.pop("files").items()
-        }
         collapse = about.pop("collapse")
         about["preprocessing"] = {
             k: tuple(v) if isinstance(v, list) else v
@@ -165,15 +128,8 @@ def read_trained(folder: Path) -> TrainedEncoder:
             collapse=Collapse(**collapse) if collapse else None,
             **about,
         )
-    except BrokenEncoderError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenEncoderError(f"{DESCRIPTION} is garbled ({error})") from None
-
-
-def is_kept(folder: Path) -> bool:
-    """Whether an encoder was written there; its digests are looked at when read."""
-    return (folder / DESCRIPTION).is_file()
 
 
 def num_networks(trial: TrialConfig) -> int:
@@ -192,45 +148,3 @@ def _weights(objective: Objective) -> dict[Network, dict[str, Tensor]]:
         for name in NETWORKS
         if name == "student" or encoders[name] is not student
     }
-
-
-def _read_weights(file: Path, known: Mapping[str, Any]) -> dict[str, Tensor]:
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        raise BrokenEncoderError(f"{file.name} is missing") from None
-    if len(content) != known["bytes"]:
-        sizes = f"has {len(content):,} of {known['bytes']:,} bytes"
-        raise BrokenEncoderError(f"{file.name} {sizes}")
-    if _digest(content) != known["sha256"]:
-        raise BrokenEncoderError(f"{file.name} is not what was written")
-    weights: dict[str, Tensor] = load(content)
-    return weights
-
-
-def _sealed(about: Mapping[str, Any]) -> dict[str, str]:
-    return {"sha256": _digest(json.dumps(about, sort_keys=True).encode())}
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _write(file: Path, content: bytes) -> None:
-    with file.open("wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
-
-
-def _put(part: Path, folder: Path) -> None:
-    """Give a folder its name; two that finish together leave either, both whole."""
-    while True:
-        try:
-            os.rename(part, folder)
-        except OSError:
-            if not folder.exists():
-                raise
-            shutil.rmtree(folder)
-        else:
-            return

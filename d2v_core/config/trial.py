@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, cast, runtime_checkable
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from d2v_core.config.base import Section
+from d2v_core.config.base import Section, execution_field
 from d2v_core.config.objective import (
     Data2VecObjective,
     HeadConfig,
@@ -79,6 +79,10 @@ class TrialConfig(Section):
     """The evaluation protocol; modalities add to it."""
     health: HealthConfig = HealthConfig()
     """Limits below which targets or predictions count as collapsed."""
+    init_from: str | None = execution_field(None)
+    """Weights the encoder begins with instead of random ones: a folder of a kept or
+    exported encoder, or a file as timm names weights; null: random. The place is no part
+    of the identity, the weights are (:mod:`d2v_core.initial_weights`)."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of initial weights, data order, masks, augmentation and label subset."""
     execution: ExecutionConfig = ExecutionConfig()

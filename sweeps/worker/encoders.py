@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d2v_core.files import set_aside
-from d2v_core.trained import (
-    BrokenEncoderError,
-    TrainedEncoder,
-    is_kept,
-    read_trained,
-    write_trained,
-)
+from d2v_core.kept_files import BrokenEncoderError, is_kept
+from d2v_core.trained import TrainedEncoder, read_trained, write_trained
 
 KEY = re.compile(r"[0-9a-f]{16}")
 AGAIN = "and it is trained again"

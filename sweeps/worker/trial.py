@@ -22,7 +22,8 @@ from ablations.redaction import redacted
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.errors import DivergedError
 from d2v_core.files import is_disk_full
-from d2v_core.trained import BrokenEncoderError, TrainedEncoder
+from d2v_core.kept_files import BrokenEncoderError
+from d2v_core.trained import TrainedEncoder
 from d2v_core.training.background import Background
 from d2v_core.training.checkpoint import TrainingState, snapshot, write_checkpoint
 from d2v_core.training.events import (

@@ -16,10 +16,9 @@ from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.config.speech import SpeechTrial
 from d2v_core.config.text import TextTrial
 from d2v_core.modalities.modality import Dataset
+from d2v_core.kept_files import BrokenEncoderError, is_kept
 from d2v_core.trained import (
-    BrokenEncoderError,
     TrainedEncoder,
-    is_kept,
     num_networks,
     read_trained,
     write_trained,
@@ -167,7 +166,7 @@ def test_a_write_that_fails_leaves_nothing_new(
         raise OSError(28, "No space left on device")
 
     write_trained(tmp_path / "kept", some_encoder())
-    monkeypatch.setattr("d2v_core.trained.save", full)
+    monkeypatch.setattr("d2v_core.kept_files.save", full)
     with pytest.raises(OSError, match="No space left"):
         write_trained(tmp_path / "kept", some_encoder())
     with pytest.raises(OSError, match="No space left"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablations.record import Record
-from d2v_core.trained import DESCRIPTION
+from d2v_core.kept_files import DESCRIPTION
 from sweeps.driver.trainings import TrainingPolicy, Trainings, with_key
 from sweeps.tracking.locks import TrialLocks
 from sweeps.worker.encoders import EncoderStore

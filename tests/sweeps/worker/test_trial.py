@@ -17,7 +17,7 @@ import torch
 from ablations.record import Record
 from d2v_core.config import TrialConfig, VisionTrial, parsing
 from d2v_core.errors import DivergedError
-from d2v_core.trained import is_kept
+from d2v_core.kept_files import is_kept
 from sweeps.worker.data_parallel import run_anyhow
 from sweeps.worker.job import spool_of
 from sweeps.worker.trial import TimedOutError, run_job, status_of
