@@ -1,9 +1,12 @@
 # One word per task. `make demo` and `make test` do everything on a fresh machine.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev-ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+  --constraint constraints.txt --editable
 
 # Two processes, each with one thread: more only wait for each other on two cores.
 # Which tests may run beside each other: tests/conftest.py.
@@ -15,20 +18,20 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup \
 demo: $(READY)  ## train the first look at the paper's claims on digits, print its table
 	$(BIN)/d2v run first_look --modality vision --scale smoke
 
-test: $(READY)  ## everything in a few minutes: one small study really runs
+test: $(DEV)  ## everything in a few minutes: one small study really runs
 	$(PYTEST) -m "not thorough"
 
-test-rest: $(READY)  ## what test leaves out: faults, clusters, servers, browser, studies
+test-rest: $(DEV)  ## what test leaves out: faults, clusters, servers, browser, studies
 	$(PYTEST) -m thorough
 
 test-all: test test-rest  ## both
 
-check: $(READY)  ## format, lint and types, as strict as they come
+check: $(DEV)  ## format, lint and types, as strict as they come
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY)  ## put the code into the one format
+format: $(DEV)  ## put the code into the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -46,20 +49,23 @@ reproduce: $(READY)  ## STUDY= MODALITY= [SCALE= SEEDS=]: run it again, say what
 results: $(READY)  ## docs/results/ anew from its records: tables, verdicts, pictures
 	$(BIN)/python -m reports.results docs/results
 
-constraints: $(READY)  ## write down the versions installed here
+constraints: $(DEV)  ## write down the versions installed here
 	{ echo "# Exact versions of everything in the environment: pip install -c constraints.txt."; \
 	  echo "# Made by: make constraints"; \
 	  $(BIN)/pip freeze --exclude-editable; } > constraints.txt
 
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) d2v-runs build *.egg-info
+	rm -rf $(VENV) d2v-runs build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
-	  { echo "Python 3.11 or 3.12 is needed; try: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11 to 3.13 is needed; try: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) '.[report]'
 	touch $(READY)
+
+$(DEV): $(READY)
+	$(INSTALL) '.[dev]'
+	touch $(DEV)

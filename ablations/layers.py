@@ -160,8 +160,8 @@ def _merged(
     for layer in layers:
         _merge(data, layer, origins, model)
     _settle_data_root(data["data"], origins, model)
-    if layer := origins.get((INITIAL_WEIGHTS,)):
-        _settle(data, INITIAL_WEIGHTS, layer)
+    if begins := origins.get((INITIAL_WEIGHTS,)):
+        _settle(data, INITIAL_WEIGHTS, begins)
     return data, origins
 
 

@@ -137,6 +137,8 @@ class Manifest(Section):
     """Scale."""
     assignments: list[str]
     """``--set`` options."""
+    recipe: str = ""
+    """File of the recipe; empty: the shipped one of modality and scale."""
     metric: str
     """Name of the metric that counts."""
     depth: int
@@ -176,7 +178,8 @@ class Manifest(Section):
     def request_id(self) -> str:
         """Identifies the request that it answers."""
         name = self.study["name"]
-        return request_id(name, self.modality, self.scale, self.assignments)
+        where = (self.modality, self.scale)
+        return request_id(name, *where, self.assignments, self.recipe)
 
 
 def record_tags(record: Record) -> dict[str, str]:
@@ -202,14 +205,18 @@ def _draws_tag(record: Record) -> dict[str, str]:
 
 
 def request_id(
-    study: str, modality: str, scale: str, assignments: Iterable[str]
+    study: str,
+    modality: str,
+    scale: str,
+    assignments: Iterable[str],
+    recipe: str = "",
 ) -> str:
     """Identifies a request for a study.
 
     Seeds are not part of it, nor is where and how fast its trials run.
     """
     settings = sorted(a for a in assignments if not a.startswith("execution."))
-    text = json.dumps([study, modality, scale, settings])
+    text = json.dumps([study, modality, scale, settings, *([recipe] if recipe else ())])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -7,11 +7,12 @@ import shlex
 import sys
 import tempfile
 import traceback
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+from d2v_cli.doctor import doctor
 from d2v_cli.evaluate import evaluate
 from d2v_cli.export import export
 from d2v_cli.plan import plan
@@ -41,8 +42,30 @@ app = typer.Typer(
 
 VERBS = (
     *(studies, schema, plan, run, evaluate, train, search),
-    *(report, ui, export, prune),
+    *(report, ui, export, prune, doctor),
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"d2v {version('d2v-ablation-lab')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print it."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 for verb in VERBS:
     app.command()(verb)
 

@@ -20,7 +20,7 @@ from ablations.redaction import HIDDEN, redacted
 if TYPE_CHECKING:
     from sweeps.tracking.stores import Stores
 
-FOLDERS = ("--storage", "--data-root")
+FOLDERS = ("--storage", "--data-root", "--recipe")
 FILES = (".yaml", ".yml")
 FLAGS = ("--bars", "--json", "--all", "--open", "--yes", "--until-decided")
 """Options without a value: a study may stand behind them."""

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,20 @@ Scale = Annotated[
 ]
 Modality = Annotated[
     str, typer.Option(help="What the encoder sees: vision, speech or text.")
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="A recipe of yours instead of the shipped one of --modality and --scale.",
+    ),
+]
+GpuShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Of a GPU, reserved for each trial: 0.25 lets four run on one.",
+    ),
 ]
 Seeds = Annotated[
     str | None,
@@ -60,6 +75,8 @@ DataRoot = Annotated[
         callback=_absolute_data_root,
     ),
 ]
+MAX_NAME = 40
+"""Characters of a recipe's name that names of folders and studies show."""
 TYPED_DATA_ROOT = "typed_data_root"
 """In the context of a command: whether ``--data-root`` was typed."""
 TrackingUri = Annotated[
@@ -86,22 +103,67 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def make_request(
+    context: typer.Context,
     scale: str,
     modality: str,
-    seeds: str | None,
-    assignments: list[str] | None,
-    data_root: str | None,
+    seeds: str | None = None,
+    assignments: list[str] | None = None,
+    data_root: str | None = None,
+    recipe: str | None = None,
 ) -> Any:
-    """What a study is expanded for; see :class:`ablations.study.arms.Request`."""
+    """What a study is expanded for; see :class:`ablations.study.arms.Request`.
+
+    Raises:
+        ConfigError: The seeds or the recipe are none.
+    """
     from ablations.study.arms import Request
 
+    file = ""
+    if recipe is not None:
+        modality, scale, file = _of_recipe(context, recipe, modality)
     return Request(
         modality=modality,
         scale=scale,
         assignments=tuple(assignments or ()),
         seeds=parse_seeds(seeds) if seeds is not None else None,
         data_root=data_root,
+        recipe=file,
     )
+
+
+def _of_recipe(
+    context: typer.Context, recipe: str, modality: str
+) -> tuple[str, str, str]:
+    """Modality, name and file of a recipe; of a shipped one, its scale and no file."""
+    from ablations.library import read_recipe, recipe_names
+    from d2v_core.config import TRIAL_TYPES
+    from d2v_core.config.parsing import one_of
+    from d2v_core.errors import ConfigError, Problem
+
+    if is_typed(context, "scale"):
+        message = "must stand without --scale: the recipe says how large everything is"
+        raise ConfigError([Problem("--recipe", message)])
+    source = read_recipe(recipe)
+    data = source.data if isinstance(source.data, dict) else {}
+    own = data.get("modality")
+    if own not in TRIAL_TYPES:
+        raise source.located([Problem("modality", one_of(TRIAL_TYPES, own))])
+    if is_typed(context, "modality") and modality != own:
+        message = (
+            f"must be for the modality that is asked for, {modality}, is for {own}"
+        )
+        raise ConfigError([Problem("--recipe", message)])
+    if recipe in recipe_names():
+        return own, recipe.removeprefix(f"{own}-"), ""
+    scales = {name.rpartition("-")[2] for name in recipe_names()}
+    file = Path(os.path.abspath(source.file))
+    name = re.sub(r"[^A-Za-z0-9_.]+", "-", file.stem)[:MAX_NAME].strip("-.") or "own"
+    return own, f"my-{name}" if name in scales else name, str(file)
+
+
+def gpu_assignment(share: float | None) -> list[str]:
+    """``--gpu-share`` as a setting; its bounds are checked with it."""
+    return [] if share is None else [f"execution.num_gpus={share:g}"]
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -207,6 +269,22 @@ def note_unused_data_root(
         sources = ", ".join(sorted({each.source for each in data}))
         note = f"note: --data-root is not used: {sources} is embedded data"
         console.print(note, style="yellow", markup=False, soft_wrap=True)
+
+
+def note_unused_gpu(trials: Iterable[Any], console: Console) -> None:
+    """Say so where this machine has a GPU and no trial reserves any of it."""
+    from sweeps.plan.resources import this_machine
+
+    num_gpus = int(this_machine().num_gpus)
+    execution = [trial.execution for trial in trials]
+    if not num_gpus or any(e.num_gpus or e.device == "cpu" for e in execution):
+        return
+    has = "a GPU" if num_gpus == 1 else f"{num_gpus} GPUs"
+    note = (
+        f"note: this machine has {has} and the trials reserve none, so they run on the "
+        "CPU; --gpu-share 0.25 lets four run on one"
+    )
+    console.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:

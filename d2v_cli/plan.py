@@ -28,6 +28,8 @@ def plan(
     seeds: o.Seeds = None,
     set_: o.Set = None,
     data_root: o.DataRoot = None,
+    recipe: o.Recipe = None,
+    gpu_share: o.GpuShare = None,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
     until_decided: UntilDecided = False,
@@ -43,7 +45,10 @@ def plan(
 
     looks = chosen_looks(until_decided, max_seeds, seeds)
     last = seeds_option(looks, seeds)
-    request = o.make_request(scale, modality, last, set_, data_root)
+    settings = [*(set_ or ()), *o.gpu_assignment(gpu_share)]
+    request = o.make_request(
+        context, scale, modality, last, settings, data_root, recipe
+    )
     studies = [expand_named(name, request) for name in study]
     if looks:
         check_claims(studies)
@@ -61,15 +66,18 @@ def plan(
     console = Console()
     trials = [cell.trial for each in plans for cell in each.cells]
     o.note_unused_data_root(context, trials, console)
+    o.note_unused_gpu(trials, console)
     show_forecast(result, console)
     show_looks(foreseen, result, console)
     options = {
-        "--scale": scale,
-        "--modality": modality,
+        "--recipe": recipe,
+        "--scale": None if recipe else scale,
+        "--modality": None if recipe else modality,
         "--seeds": seeds,
         "--max-seeds": str(looks[-1]) if looks else None,
         "--set": set_,
         "--data-root": data_root,
+        "--gpu-share": None if gpu_share is None else f"{gpu_share:g}",
     }
     command = made_command("run", [*study, OPTION] if looks else study, stores, options)
     console.print(f"to run it: {command}", markup=False, soft_wrap=True)

@@ -22,6 +22,7 @@ def report(
     scale: o.Scale = "smoke",
     modality: o.Modality = "vision",
     set_: o.Set = None,
+    recipe: o.Recipe = None,
     everything: Annotated[
         bool,
         typer.Option(
@@ -101,7 +102,7 @@ def report(
     source: Any = None if from_ is None else _read_records(from_)
     if source is None:
         check_stores(stores, names)
-    request = o.make_request(scale, modality, None, set_, None)
+    request = o.make_request(context, scale, modality, None, set_, recipe=recipe)
     chosen = o.chosen(context, modality, scale)
     console = Console(quiet=as_json)
     how: dict[str, Any] = {"verbose": verbose, "caption": caption, "records": source}

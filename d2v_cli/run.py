@@ -36,6 +36,8 @@ def run(
     seeds: o.Seeds = None,
     set_: o.Set = None,
     data_root: o.DataRoot = None,
+    recipe: o.Recipe = None,
+    gpu_share: o.GpuShare = None,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
     address: o.Address = None,
@@ -68,13 +70,17 @@ def run(
     that differs in its evaluation alone, the kept encoder is evaluated. A stopped run
     continues where it was.
     """
-    assignments = [*(set_ or ()), *o.probe_assignment(probe_at)]
+    assignments = [
+        *(set_ or ()),
+        *o.probe_assignment(probe_at),
+        *o.gpu_assignment(gpu_share),
+    ]
     looks = chosen_looks(until_decided, max_seeds, seeds)
     last = seeds_option(looks, seeds)
     run_and_show(
         context,
         study,
-        o.make_request(scale, modality, last, assignments, data_root),
+        o.make_request(context, scale, modality, last, assignments, data_root, recipe),
         Places(data_root, tracking_uri, storage, address),
         keep=o.parse_keep(keep_encoders),
         budget=budget,
@@ -118,6 +124,8 @@ def run_and_show(
         check_claims(studies)
     trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
     o.check_data_root(context, trials, console)
+    if places.address in (None, "local"):
+        o.note_unused_gpu(trials, console)
     stores = choose_stores(places.storage, places.tracking_uri)
     check_stores(stores, [each.study.name for each in studies])
     check_address(places.address)

@@ -44,6 +44,8 @@ def search(
         ),
     ] = None,
     data_root: o.DataRoot = None,
+    recipe: o.Recipe = None,
+    gpu_share: o.GpuShare = None,
     tracking_uri: o.TrackingUri = None,
     storage: o.Storage = None,
     optuna_storage: Annotated[
@@ -77,7 +79,10 @@ def search(
         if "," not in path_seeds:
             chosen = tuple(seed + 1 + number for number in chosen)
         path_seeds = ",".join(map(str, chosen)) + ","
-    request = o.make_request(scale, modality, f"{seed},", set_, data_root)
+    settings = [*(set_ or ()), *o.gpu_assignment(gpu_share)]
+    request = o.make_request(
+        context, scale, modality, f"{seed},", settings, data_root, recipe
+    )
     bound = bind(read_space(space), request)
     o.check_data_root(context, [bound.base], console)
     stores = choose_stores(storage, tracking_uri)
@@ -96,9 +101,10 @@ def search(
         address=address,
     )
     options = {
-        "--scale": scale,
-        "--modality": modality,
-        "--set": set_,
+        "--recipe": recipe,
+        "--scale": None if recipe else scale,
+        "--modality": None if recipe else modality,
+        "--set": settings,
         "--data-root": data_root,
     }
     path = _show_results(bound, searched, stores, options, console)
@@ -113,8 +119,9 @@ def search(
             scale=scale,
             modality=modality,
             seeds=path_seeds,
-            set_=set_,
+            set_=settings,
             data_root=data_root,
+            recipe=recipe,
             tracking_uri=tracking_uri,
             storage=storage,
             address=address,

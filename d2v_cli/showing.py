@@ -70,7 +70,7 @@ def show_study(
 
     wanted = id_of_request(study, request)
     parts = [study, request.modality, request.scale]
-    if request.assignments:
+    if request.assignments or request.recipe:
         parts.append(wanted[:8])
     built = build_report(
         tracking_uri="" if records else stores.tracking_uri,

@@ -63,7 +63,8 @@ def _read(file: Path, state: tuple[int, ...]) -> Mapping[str, Tensor]:
     """The weights on the CPU; a study's arms share them."""
     try:
         if is_kept(file.parent):
-            return read_kept(file.parent, only=file.stem)[1][file.stem]
+            networks = read_kept(file.parent, only=file.stem)[1]
+            return {str(name): weights for name, weights in networks.items()}[file.stem]
         with torch.device("cpu"):
             read = load_state_dict(str(file), weights_only=True)
         return {k: v for k, v in clean_state_dict(read).items() if _is_tensor(v)}

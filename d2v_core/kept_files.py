@@ -1,7 +1,7 @@
 """A folder of kept weights that appears whole or not at all, and is checked when read.
 
-``encoder.json`` and, for each network, its weights as safetensors. Every file is checked
-against its digest, so whatever is read is what was written.
+``encoder.json`` and, for each network, its weights as safetensors. Every file is
+checked against its digest, so whatever is read is what was written.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from d2v_core.config.choices import Network
+
 VERSION = 1
 DESCRIPTION = "encoder.json"
 
@@ -28,7 +30,9 @@ class BrokenEncoderError(ValueError):
 
 
 def write_kept(
-    folder: Path, about: Mapping[str, Any], networks: Mapping[str, Mapping[str, Tensor]]
+    folder: Path,
+    about: Mapping[str, Any],
+    networks: Mapping[Network, Mapping[str, Tensor]],
 ) -> None:
     """Write the folder, whole or not at all; one that is there is replaced.
 
@@ -58,7 +62,7 @@ def write_kept(
 
 def read_kept(
     folder: Path, only: str | None = None
-) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+) -> tuple[dict[str, Any], dict[Network, dict[str, Tensor]]]:
     """Read what was written about a folder and its networks, checking every digest.
 
     Args:

@@ -15,8 +15,8 @@ from d2v_core.config.choices import Network
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import mean_over_real
 from d2v_core.errors import ConfigError, Problem
-from d2v_core.modalities import modality_of
 from d2v_core.kept_files import BrokenEncoderError
+from d2v_core.modalities import modality_of
 from d2v_core.trained import read_trained
 
 BATCH_SIZE = 64

@@ -42,6 +42,7 @@ def run_trial(
     dataset: Dataset | None = None,
     stop_wanted: Callable[[], bool] = bool,
     workers: Workers = ALONE,
+    evaluates: bool = True,
 ) -> Iterator[Event]:
     """Train and evaluate; the last event is :class:`Finished`, unless it is stopped.
 
@@ -52,6 +53,7 @@ def run_trial(
         stop_wanted: Asked after progress events; the last event is then a checkpoint.
         workers: Those that train it together: each runs this, the first evaluates. The
             others end with :class:`Trained`.
+        evaluates: Whether it is; otherwise all end with :class:`Trained`.
 
     Raises:
         DataError: The data is missing or broken.
@@ -104,7 +106,7 @@ def run_trial(
     if state.step < num_steps and not stops_early:
         return
     yield Trained(state)
-    if not workers.rank:
+    if evaluates and not workers.rank:
         yield _evaluated(trial, encoder, dataset, state)
 
 

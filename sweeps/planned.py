@@ -81,4 +81,5 @@ class StudyPlan:
 
 def id_of_request(study: str, request: Request) -> str:
     """Identifies a request, as :func:`ablations.record.request_id`."""
-    return request_id(study, request.modality, request.scale, request.assignments)
+    where = (request.modality, request.scale)
+    return request_id(study, *where, request.assignments, request.recipe)

@@ -59,10 +59,11 @@ class Request:
 
     Attributes:
         modality: ``vision``.
-        scale: ``smoke``, ``laptop`` ...
+        scale: ``smoke``, ``laptop`` ...; of a recipe of the user's, its name.
         assignments: ``--set`` options as given.
         seeds: Seeds instead of the study's.
         data_root: Folder of the data.
+        recipe: File of the recipe; empty: the shipped one of modality and scale.
     """
 
     modality: str
@@ -70,6 +71,7 @@ class Request:
     assignments: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
     data_root: str | None = None
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class ExpandedStudy:
 
 def recipe_layers(request: Request) -> list[Layer]:
     """The recipe, then the data root."""
-    recipe = Layer.from_yaml(read_recipe(f"{request.modality}-{request.scale}"))
+    name = request.recipe or f"{request.modality}-{request.scale}"
+    recipe = Layer.from_yaml(read_recipe(name))
     return [recipe, *data_root_layer(request.data_root)]
 
 

@@ -20,6 +20,7 @@ from d2v_core.config.bounds import (
 )
 from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import Duration
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.errors import Problem
@@ -153,7 +154,7 @@ class SpeechCommandsData(Section):
 
 
 SpeechData = Annotated[
-    SpokenDigitsData | ManifestData | LibriSpeechData | SpeechCommandsData,
+    SpokenDigitsData | ManifestData | LibriSpeechData | SpeechCommandsData | MemoryData,
     Field(discriminator="source"),
 ]
 

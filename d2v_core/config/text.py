@@ -22,6 +22,7 @@ from d2v_core.config.bounds import (
 from d2v_core.config.choices import BlockNorm, OnError, TextPooling
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
@@ -123,7 +124,7 @@ class LinesData(Section):
     many."""
 
 
-TextData = Annotated[PydocData | LinesData, Field(discriminator="source")]
+TextData = Annotated[PydocData | LinesData | MemoryData, Field(discriminator="source")]
 
 
 class TextEvaluation(EvaluationConfig):

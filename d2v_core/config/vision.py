@@ -12,6 +12,7 @@ from d2v_core.config.choices import Initialisation, Pooling, Positions, Protocol
 from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
+from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
@@ -142,7 +143,8 @@ class TorchvisionData(Section):
 
 
 VisionData = Annotated[
-    DigitsData | FolderData | TorchvisionData, Field(discriminator="source")
+    DigitsData | FolderData | TorchvisionData | MemoryData,
+    Field(discriminator="source"),
 ]
 
 

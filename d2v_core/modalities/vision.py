@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.memory import MemoryData
 from d2v_core.config.vision import (
     DigitsData,
     FolderData,
@@ -16,6 +17,7 @@ from d2v_core.config.vision import (
     VisionTrial,
 )
 from d2v_core.data.batch import Batches
+from d2v_core.data.memory import held
 from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
@@ -41,6 +43,8 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
     def data_digest(self, trial: VisionTrial) -> str:
         """Digest of the images."""
         data = trial.data
+        if isinstance(data, MemoryData):
+            return data.digest
         if isinstance(data, DigitsData):
             return digits_digest()
         if isinstance(data, FolderData):
@@ -60,6 +64,9 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
     def _load(self, trial: VisionTrial) -> ImageDataset:
         data = trial.data
         size, channels = trial.vision.image_size, trial.vision.channels
+        if isinstance(data, MemoryData):
+            in_memory: ImageDataset = held(data)
+            return in_memory
         if isinstance(data, DigitsData):
             return load_digit_images(size=size, channels=channels)
         if isinstance(data, FolderData):

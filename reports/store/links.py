@@ -62,7 +62,8 @@ def train_command(manifest: Manifest, arm: ManifestArm, seed: int) -> str:
     for assignment in manifest.assignments:
         settings |= parse_assignments([assignment], manifest.modality)
     settings = _overridden(settings, arm.settings, manifest.modality)
-    words = ["d2v", "train", f"{manifest.modality}-{manifest.scale}"]
+    recipe = manifest.recipe or f"{manifest.modality}-{manifest.scale}"
+    words = ["d2v", "train", recipe]
     words += ["--seed", str(seed)]
     if root := _data_root(manifest.base):
         words += ["--data-root", root]
@@ -94,7 +95,10 @@ def _overridden(
 def report_command(manifest: Manifest) -> str:
     """Rebuilds the report of a request from the tracking store."""
     words = ["d2v", "report", manifest.study["name"]]
-    words += ["--modality", manifest.modality, "--scale", manifest.scale]
+    if manifest.recipe:
+        words += ["--recipe", manifest.recipe]
+    else:
+        words += ["--modality", manifest.modality, "--scale", manifest.scale]
     for assignment in manifest.assignments:
         words += ["--set", assignment]
     return " ".join([shlex.join(words), *_places(manifest.command)])

@@ -52,8 +52,10 @@ def find_kept(stores: Stores, wanted: Wanted) -> tuple[ManifestCell, Path]:
     encoders = EncoderStore(stores.encoders)
     if not cell.training or not encoders.has(cell.training):
         message = f"the encoder of {wanted.arm}, seed {seed}, is not kept"
-        again = f"d2v run {wanted.study} --scale {manifest.scale} "
-        again += f"--modality {manifest.modality} trains what the store lacks"
+        place = f"--scale {manifest.scale} --modality {manifest.modality}"
+        if manifest.recipe:
+            place = f"--recipe {manifest.recipe}"
+        again = f"d2v run {wanted.study} {place} trains what the store lacks"
         problem = Problem("--study", f"{message} in {stores.encoders}; {again}")
         raise ConfigError([problem])
     return cell, encoders.place(cell.training)

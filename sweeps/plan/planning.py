@@ -114,6 +114,7 @@ def make_manifest(
         modality=request.modality,
         scale=request.scale,
         assignments=list(request.assignments),
+        recipe=request.recipe,
         metric=plan.metric.name,
         depth=expanded.depth,
         base=expanded.base.model_dump(mode="json"),

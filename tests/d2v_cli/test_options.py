@@ -18,15 +18,16 @@ OPTIONS = {
     "schema": set(),
     "plan": {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--json"),
-        *("--until-decided", "--max-seeds"),
+        *("--until-decided", "--max-seeds", "--recipe", "--gpu-share"),
     },
     "run": {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--address"),
         *("--budget", "--bars", "--keep-encoders", "--probe-at"),
-        *("--until-decided", "--max-seeds"),
+        *("--until-decided", "--max-seeds", "--recipe", "--gpu-share"),
     },
     "evaluate": {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--address", "--bars"),
+        *("--recipe", "--gpu-share"),
     },
     "prune": {*STORES, "--yes"},
     "train": {"--seed", "--set", "--data-root", "--checkpoint", "--storage"},
@@ -37,11 +38,13 @@ OPTIONS = {
     "search": {
         *(*COMMON, *STORES, "--trials", "--seed", "--path-seeds"),
         *("--data-root", "--optuna-storage", "--address"),
+        *("--recipe", "--gpu-share"),
     },
     "report": {
         *(*COMMON, *STORES, "--all", "--json", "--caption"),
-        *("--verbose", "--from", "--records", "--compare"),
+        *("--verbose", "--from", "--records", "--compare", "--recipe"),
     },
+    "doctor": {*STORES, "--data-root", "--json"},
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},
 }
 

@@ -1,4 +1,4 @@
-"""An encoder can begin with weights from a file; which weights, not where, is its key."""
+"""An encoder can begin with weights from a file; these, not the place, are its key."""
 
 from __future__ import annotations
 
@@ -65,9 +65,16 @@ def test_what_we_export_to_timm_can_be_begun_with_but_for_the_mask_token(tmp_pat
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin"])
 def test_a_file_of_timms_weights_with_a_classifier_serves(tmp_path, suffix):
-    options = dict(img_size=8, patch_size=2, in_chans=1, embed_dim=16, depth=3)
     vit = timm.create_model(
-        "vit_tiny_patch16_224", **options, num_heads=2, mlp_ratio=2.0, num_classes=7
+        "vit_tiny_patch16_224",
+        img_size=8,
+        patch_size=2,
+        in_chans=1,
+        embed_dim=16,
+        depth=3,
+        num_heads=2,
+        mlp_ratio=2.0,
+        num_classes=7,
     )
     file = tmp_path / f"weights{suffix}"
     if suffix == ".safetensors":

@@ -15,8 +15,8 @@ from d2v_core.build import build_objective
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.config.speech import SpeechTrial
 from d2v_core.config.text import TextTrial
-from d2v_core.modalities.modality import Dataset
 from d2v_core.kept_files import BrokenEncoderError, is_kept
+from d2v_core.modalities.modality import Dataset
 from d2v_core.trained import (
     TrainedEncoder,
     num_networks,

@@ -8,9 +8,11 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from d2v_core.config.memory import MemoryData
 from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
 from d2v_core.data.cache import CacheEntry
 from d2v_core.data.inventory import Inventory
+from d2v_core.data.memory import held
 from d2v_core.data.speech.alignment import Alignment, spans_digest
 from d2v_core.data.speech.files import list_splits, listings_digest, load_files
 from d2v_core.data.speech.synthesiser.phones import NAMES
@@ -48,6 +50,8 @@ def speech_digest(data: SpeechData) -> str:
     Raises:
         DataError: The data is not there.
     """
+    if isinstance(data, MemoryData):
+        return data.digest
     if isinstance(data, SpokenDigitsData):
         return spoken_digits_digest(data)
     return listings_digest(list_splits(data))
@@ -63,6 +67,9 @@ def load_speech(data: SpeechData, *, least_samples: int = 1) -> SpeechDataset:
     Raises:
         DataError: The data is not there, or broken; names every broken file at once.
     """
+    if isinstance(data, MemoryData):
+        in_memory: SpeechDataset = held(data)
+        return in_memory
     if isinstance(data, SpokenDigitsData):
         return load_spoken_digits(data)
     return load_files(data, least_samples=least_samples)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from d2v_core.config.memory import MemoryData
 from d2v_core.config.text import EMBEDDED_TASKS, LinesData, PydocData, TextData
 from d2v_core.data.cache import files_digest
 from d2v_core.data.file_errors import FileErrors
@@ -18,6 +19,7 @@ from d2v_core.data.inventory import (
     missing_classes,
     suspicious_classes,
 )
+from d2v_core.data.memory import held
 from d2v_core.data.text.glue import has_second_header, load_task, task_files
 from d2v_core.data.text.line_files import lines_digest, load_lines
 from d2v_core.data.text.pydoc_text import load_pydoc, pydoc_digest
@@ -62,7 +64,7 @@ def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
     Raises:
         DataError: Files are missing; all of them at once.
     """
-    parts = [pydoc_digest() if isinstance(data, PydocData) else lines_digest(data)]
+    parts = [_corpus_digest(data)]
     missing: list[str] = []
     for task in tasks:
         if task in EMBEDDED_TASKS:
@@ -82,6 +84,12 @@ def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+def _corpus_digest(data: TextData) -> str:
+    if isinstance(data, MemoryData):
+        return data.digest
+    return pydoc_digest() if isinstance(data, PydocData) else lines_digest(data)
+
+
 def load_text(
     data: TextData, tasks: tuple[str, ...], *, vocab_size: int, max_tokens: int
 ) -> TextDataset:
@@ -90,6 +98,9 @@ def load_text(
     Raises:
         DataError: Files are missing, or lines of them cannot be used: all of them.
     """
+    if isinstance(data, MemoryData):
+        in_memory: TextDataset = held(data)
+        return in_memory
     errors = FileErrors()
     loaded = [_load_task(data, task, errors) for task in tasks]
     usable = tuple(task for task in loaded if task is not None)
