@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from d2v_core.api.samples import content_digest
+from d2v_core.api.samples import Given, content_digest
 from d2v_core.config.vision import VisionTrial
 from d2v_core.data.inventory import Inventory
 from d2v_core.data.vision.images import ArrayImages, ImageDataset, Split
@@ -20,7 +20,7 @@ CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
-class GivenImages:
+class GivenImages(Given):
     """Images of any sizes.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from torch.utils.data import Dataset as TorchDataset
@@ -18,17 +19,20 @@ Samples: TypeAlias = Any
 set of any of these, with or without labels."""
 
 
-class Given(Protocol):
+class Given(ABC):
     """Samples of one modality, looked at but not yet brought to an encoder's size."""
 
     @property
+    @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """A recipe that fits them, without its data."""
 
     @property
+    @abstractmethod
     def digest(self) -> str:
         """Of their content, 16 hex digits."""
 
+    @abstractmethod
     def dataset(self, trial: Any) -> Any:
         """The data set a trial of their modality reads; all splits are the same."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from d2v_core.api.samples import content_digest
+from d2v_core.api.samples import Given, content_digest
 from d2v_core.config.text import TextTrial
 from d2v_core.data.inventory import Inventory
 from d2v_core.data.text.dataset import TextDataset
@@ -19,7 +19,7 @@ from d2v_core.sizing import SizedFor, TextFacts, settings_for
 
 
 @dataclass(frozen=True)
-class GivenTexts:
+class GivenTexts(Given):
     """Strings, each a row of its own.
 
     Attributes:

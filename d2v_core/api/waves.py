@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from d2v_core.api.samples import content_digest
+from d2v_core.api.samples import Given, content_digest
 from d2v_core.config.speech import SpeechTrial
 from d2v_core.data.inventory import Inventory
 from d2v_core.data.speech.audio_files import MAX_RATE_HZ, MIN_RATE_HZ, resample
@@ -19,7 +19,7 @@ from d2v_core.sizing import AudioFacts, SizedFor, settings_for
 
 
 @dataclass(frozen=True)
-class GivenWaves:
+class GivenWaves(Given):
     """Waveforms at 16 kHz, each of its own length.
 
     Attributes:
