@@ -7,7 +7,6 @@ the file and line, or the option, that has to change.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from ablations.data_places import PlacedSettings, settle_data
 from ablations.yaml_source import DataPath, YamlSource, parse_value, split_path
 from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
 from d2v_core.config.base import TAGS, sections_in
@@ -158,7 +158,7 @@ def _merged(
     origins: dict[DataPath, Layer] = {}
     for layer in layers:
         _merge(data, layer, origins, model)
-    _settle_data_root(data["data"], origins, model)
+    settle_data(PlacedSettings(data, origins, layers, model))
     return data, origins
 
 
@@ -184,23 +184,6 @@ def _merge(
                 into[key] = copy.deepcopy(value)  # later layers merge into it
 
     merge(data, layer.settings, ())
-
-
-def _settle_data_root(
-    section: Any, origins: Mapping[DataPath, Layer], model: type[BaseModel]
-) -> None:
-    """Make the data root absolute: workers stand in another folder than the command."""
-    layer = origins.get(("data", "root"))
-    if layer is None or not isinstance(section, dict):
-        return
-    known = known_settings(model, ("data", str(section.get("source"))))
-    if layer.if_known and "root" not in known:
-        section.pop("root", None)
-    elif isinstance(section.get("root"), str):
-        folder = layer.folder or Path.cwd()
-        # Plain text work: what is no path at all is refused where the data is read.
-        root = os.path.expanduser(section["root"])
-        section["root"] = os.path.abspath(os.path.join(folder, root))
 
 
 def _keep_common(

@@ -93,12 +93,13 @@ def make_request(
     data_root: str | None,
 ) -> Any:
     """What a study is expanded for; see :class:`ablations.study.arms.Request`."""
+    from ablations.data_places import whole_assignment
     from ablations.study.arms import Request
 
     return Request(
         modality=modality,
         scale=scale,
-        assignments=tuple(assignments or ()),
+        assignments=tuple(whole_assignment(a, data_root) for a in assignments or ()),
         seeds=parse_seeds(seeds) if seeds is not None else None,
         data_root=data_root,
     )
@@ -190,7 +191,12 @@ def check_data_root(
         DataError: A trial reads from disk, and no folder was given or it is not there.
     """
     note_unused_data_root(context, trials, console)
-    roots = {trial.data.root for trial in trials if hasattr(trial.data, "root")}
+    roots = {
+        each.root
+        for trial in trials
+        for each in _data_of(trial)
+        if hasattr(each, "root") and not os.path.isabs(getattr(each, "folder", ""))
+    }
     if roots:
         from d2v_core.data.vision.folders import data_root
 
@@ -198,11 +204,17 @@ def check_data_root(
             data_root(root)
 
 
+def _data_of(trial: Any) -> list[Any]:
+    """What a trial is trained on, and probed on if that is something else."""
+    probed = getattr(trial.evaluation, "data", None)
+    return [trial.data] if probed is None else [trial.data, probed]
+
+
 def note_unused_data_root(
     context: typer.Context, trials: Iterable[Any], console: Console
 ) -> None:
     """Say so where ``--data-root`` was typed and all data is embedded."""
-    data = [trial.data for trial in trials]
+    data = [each for trial in trials for each in _data_of(trial)]
     if context.meta.get(TYPED_DATA_ROOT) and not any(hasattr(d, "root") for d in data):
         sources = ", ".join(sorted({each.source for each in data}))
         note = f"note: --data-root is not used: {sources} is embedded data"

@@ -68,7 +68,7 @@ def plan(
         "--modality": modality,
         "--seeds": seeds,
         "--max-seeds": str(looks[-1]) if looks else None,
-        "--set": set_,
+        "--set": request.assignments,
         "--data-root": data_root,
     }
     command = made_command("run", [*study, OPTION] if looks else study, stores, options)

@@ -132,7 +132,8 @@ def run_and_show(
         from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
 
         plans = [replace(plan_expanded(each), looks=looks) for each in studies]
-        for warning in {seed_warning(p.seeds) for p in plans} - {None}:
+        notes = {each.note for each in studies} - {""}
+        for warning in {seed_warning(p.seeds) for p in plans} - {None} | notes:
             note = f"note: {warning}"
             console.print(note, style="yellow", markup=False, soft_wrap=True)
 

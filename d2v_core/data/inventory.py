@@ -56,6 +56,21 @@ class Inventory:
             parts.append("look at this: " + "; ".join(self.suspicious))
         return visible("; ".join(parts))
 
+    def beside(self, name: str, other: Inventory) -> Inventory:
+        """This inventory with another set's, whose splits and reasons get its name."""
+        return Inventory(
+            unit=self.unit,
+            used={**self.used, **{f"{name} {k}": v for k, v in other.used.items()}},
+            left_out={
+                **self.left_out,
+                **{f"{why} in {name}": n for why, n in other.left_out.items()},
+            },
+            suspicious=(
+                *self.suspicious,
+                *(f"{name}: {sentence}" for sentence in other.suspicious),
+            ),
+        )
+
     def _reasons(self) -> dict[str, int]:
         """The most frequent reasons, and the others in one."""
         counts = Counter(self.left_out)
