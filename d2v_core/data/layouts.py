@@ -7,6 +7,9 @@ from pathlib import Path
 
 from d2v_core.data.inventory import is_leftover
 
+LABEL_SUFFIXES = (".wrd", ".ltr", ".labels.tsv")
+"""What stands beside a manifest and gives its files labels."""
+
 
 def source_of(modality: str, folder: Path) -> str:
     """Name the source of a modality that reads a folder as it is.
@@ -27,7 +30,15 @@ def _vision(folder: Path) -> str:
     return "image_folder" if split else "images"
 
 
-LAYOUTS: Mapping[str, Callable[[Path], str]] = {"vision": _vision}
+def _speech(folder: Path) -> str:
+    beside = any((folder / f"train{suffix}").is_file() for suffix in LABEL_SUFFIXES)
+    return "manifest" if beside and (folder / "train.tsv").is_file() else "audio_folder"
+
+
+LAYOUTS: Mapping[str, Callable[[Path], str]] = {
+    "vision": _vision,
+    "speech": _speech,
+}
 """By modality: from a folder to the name of its source."""
 
 

@@ -11,6 +11,7 @@ from ablations.layers import Layer, parse_assignments, resolve, set_layer
 from ablations.library import read_recipe
 from ablations.study.arms import data_root_layer
 from d2v_core.config import TrialConfig
+from d2v_core.config.speech_data import AudioFolderData, ManifestData
 from d2v_core.config.vision import DigitsData, FolderData, ImagesData
 from d2v_core.errors import ConfigError
 
@@ -39,6 +40,16 @@ def test_a_folder_with_splits_of_classes_keeps_its_labels(tmp_path: Path) -> Non
     for recipe in ("vision-smoke", "vision-laptop"):
         trial = resolved(recipe, f"data.folder={tmp_path}")
         assert trial.data == FolderData(folder=str(tmp_path))
+
+
+def test_a_folder_of_recordings_is_read_by_any_recipe(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("wav\n")  # a manifest alone has no labels
+    for recipe in ("speech-smoke", "speech-laptop", "speech-paper"):
+        trial = resolved(recipe, f"data.folder={tmp_path}")
+        assert trial.data == AudioFolderData(folder=str(tmp_path))
+    (tmp_path / "train.ltr").write_text("")
+    trial = resolved("speech-smoke", f"data.folder={tmp_path}")
+    assert trial.data == ManifestData(folder=str(tmp_path))
 
 
 def test_a_folder_is_looked_for_below_the_root_then_where_it_is_typed(

@@ -103,9 +103,12 @@ def decode_audio(file: AudioFile, *, sample_rate_hz: int | None = None) -> Wavef
         raise BrokenAudioError("there is no such file")
     try:
         with soundfile.SoundFile(file.path) as opened:
-            _check_header(opened, sample_rate_hz)
-            samples = opened.read(dtype="float32", always_2d=True)
-            rate, claimed = opened.samplerate, opened.frames
+            stop = opened.frames if file.stop is None else file.stop
+            claimed = stop - file.start
+            _check_header(opened, sample_rate_hz, claimed)
+            opened.seek(file.start)
+            samples = opened.read(claimed, dtype="float32", always_2d=True)
+            rate = opened.samplerate
     except (soundfile.SoundFileError, OSError) as error:
         reason = str(error).replace(str(file.path), file.path.name)
         raise BrokenAudioError(f"cannot be read ({reason})") from None
@@ -126,8 +129,10 @@ def decode_audio(file: AudioFile, *, sample_rate_hz: int | None = None) -> Wavef
     return resample(wave, rate)
 
 
-def _check_header(file: soundfile.SoundFile, sample_rate_hz: int | None) -> None:
-    """Refuse what a header claims before memory is asked for.
+def _check_header(
+    file: soundfile.SoundFile, sample_rate_hz: int | None, claimed: int
+) -> None:
+    """Refuse what a header claims before memory is asked for its samples.
 
     Raises:
         BrokenAudioError: Rate, length or number of channels is out of bounds.
@@ -141,9 +146,9 @@ def _check_header(file: soundfile.SoundFile, sample_rate_hz: int | None) -> None
     if file.channels > MAX_CHANNELS:
         message = f"must have at most {MAX_CHANNELS} channels"
         raise BrokenAudioError(f"{message}, has {file.channels:,}")
-    if file.frames > MAX_SECONDS * rate:
+    if claimed > MAX_SECONDS * rate:
         message = f"must last at most {MAX_SECONDS:,} seconds"
-        raise BrokenAudioError(f"{message}, claims {file.frames / rate:,.0f}")
+        raise BrokenAudioError(f"{message}, claims {claimed / rate:,.0f}")
 
 
 def resample(wave: Waveform, rate_hz: int) -> Waveform:

@@ -99,7 +99,7 @@ def test_another_set_is_probed_and_trains_nothing_else(tmp_path):
     assert modality.same_data(probed) != modality.same_data(plain)
     events = list(run_trial(probed))
     (started,) = [event for event in events if isinstance(event, Started)]
-    assert re.search(r"held out 6, .*digits.* train [\d,]+", started.data)
+    assert re.search(r"held out 6\); probed on .*digits.*train [\d,]+", started.data)
     scores = events[-1].metrics
     assert {"eval/rankme", "eval/linear_accuracy", "eval/knn_accuracy"} <= set(scores)
     without = list(run_trial(plain))[-1].metrics
