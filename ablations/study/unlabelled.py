@@ -51,8 +51,12 @@ def served_by(study: Study, modality: str, base: TrialConfig) -> tuple[Study, st
         changes.insert(0, "the table shows RankMe and judges no claim on a score")
     if not changes:
         return study, ""
-    remedy = "" if base.has_labels else "; evaluation.data names a set to probe on"
-    return study, f"{_name(data)} has no labels: {', '.join(changes)}{remedy}"
+    what, remedy = f"data.source {getattr(data, 'source', '?')} has no labels", ""
+    if not base.has_labels and not hasattr(base.evaluation, "data"):
+        what = "there are no evaluation.tasks"
+    elif not base.has_labels:
+        remedy = "; evaluation.data names a set to probe on"
+    return study, f"{what}: {', '.join(changes)}{remedy}"
 
 
 def _needs_labels(logged: str) -> bool:
@@ -78,8 +82,3 @@ def _without_supervised(study: Study, modality: str) -> Study:
     )
     own = {"reference_arms": references, "published": published, "claims": claims}
     return study.model_copy(update=own)
-
-
-def _name(data: object) -> str:
-    """The source of data, for people."""
-    return f"data.source {getattr(data, 'source', 'of the evaluation')}"

@@ -35,9 +35,14 @@ def _speech(folder: Path) -> str:
     return "manifest" if beside and (folder / "train.tsv").is_file() else "audio_folder"
 
 
+def _text(folder: Path) -> str:
+    return "lines" if (folder / "train.txt").is_file() else "text_folder"
+
+
 LAYOUTS: Mapping[str, Callable[[Path], str]] = {
     "vision": _vision,
     "speech": _speech,
+    "text": _text,
 }
 """By modality: from a folder to the name of its source."""
 

@@ -19,6 +19,8 @@ NO_LABELS = (
     "labelled set to probe on"
 )
 """What a record says of a trial without labels."""
+NO_TASKS = "there are no evaluation.tasks, so RankMe is the only score"
+"""The same of text, whose labelled data are tasks."""
 
 
 def rankme(features: np.ndarray) -> float:

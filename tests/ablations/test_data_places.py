@@ -12,6 +12,7 @@ from ablations.library import read_recipe
 from ablations.study.arms import data_root_layer
 from d2v_core.config import TrialConfig
 from d2v_core.config.speech_data import AudioFolderData, ManifestData
+from d2v_core.config.text import LinesData, TextFolderData
 from d2v_core.config.vision import DigitsData, FolderData, ImagesData
 from d2v_core.errors import ConfigError
 
@@ -95,3 +96,12 @@ def test_what_is_probed_reads_from_the_same_root(tmp_path: Path) -> None:
     assert getattr(trial.evaluation, "data") == expected  # noqa: B009
     embedded = resolved("vision-laptop", "evaluation.data={source: digits}")
     assert getattr(embedded.evaluation, "data") == DigitsData()  # noqa: B009
+
+
+def test_a_folder_of_texts_is_read_by_any_recipe(tmp_path: Path) -> None:
+    for recipe in ("text-smoke", "text-laptop", "text-paper"):
+        trial = resolved(recipe, f"data.folder={tmp_path}")
+        assert trial.data == TextFolderData(folder=str(tmp_path))
+    (tmp_path / "train.txt").write_text("")
+    trial = resolved("text-smoke", f"data.folder={tmp_path}")
+    assert trial.data == LinesData(folder=str(tmp_path))

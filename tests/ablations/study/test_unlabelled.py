@@ -56,3 +56,10 @@ def test_a_search_without_labels_is_refused(tmp_path: Path) -> None:
     request = Request("vision", "smoke", assignments=(f"data.folder={tmp_path}",))
     with pytest.raises(ConfigError, match="a search needs labels to select by"):
         bind(read_space("tau_mask_k"), request)
+
+
+def test_text_without_tasks_is_counted_by_rankme(tmp_path: Path) -> None:
+    typed = (f"data.folder={tmp_path}", "evaluation.tasks=[]")
+    result = expand_named("layer_averaging", Request("text", "smoke", typed))
+    assert result.study.metric_for("text").logged_as == "eval/rankme"
+    assert result.note.startswith("there are no evaluation.tasks: the table shows")
