@@ -22,6 +22,7 @@ from scipy.signal import resample_poly
 from torchaudio.transforms import Resample
 
 from d2v_core.data.cache import CacheEntry
+from d2v_core.data.progress import told
 from d2v_core.data.speech.utterances import (
     ArrayAudio,
     AudioFile,
@@ -238,7 +239,9 @@ def _decode_into(
     file: IO[bytes],
 ) -> None:
     """Write the waveforms, unless they are too large; fill in lengths and reasons."""
-    for position, wave in enumerate(_decode_each(files, sample_rate_hz)):
+    decoded = _decode_each(files, sample_rate_hz)
+    decoded = told(decoded, "decoding", len(files), "recordings")
+    for position, wave in enumerate(decoded):
         if isinstance(wave, str):
             about["broken"][str(position)] = wave
             continue
