@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ablations.metrics import RANKME, evaluation_metric
+from ablations.metrics import RANKME
+from ablations.mlflow_names import evaluation_metric
 from ablations.study.claims import Collapses
 from ablations.study.fields import OwnMetric
 from ablations.study.schema import Study
 from d2v_core.config import TrialConfig
 from d2v_core.config.base import UnlabelledData
 
-TITLE = "RankMe (effective rank), as the data has no labels"
+TITLE = "RankMe (effective rank; no labels)"
 LABELLED_GROUP = "eval/"
 """What the names of scores begin with; all but RankMe need labels."""
 

@@ -19,7 +19,7 @@ from d2v_core.config.bounds import (
     MAX_VOCABULARY,
     MAX_WIDTH,
 )
-from d2v_core.config.choices import BlockNorm, OnError, TextPooling
+from d2v_core.config.choices import BlockNorm, OnError, TextPooling, TextRows
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import HeadInit
@@ -113,7 +113,7 @@ class LinesData(Section):
     root: str | None = execution_field(None)
     """The data root (``--data-root`` or ``D2V_DATA``); tasks are looked for there
     too."""
-    rows: Literal["blocks", "lines"] = "blocks"
+    rows: TextRows = "blocks"
     """``blocks``: as many whole lines of a document as fit into ``max_tokens``, each
     ended by ``</s>`` (fairseq's ``complete_doc``); ``lines``: each on its own, cut at
     ``max_tokens``."""
@@ -131,7 +131,7 @@ class TextFolderData(UnlabelledData):
     """The folder, whole or below the data root; empty: the root itself."""
     root: str | None = execution_field(None)
     """The data root (``--data-root`` or ``D2V_DATA``); tasks are looked for there."""
-    rows: Literal["blocks", "lines"] = "blocks"
+    rows: TextRows = "blocks"
     """As of ``lines``; long lines, as of paragraphs, are cut in ``blocks``."""
     on_error: OnError = "raise"
     """Treatment of lines that cannot be read."""

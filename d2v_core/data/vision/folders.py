@@ -99,7 +99,8 @@ def source_folder(root: str | None, folder: str) -> Path:
         raise DataError(f"data.folder: {message}: {path}")
     if not path.is_dir():
         message = "must be an existing folder, whole or below the data root"
-        raise DataError(f"data.folder: {message}, got {str(path)!r}")
+        remedy = "a folder of your own: --set data.folder=FOLDER"
+        raise DataError(f"data.folder: {message}, got {str(path)!r}; {remedy}")
     return path
 
 
