@@ -7,7 +7,6 @@ the file and line, or the option, that has to change.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from ablations.data_places import PlacedSettings, settle_data
 from ablations.yaml_source import DataPath, YamlSource, parse_value, split_path
 from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
 from d2v_core.config.base import TAGS, sections_in
@@ -159,9 +159,9 @@ def _merged(
     origins: dict[DataPath, Layer] = {}
     for layer in layers:
         _merge(data, layer, origins, model)
-    _settle_data_root(data["data"], origins, model)
+    settle_data(PlacedSettings(data, origins, layers, model))
     if begins := origins.get((INITIAL_WEIGHTS,)):
-        _settle(data, INITIAL_WEIGHTS, begins)
+        data[INITIAL_WEIGHTS] = _whole_path(data[INITIAL_WEIGHTS], begins.folder)
     return data, origins
 
 
@@ -189,27 +189,12 @@ def _merge(
     merge(data, layer.settings, ())
 
 
-def _settle_data_root(
-    section: Any, origins: Mapping[DataPath, Layer], model: type[BaseModel]
-) -> None:
-    """Make the data root absolute: workers stand in another folder than the command."""
-    layer = origins.get(("data", "root"))
-    if layer is None or not isinstance(section, dict):
-        return
-    known = known_settings(model, ("data", str(section.get("source"))))
-    if layer.if_known and "root" not in known:
-        section.pop("root", None)
-    else:
-        _settle(section, "root", layer)
-
-
-def _settle(section: dict[str, Any], name: str, layer: Layer) -> None:
-    """Make a path absolute, from where its layer stands."""
-    if isinstance(section.get(name), str):
-        folder = layer.folder or Path.cwd()
-        # Plain text work: what is no path at all is refused where it is read.
-        path = os.path.expanduser(section[name])
-        section[name] = os.path.abspath(os.path.join(folder, path))
+def _whole_path(given: Any, folder: Path | None) -> Any:
+    """A path from where its layer stands; what is none is refused elsewhere."""
+    if not isinstance(given, str):
+        return given
+    path = os.path.expanduser(given)
+    return os.path.abspath(os.path.join(folder or Path.cwd(), path))
 
 
 def _keep_common(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -12,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from d2v_cli.data import data
 from d2v_cli.doctor import doctor
 from d2v_cli.evaluate import evaluate
 from d2v_cli.export import export
@@ -68,6 +70,7 @@ def _options(
 
 for verb in VERBS:
     app.command()(verb)
+app.add_typer(data, name="data")
 
 
 def main() -> None:
@@ -78,6 +81,7 @@ def main() -> None:
     from sweeps.environment import give_user_a_name
     from sweeps.tracking.writer import StoreWriteError
 
+    _listen_to_progress()
     give_user_a_name()  # before torch, Ray or MLflow ask for it
     try:
         app()
@@ -87,6 +91,17 @@ def main() -> None:
         _end(str(error), 1)
     except Exception as error:  # nothing else may reach a user as a traceback
         _end(our_fault(error), OUR_FAULT)
+
+
+def _listen_to_progress() -> None:
+    """Show how far reading data is; standard output stays what was asked for."""
+    logger = logging.getLogger("d2v_core.data")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def our_fault(error: Exception) -> str:

@@ -36,10 +36,10 @@ def typed_command(stores: Stores, data_root: str | None) -> str:
     for word in sys.argv[1:]:
         if not option and word.startswith("--") and "=" in word:
             name, _, value = word.partition("=")
-            words += [name, _absolute(name, value, stores)]
+            words += [name, _absolute(name, value, stores, data_root)]
             given.add(name)
             continue
-        words.append(_absolute(option, word, stores))
+        words.append(_absolute(option, word, stores, data_root))
         option = word if word.startswith("--") and word not in FLAGS else ""
         given.add(option)
     places = [("--data-root", data_root), *place_options(stores)]
@@ -85,8 +85,14 @@ def joined(words: Iterable[str]) -> str:
     return " ".join(shown)
 
 
-def _absolute(option: str, word: str, stores: Stores) -> str:
+def _absolute(
+    option: str, word: str, stores: Stores, data_root: str | None = None
+) -> str:
     """A word that means the same in every folder."""
+    if option == "--set":
+        from ablations.data_places import whole_assignment
+
+        return whole_assignment(word, data_root)
     if option == "--tracking-uri":
         return stores.shown_uri
     is_study = not option and word.endswith(FILES) and Path(word).is_file()

@@ -116,6 +116,7 @@ def make_request(
     Raises:
         ConfigError: The seeds or the recipe are none.
     """
+    from ablations.data_places import whole_assignment
     from ablations.study.arms import Request
 
     file = ""
@@ -124,7 +125,7 @@ def make_request(
     return Request(
         modality=modality,
         scale=scale,
-        assignments=tuple(assignments or ()),
+        assignments=tuple(whole_assignment(a, data_root) for a in assignments or ()),
         seeds=parse_seeds(seeds) if seeds is not None else None,
         data_root=data_root,
         recipe=file,
@@ -252,7 +253,12 @@ def check_data_root(
         DataError: A trial reads from disk, and no folder was given or it is not there.
     """
     note_unused_data_root(context, trials, console)
-    roots = {trial.data.root for trial in trials if hasattr(trial.data, "root")}
+    roots = {
+        each.root
+        for trial in trials
+        for each in _data_of(trial)
+        if hasattr(each, "root") and not os.path.isabs(getattr(each, "folder", ""))
+    }
     if roots:
         from d2v_core.data.vision.folders import data_root
 
@@ -260,11 +266,22 @@ def check_data_root(
             data_root(root)
 
 
+def _data_of(trial: Any) -> list[Any]:
+    """What a trial is trained on, and probed on if that is something else."""
+    probed = getattr(trial.evaluation, "data", None)
+    return [trial.data] if probed is None else [trial.data, probed]
+
+
+def reads_disk(trial: Any) -> bool:
+    """Whether a trial reads files, other than embedded ones."""
+    return any(hasattr(each, "root") for each in _data_of(trial))
+
+
 def note_unused_data_root(
     context: typer.Context, trials: Iterable[Any], console: Console
 ) -> None:
     """Say so where ``--data-root`` was typed and all data is embedded."""
-    data = [trial.data for trial in trials]
+    data = [each for trial in trials for each in _data_of(trial)]
     if context.meta.get(TYPED_DATA_ROOT) and not any(hasattr(d, "root") for d in data):
         sources = ", ".join(sorted({each.source for each in data}))
         note = f"note: --data-root is not used: {sources} is embedded data"

@@ -75,7 +75,7 @@ def plan(
         "--modality": None if recipe else modality,
         "--seeds": seeds,
         "--max-seeds": str(looks[-1]) if looks else None,
-        "--set": set_,
+        "--set": request.assignments,
         "--data-root": data_root,
         "--gpu-share": None if gpu_share is None else f"{gpu_share:g}",
     }

@@ -147,6 +147,9 @@ def bind(file: SpaceFile, request: Request) -> BoundSpace:
         Layer.from_dotted({**execution, "seed": seed}, lambda path: "--seed"),
     ]
     base = resolve(modality, layers)
+    if not base.has_labels:
+        message = "a search needs labels to select by, and this data has none; name a"
+        raise ConfigError([Problem("data", f"{message} labelled set: evaluation.data")])
     fixed = dict(leaves(base))
     depth = encoder_depth(base)
     parameters = [

@@ -13,6 +13,7 @@ from ablations.library import read_recipe, read_study
 from ablations.study.axis import Axis, Point, Value, axis_points, point
 from ablations.study.locations import Locations
 from ablations.study.schema import Study
+from ablations.study.unlabelled import served_by
 from ablations.yaml_source import DataPath, YamlSource
 from d2v_core.config import TrialConfig, leaves
 from d2v_core.errors import ConfigError, Problem
@@ -86,6 +87,7 @@ class ExpandedStudy:
         arms: Rows.
         cells: Every arm with every seed.
         locations: Where its settings stand, for messages.
+        note: What the data cannot serve of the study, in a line; empty: nothing.
     """
 
     study: Study
@@ -95,6 +97,7 @@ class ExpandedStudy:
     arms: tuple[Arm, ...]
     cells: tuple[Cell, ...]
     locations: Locations
+    note: str = ""
 
     @property
     def cell_of_each_arm(self) -> tuple[Cell, ...]:
@@ -166,6 +169,7 @@ def expand(
         joined = _joined(error, lambda: _cells(common, arms, seeds, fixed, locations))
         raise joined from None
     depth = encoder_depth(base)
+    study, note = served_by(study, request.modality, base)
     if study.all_axes:
         points = _points(study.all_axes, base, depth, fixed, locations)
         _check_grid(math.prod(map(len, points)), 1)
@@ -177,7 +181,9 @@ def expand(
     _check_grid(len(arms), len(seeds))
     cells = _cells(common, arms, seeds, fixed, locations)
     _check_metric(study, cells, locations)
-    return ExpandedStudy(study, request, base, depth, tuple(arms), cells, locations)
+    return ExpandedStudy(
+        study, request, base, depth, tuple(arms), cells, locations, note
+    )
 
 
 def _joined(error: ConfigError, check: Callable[[], object]) -> ConfigError:

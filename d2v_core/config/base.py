@@ -44,6 +44,10 @@ class ObjectiveSection(Section):
     """Modalities it is made for; empty: all."""
 
 
+class UnlabelledData(Section):
+    """Marks a source of data without labels; no settings."""
+
+
 def execution_field(default: Any, **constraints: Any) -> Any:
     """A field about where and how fast, never part of a trial's identity."""
     return Field(default, json_schema_extra=dict(NOT_IDENTITY), **constraints)

@@ -43,3 +43,5 @@ OnError = Literal["raise", "skip"]
 """What becomes of files that are missing, broken or not as their manifest says:
 ``raise`` names every one before training, ``skip`` leaves them out and counts them in
 the notes of the result."""
+TextRows = Literal["blocks", "lines"]
+"""What a row of a batch of text is made of."""

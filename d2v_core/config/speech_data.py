@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from d2v_core.config.base import Section, execution_field
+from d2v_core.config.base import Section, UnlabelledData, execution_field
 from d2v_core.config.bounds import (
     MAX_BATCH,
     MAX_ITEMS,
@@ -109,6 +109,25 @@ class ManifestData(Section):
     """Treatment of broken files."""
 
 
+class AudioFolderData(UnlabelledData):
+    """Any folder of wav, flac or ogg files, flat or nested, of any rate, unlabelled.
+
+    Some files, chosen by a hash of their path, are held out: RankMe is theirs.
+    """
+
+    source: Literal["audio_folder"] = "audio_folder"
+    folder: str = execution_field("")
+    """The folder, whole or below the data root; empty: the root itself."""
+    root: str | None = execution_field(None)
+    """The data root (``--data-root`` or ``D2V_DATA``)."""
+    held_out_fraction: float = Field(0.1, gt=0.0, lt=1.0)
+    """Share of the files that is held out; of small sets more, up to half."""
+    piece_seconds: float = Field(20.0, ge=0.1, le=MAX_SECONDS)
+    """Longer files are read as several equal pieces of at most this."""
+    on_error: OnError = "raise"
+    """Treatment of broken files."""
+
+
 class LibriSpeechData(Section):
     """LibriSpeech as torchaudio lays it out, ``LibriSpeech/<subset>``."""
 
@@ -154,7 +173,16 @@ class SpeechCommandsData(Section):
 
 
 SpeechData = Annotated[
-    SpokenDigitsData | ManifestData | LibriSpeechData | SpeechCommandsData | MemoryData,
+    SpokenDigitsData
+    | ManifestData
+    | AudioFolderData
+    | LibriSpeechData
+    | SpeechCommandsData
+    | MemoryData,
+    Field(discriminator="source"),
+]
+LabelledSpeechData = Annotated[
+    SpokenDigitsData | ManifestData | LibriSpeechData | SpeechCommandsData,
     Field(discriminator="source"),
 ]
 
@@ -219,6 +247,9 @@ class SpeechFineTuning(FineTuningConfig):
 class SpeechEvaluation(EvaluationConfig):
     """Recognition by CTC, and classification of utterances and of frames."""
 
+    data: LabelledSpeechData | None = None
+    """Labelled speech the encoder is evaluated on; null: what it was trained on.
+    Without labels in either there is RankMe alone."""
     method: Literal["probe", "fine_tune", "none"] = "probe"
     """Recognition of transcribed data: by a CTC layer on frozen features, or by
     fine-tuning the whole encoder, as in the paper; ``none``: utterances are only

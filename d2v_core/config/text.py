@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from d2v_core.config.base import Section, execution_field
+from d2v_core.config.base import Section, UnlabelledData, execution_field
 from d2v_core.config.bounds import (
     MAX_BATCH,
     MAX_DEPTH,
@@ -19,7 +19,7 @@ from d2v_core.config.bounds import (
     MAX_VOCABULARY,
     MAX_WIDTH,
 )
-from d2v_core.config.choices import BlockNorm, OnError, TextPooling
+from d2v_core.config.choices import BlockNorm, OnError, TextPooling, TextRows
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
@@ -114,7 +114,7 @@ class LinesData(Section):
     root: str | None = execution_field(None)
     """The data root (``--data-root`` or ``D2V_DATA``); tasks are looked for there
     too."""
-    rows: Literal["blocks", "lines"] = "blocks"
+    rows: TextRows = "blocks"
     """``blocks``: as many whole lines of a document as fit into ``max_tokens``, each
     ended by ``</s>`` (fairseq's ``complete_doc``); ``lines``: each on its own, cut at
     ``max_tokens``."""
@@ -124,7 +124,24 @@ class LinesData(Section):
     many."""
 
 
-TextData = Annotated[PydocData | LinesData | MemoryData, Field(discriminator="source")]
+class TextFolderData(UnlabelledData):
+    """Any folder of ``.txt`` files in UTF-8, flat or nested; each is a document."""
+
+    source: Literal["text_folder"] = "text_folder"
+    folder: str = execution_field("")
+    """The folder, whole or below the data root; empty: the root itself."""
+    root: str | None = execution_field(None)
+    """The data root (``--data-root`` or ``D2V_DATA``); tasks are looked for there."""
+    rows: TextRows = "blocks"
+    """As of ``lines``; long lines, as of paragraphs, are cut in ``blocks``."""
+    on_error: OnError = "raise"
+    """Treatment of lines that cannot be read."""
+
+
+CorpusData = LinesData | TextFolderData
+TextData = Annotated[
+    PydocData | LinesData | TextFolderData | MemoryData, Field(discriminator="source")
+]
 
 
 class TextEvaluation(EvaluationConfig):
@@ -134,13 +151,12 @@ class TextEvaluation(EvaluationConfig):
     secret), some of ``train`` selects and ``dev`` is reported.
     """
 
-    tasks: tuple[str, ...] = Field(
-        EMBEDDED_TASKS, min_length=1, max_length=MAX_ITEMS, strict=False
-    )
-    """Folders below the data root in GLUE's layout (recognised by the last part: CoLA,
-    SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE) or with ``train.tsv`` and ``dev.tsv``
-    and/or ``test.tsv`` of columns ``sentence`` and ``label``; and, embedded,
-    ``pydoc/topic`` and ``pydoc/same_passage``."""
+    tasks: tuple[str, ...] = Field(EMBEDDED_TASKS, max_length=MAX_ITEMS, strict=False)
+    """The labelled data; empty: RankMe is the only score. Folders below the data root
+    in GLUE's layout (recognised by the last part: CoLA, SST-2, MRPC, STS-B, QQP, MNLI,
+    QNLI, RTE) or with ``train.tsv`` and ``dev.tsv`` and/or ``test.tsv`` of columns
+    ``sentence`` and ``label``; and, embedded, ``pydoc/topic`` and
+    ``pydoc/same_passage``."""
     method: Literal["probe", "fine_tune"] = "probe"
     """``probe``: logistic (STS-B: ridge) regression on frozen features;
     ``fine_tune``: the whole encoder with RoBERTa's head, as the paper does."""
@@ -176,6 +192,11 @@ class TextTrial(TrialConfig):
     """Source of the text."""
     evaluation: TextEvaluation = TextEvaluation()
     """The evaluation protocol."""
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are tasks."""
+        return bool(self.evaluation.tasks)
 
     def problems(self) -> list[Problem]:
         """Broken rules that span sections."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, cast, runtime_checkable
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from d2v_core.config.base import Section, execution_field
+from d2v_core.config.base import Section, UnlabelledData, execution_field
 from d2v_core.config.objective import (
     Data2VecObjective,
     HeadConfig,
@@ -94,6 +94,12 @@ class TrialConfig(Section):
         return cast(EncoderSizes, getattr(self, modality_name(self)))
 
     @property
+    def has_labels(self) -> bool:
+        """Whether the evaluation has labels to fit a probe on."""
+        probed = getattr(self.evaluation, "data", None) or getattr(self, "data", None)
+        return not isinstance(probed, UnlabelledData)
+
+    @property
     def num_workers(self) -> int:
         """Processes that train it together."""
         return self.execution.num_workers if self.objective.trains else 1
@@ -112,6 +118,7 @@ class TrialConfig(Section):
             *_check_schedule(self),
             *_check_teacher(self),
             *_check_workers(self),
+            *_check_labels(self),
             *_check_evaluation(self),
         ]
 
@@ -215,6 +222,15 @@ def _check_workers(trial: TrialConfig) -> list[Problem]:
             Problem("execution.num_gpus", f"{message} {execution.num_gpus}")
         )
     return problems
+
+
+def _check_labels(trial: TrialConfig) -> list[Problem]:
+    data = getattr(trial, "data", None)
+    if trial.objective.reads == "unlabelled" or not isinstance(data, UnlabelledData):
+        return []
+    source = getattr(data, "source")  # noqa: B009 (each source's own literal)
+    message = f"must be one that needs no labels with data.source {source}, got"
+    return [Problem("objective.kind", f"{message} {trial.objective.kind}")]
 
 
 def _check_evaluation(trial: TrialConfig) -> list[Problem]:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from d2v_core.config.base import Section, execution_field
+from d2v_core.config.base import Section, UnlabelledData, execution_field
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_SIDE, MAX_WIDTH
 from d2v_core.config.choices import Initialisation, Pooling, Positions, Protocol
 from d2v_core.config.choices import OnError as OnError
@@ -126,6 +126,23 @@ class FolderData(Section):
     """Whether files that do not decode are refused or left out; never a whole class."""
 
 
+class ImagesData(UnlabelledData):
+    """Any folder of images, flat or nested, without labels.
+
+    Some images, chosen by a hash of their path, are held out: RankMe is theirs.
+    """
+
+    source: Literal["images"] = "images"
+    folder: str = execution_field("")
+    """The folder, whole or below the data root; empty: the root itself."""
+    root: str | None = execution_field(None)
+    """The data root (``--data-root`` or ``D2V_DATA``)."""
+    held_out_fraction: float = Field(0.1, gt=0.0, lt=1.0)
+    """Share of the images that is held out; of small sets more, up to half."""
+    on_error: OnError = "raise"
+    """Whether files that do not decode are refused or left out."""
+
+
 class TorchvisionData(Section):
     """CIFAR-10, CIFAR-100 or ImageNet as torchvision lays them out below the root."""
 
@@ -143,8 +160,11 @@ class TorchvisionData(Section):
 
 
 VisionData = Annotated[
-    DigitsData | FolderData | TorchvisionData | MemoryData,
+    DigitsData | FolderData | ImagesData | TorchvisionData | MemoryData,
     Field(discriminator="source"),
+]
+LabelledVisionData = Annotated[
+    DigitsData | FolderData | TorchvisionData, Field(discriminator="source")
 ]
 
 
@@ -169,6 +189,9 @@ class VisionFineTuning(FineTuningConfig):
 class VisionEvaluation(EvaluationConfig):
     """Probe and k-NN on frozen features of images, and fine-tuning when asked for."""
 
+    data: LabelledVisionData | None = None
+    """Labelled images the encoder is probed and fine-tuned on; null: those it was
+    trained on. Without labels in either there is RankMe alone."""
     pooling: Pooling = "mean"
     """The way from the final norm's tokens to one vector; ``mean``, ``concatenate`` use
     the patch tokens."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 LEFTOVERS = frozenset(
@@ -36,12 +36,14 @@ class Inventory:
         used: How many are used, by split.
         left_out: How many are not, by reason.
         suspicious: Sentences on classes and letters that may be mistakes.
+        probed: Sentence on the other set that is probed on; empty: there is none.
     """
 
     unit: str
     used: Mapping[str, int]
     left_out: Mapping[str, int] = field(default_factory=dict)
     suspicious: tuple[str, ...] = ()
+    probed: str = ""
 
     def line(self) -> str:
         """Write all of it in a line for people."""
@@ -54,7 +56,13 @@ class Inventory:
             parts.append("left out: " + ", ".join(counted))
         if self.suspicious:
             parts.append("look at this: " + "; ".join(self.suspicious))
+        if self.probed:
+            parts.append(self.probed)
         return visible("; ".join(parts))
+
+    def beside(self, name: str, other: Inventory) -> Inventory:
+        """This inventory with that of the set that is probed on in a sentence."""
+        return replace(self, probed=f"probed on {name}: {other.line()}")
 
     def _reasons(self) -> dict[str, int]:
         """The most frequent reasons, and the others in one."""
@@ -71,6 +79,7 @@ class Inventory:
             "used": dict(self.used),
             "left_out": self._reasons(),
             "suspicious": [visible(sentence) for sentence in self.suspicious],
+            **({"probed": visible(self.probed)} if self.probed else {}),
         }
 
 

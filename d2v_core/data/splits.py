@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 import numpy as np
 
 from d2v_core.errors import DataError
 
 SPLIT_SEED = 2022
 """Fixed: the partition is part of the data, not of a trial."""
+LEAST_HELD_OUT = 32
+"""Samples without labels that are held out of a small set, if that is not over half."""
 
 
 def hold_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
@@ -48,3 +53,24 @@ def balanced_subset(
         for label, quota in zip(classes, quotas, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def hold_out_named(
+    names: Sequence[str], fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose indices kept and held out of samples without labels, each sorted.
+
+    The names with the smallest hashes are held out, so a sample keeps its place when
+    others come and go. At least :data:`LEAST_HELD_OUT`, but never more than half.
+
+    Args:
+        names: Of at least two samples, as paths relative to their folder.
+        fraction: Share that is held out.
+    """
+    wanted = max(round(fraction * len(names)), LEAST_HELD_OUT)
+    count = max(1, min(wanted, len(names) // 2))
+    hashes = [
+        hashlib.sha256(name.encode(errors="surrogateescape")).digest() for name in names
+    ]
+    order = sorted(range(len(names)), key=lambda i: (hashes[i], names[i]))
+    return np.sort(order[count:]), np.sort(order[:count])

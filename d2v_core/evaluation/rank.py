@@ -14,6 +14,13 @@ RANK_SAMPLES = 2_048
 """Samples at most whose features are looked at: many times the channels of an encoder.
 The paper takes 25,600; the rank of more changes little."""
 RANK_METRIC = "eval/rankme"
+NO_LABELS = (
+    "the data has no labels, so RankMe is the only score; evaluation.data can name a "
+    "labelled set to probe on"
+)
+"""What a record says of a trial without labels."""
+NO_TASKS = "there are no evaluation.tasks, so RankMe is the only score"
+"""The same of text, whose labelled data are tasks."""
 
 
 def rankme(features: np.ndarray) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from d2v_core.config.data2vec2 import InverseBlockMask
@@ -144,6 +145,20 @@ class Modality(ABC, Generic[Trial, Network, Data]):
         exporters as keywords.
         """
         return {}
+
+
+def joined_digest(digest: Callable[[Any], str], data: Any, probed: Any | None) -> str:
+    """Digest of what a trial trains on, and of what it is probed on if that is other.
+
+    Args:
+        digest: From a section of data to 16 hex digits.
+        data: The trial's.
+        probed: Its evaluation's; None: the same, and the digest is the data's own.
+    """
+    if probed is None:
+        return digest(data)
+    both = f"{digest(data)} {digest(probed)}"
+    return hashlib.sha256(both.encode()).hexdigest()[:16]
 
 
 def block_rule(mask: InverseBlockMask) -> BlockRule:

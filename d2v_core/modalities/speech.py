@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, assert_never
 
@@ -43,7 +44,7 @@ from d2v_core.frames import SAMPLE_RATE_HZ, samples_for
 from d2v_core.masks.inverse_block import inverse_block_rows
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.spans import span_masks
-from d2v_core.modalities.modality import Modality, block_rule
+from d2v_core.modalities.modality import Modality, block_rule, joined_digest
 from d2v_core.objectives.parts.criteria import Criterion
 from d2v_core.training.parallel import ALONE, Workers
 
@@ -57,14 +58,28 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
     """Utterances at 16 kHz."""
 
     def data_digest(self, trial: SpeechTrial) -> str:
-        """Digest of audio and transcripts."""
+        """Digest of audio and transcripts, of those that are probed on too."""
+        return joined_digest(speech_digest, trial.data, trial.evaluation.data)
+
+    def training_digest(self, trial: SpeechTrial) -> str:
+        """Digest of what it is trained on."""
         return speech_digest(trial.data)
 
     def load_data(self, trial: SpeechTrial) -> SpeechDataset:
         """All splits, at 16 kHz; refuses an evaluation that they cannot serve."""
         least = samples_for(1, trial.speech.front_end.windows)
         dataset = load_speech(trial.data, least_samples=least)
-        check_labels(dataset, trial.evaluation)
+        if trial.evaluation.data is not None:
+            probed = load_speech(trial.evaluation.data, least_samples=least)
+            dataset = replace(
+                dataset,
+                probed=probed,
+                notes=(*dataset.notes, *probed.notes),
+                inventory=dataset.inventory.beside(probed.name, probed.inventory),
+            )
+        labelled = dataset.probed or dataset
+        if labelled.labelled:
+            check_labels(labelled, trial.evaluation)
         return dataset
 
     def same_data(self, trial: SpeechTrial) -> str:
@@ -76,7 +91,9 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
                 f"{evaluation.frame_labels} {label_demand(evaluation)}",
             )
         )
-        return f"{super().same_data(trial)} {asked} {trial.speech.front_end.windows}"
+        own = f"{super().same_data(trial)} {asked} {trial.speech.front_end.windows}"
+        probed = evaluation.data
+        return own if probed is None else f"{own} {probed.model_dump_json()}"
 
     def build_encoder(self, trial: SpeechTrial) -> SpeechEncoder:
         """Front end, convolutional positions and Transformer."""

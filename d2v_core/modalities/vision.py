@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from d2v_core.config.memory import MemoryData
 from d2v_core.config.vision import (
     DigitsData,
     FolderData,
+    ImagesData,
     RandomMask,
+    VisionData,
     VisionTrial,
 )
 from d2v_core.data.batch import Batches
@@ -23,6 +26,7 @@ from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset, scaled_images
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
+from d2v_core.data.vision.unlabelled import find_images, load_unlabelled
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
@@ -33,7 +37,7 @@ from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.inverse_block import InverseBlockMasks
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
-from d2v_core.modalities.modality import Modality, block_rule
+from d2v_core.modalities.modality import Modality, block_rule, joined_digest
 from d2v_core.training.parallel import ALONE, Workers
 
 
@@ -41,15 +45,12 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
     """Images."""
 
     def data_digest(self, trial: VisionTrial) -> str:
-        """Digest of the images."""
-        data = trial.data
-        if isinstance(data, MemoryData):
-            return data.digest
-        if isinstance(data, DigitsData):
-            return digits_digest()
-        if isinstance(data, FolderData):
-            return find_image_folders(data.root, data.folder).digest()
-        return torchvision_digest(data)
+        """Digest of the images, of those that are probed on too."""
+        return joined_digest(_digest, trial.data, trial.evaluation.data)
+
+    def training_digest(self, trial: VisionTrial) -> str:
+        """Digest of the images it is trained on."""
+        return _digest(trial.data)
 
     def load_data(self, trial: VisionTrial) -> ImageDataset:
         """Three splits at the encoder's size and channels.
@@ -57,33 +58,29 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         Raises:
             ConfigError: More labels are wanted than there are.
         """
-        dataset = self._load(trial)
-        check_num_labels(trial.evaluation, {dataset.name: len(dataset.train)})
-        return dataset
-
-    def _load(self, trial: VisionTrial) -> ImageDataset:
-        data = trial.data
-        size, channels = trial.vision.image_size, trial.vision.channels
-        if isinstance(data, MemoryData):
-            in_memory: ImageDataset = held(data)
-            return in_memory
-        if isinstance(data, DigitsData):
-            return load_digit_images(size=size, channels=channels)
-        if isinstance(data, FolderData):
-            return load_image_folders(
-                find_image_folders(data.root, data.folder),
-                size=size,
-                channels=channels,
-                validation_fraction=data.validation_fraction,
-                on_error=data.on_error,
+        dataset = _load(trial.data, trial)
+        if trial.evaluation.data is not None:
+            # Scaled as the encoder was trained, whatever their own mean.
+            probed = _load(trial.evaluation.data, trial)
+            probed = replace(probed, mean=dataset.mean, std=dataset.std)
+            dataset = replace(
+                dataset,
+                probed=probed,
+                notes=(*dataset.notes, *probed.notes),
+                inventory=dataset.inventory.beside(probed.name, probed.inventory),
             )
-        return load_torchvision(data, size=size, channels=channels)
+        labelled = dataset.probed or dataset
+        if labelled.classes:
+            check_num_labels(trial.evaluation, {labelled.name: len(labelled.train)})
+        return dataset
 
     def same_data(self, trial: VisionTrial) -> str:
         """Images are decoded at the encoder's size, and must be enough."""
         size, channels = trial.vision.image_size, trial.vision.channels
         labels = label_demand(trial.evaluation)
-        return f"{super().same_data(trial)} {size} {channels} {labels}"
+        probed = trial.evaluation.data
+        own = "" if probed is None else f" {probed.model_dump_json()}"
+        return f"{super().same_data(trial)} {size} {channels} {labels}{own}"
 
     def build_encoder(self, trial: VisionTrial) -> VisionEncoder:
         """A timm ViT with a mask token."""
@@ -169,6 +166,38 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             "mean": tuple(map(float, dataset.mean)),
             "std": tuple(map(float, dataset.std)),
         }
+
+
+def _digest(data: VisionData) -> str:
+    if isinstance(data, MemoryData):
+        return data.digest
+    if isinstance(data, DigitsData):
+        return digits_digest()
+    if isinstance(data, FolderData):
+        return find_image_folders(data.root, data.folder).digest()
+    if isinstance(data, ImagesData):
+        return find_images(data).digest()
+    return torchvision_digest(data)
+
+
+def _load(data: VisionData, trial: VisionTrial) -> ImageDataset:
+    size, channels = trial.vision.image_size, trial.vision.channels
+    if isinstance(data, MemoryData):
+        in_memory: ImageDataset = held(data)
+        return in_memory
+    if isinstance(data, DigitsData):
+        return load_digit_images(size=size, channels=channels)
+    if isinstance(data, FolderData):
+        return load_image_folders(
+            find_image_folders(data.root, data.folder),
+            size=size,
+            channels=channels,
+            validation_fraction=data.validation_fraction,
+            on_error=data.on_error,
+        )
+    if isinstance(data, ImagesData):
+        return load_unlabelled(find_images(data), data, size=size, channels=channels)
+    return load_torchvision(data, size=size, channels=channels)
 
 
 def build_patch_masks(trial: VisionTrial, grid: tuple[int, int]) -> PatchMasks:

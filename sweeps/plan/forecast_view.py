@@ -121,5 +121,5 @@ def summary(result: Forecast) -> Iterator[str]:
             "how long this machine takes is known once one has finished"
         )
     for plan in result.plans:
-        if warning := seed_warning(plan.seeds):
-            yield f"{plan.name}: {warning}"
+        notes = (plan.expanded.note, seed_warning(plan.seeds))
+        yield from (f"{plan.name}: {note}" for note in notes if note)

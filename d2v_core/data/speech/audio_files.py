@@ -22,6 +22,7 @@ from scipy.signal import resample_poly
 from torchaudio.transforms import Resample
 
 from d2v_core.data.cache import CacheEntry
+from d2v_core.data.progress import told
 from d2v_core.data.speech.utterances import (
     ArrayAudio,
     AudioFile,
@@ -103,9 +104,12 @@ def decode_audio(file: AudioFile, *, sample_rate_hz: int | None = None) -> Wavef
         raise BrokenAudioError("there is no such file")
     try:
         with soundfile.SoundFile(file.path) as opened:
-            _check_header(opened, sample_rate_hz)
-            samples = opened.read(dtype="float32", always_2d=True)
-            rate, claimed = opened.samplerate, opened.frames
+            stop = opened.frames if file.stop is None else file.stop
+            claimed = stop - file.start
+            _check_header(opened, sample_rate_hz, claimed)
+            opened.seek(file.start)
+            samples = opened.read(claimed, dtype="float32", always_2d=True)
+            rate = opened.samplerate
     except (soundfile.SoundFileError, OSError) as error:
         reason = str(error).replace(str(file.path), file.path.name)
         raise BrokenAudioError(f"cannot be read ({reason})") from None
@@ -126,8 +130,10 @@ def decode_audio(file: AudioFile, *, sample_rate_hz: int | None = None) -> Wavef
     return resample(wave, rate)
 
 
-def _check_header(file: soundfile.SoundFile, sample_rate_hz: int | None) -> None:
-    """Refuse what a header claims before memory is asked for.
+def _check_header(
+    file: soundfile.SoundFile, sample_rate_hz: int | None, claimed: int
+) -> None:
+    """Refuse what a header claims before memory is asked for its samples.
 
     Raises:
         BrokenAudioError: Rate, length or number of channels is out of bounds.
@@ -141,9 +147,9 @@ def _check_header(file: soundfile.SoundFile, sample_rate_hz: int | None) -> None
     if file.channels > MAX_CHANNELS:
         message = f"must have at most {MAX_CHANNELS} channels"
         raise BrokenAudioError(f"{message}, has {file.channels:,}")
-    if file.frames > MAX_SECONDS * rate:
+    if claimed > MAX_SECONDS * rate:
         message = f"must last at most {MAX_SECONDS:,} seconds"
-        raise BrokenAudioError(f"{message}, claims {file.frames / rate:,.0f}")
+        raise BrokenAudioError(f"{message}, claims {claimed / rate:,.0f}")
 
 
 def resample(wave: Waveform, rate_hz: int) -> Waveform:
@@ -233,7 +239,9 @@ def _decode_into(
     file: IO[bytes],
 ) -> None:
     """Write the waveforms, unless they are too large; fill in lengths and reasons."""
-    for position, wave in enumerate(_decode_each(files, sample_rate_hz)):
+    decoded = _decode_each(files, sample_rate_hz)
+    decoded = told(decoded, "decoding", len(files), "recordings")
+    for position, wave in enumerate(decoded):
         if isinstance(wave, str):
             about["broken"][str(position)] = wave
             continue

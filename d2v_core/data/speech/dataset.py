@@ -9,11 +9,17 @@ import numpy as np
 import torch
 
 from d2v_core.config.memory import MemoryData
-from d2v_core.config.speech_data import SpeechData, SpokenDigitsData, WaveformConfig
+from d2v_core.config.speech_data import (
+    AudioFolderData,
+    SpeechData,
+    SpokenDigitsData,
+    WaveformConfig,
+)
 from d2v_core.data.cache import CacheEntry
 from d2v_core.data.inventory import Inventory
 from d2v_core.data.memory import held
 from d2v_core.data.speech.alignment import Alignment, spans_digest
+from d2v_core.data.speech.audio_folder import find_audio, load_audio_folder
 from d2v_core.data.speech.files import list_splits, listings_digest, load_files
 from d2v_core.data.speech.synthesiser.phones import NAMES
 from d2v_core.data.speech.synthesiser.spoken_digits import (
@@ -54,6 +60,8 @@ def speech_digest(data: SpeechData) -> str:
         return data.digest
     if isinstance(data, SpokenDigitsData):
         return spoken_digits_digest(data)
+    if isinstance(data, AudioFolderData):
+        return find_audio(data).digest()
     return listings_digest(list_splits(data))
 
 
@@ -72,6 +80,8 @@ def load_speech(data: SpeechData, *, least_samples: int = 1) -> SpeechDataset:
         return in_memory
     if isinstance(data, SpokenDigitsData):
         return load_spoken_digits(data)
+    if isinstance(data, AudioFolderData):
+        return load_audio_folder(data, least_samples=least_samples)
     return load_files(data, least_samples=least_samples)
 
 

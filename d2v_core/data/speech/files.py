@@ -34,7 +34,7 @@ from d2v_core.data.speech.utterances import (
     ctc_classes,
     pick,
 )
-from d2v_core.data.vision.folders import data_root
+from d2v_core.data.vision.folders import source_folder
 from d2v_core.errors import DataError
 
 SHOWN_FAULTS = 100
@@ -112,7 +112,7 @@ def list_splits(data: FileData) -> dict[str, Listing]:
         return list_librispeech(data)
     if isinstance(data, SpeechCommandsData):
         return list_speech_commands(data)
-    folder = data_root(data.root) / data.folder
+    folder = source_folder(data.root, data.folder)
     names = {"train": data.train, "valid": data.valid, "test": data.test}
     if data.pretrain is not None:
         names["pretrain"] = data.pretrain
@@ -170,7 +170,7 @@ def _open_splits(
         opened = without_short(opened, listing.files, least_samples)
         broken.update(opened.broken)
         if opened.broken:
-            notes[_skipped_note(listing, opened.broken)] = None
+            notes[skipped_note(listing.name, len(listing.files), opened.broken)] = None
         if listing.files and not len(opened.kept):
             errors[f"{listing.name}: no file of this split can be used"] = None
         if not listing.errors:
@@ -180,22 +180,32 @@ def _open_splits(
                 texts=None if texts is None else pick(texts, opened.kept),
                 labels={name: pick(col, opened.kept) for name, col in labels.items()},
             )
-    _refuse(list(errors), broken if on_error == "raise" else {})
+    refuse(list(errors), broken if on_error == "raise" else {})
     return splits, tuple(notes)
 
 
-def _skipped_note(listing: Listing, broken: tuple[tuple[str, str], ...]) -> str:
+def skipped_note(name: str, num_files: int, broken: tuple[tuple[str, str], ...]) -> str:
+    """Say how many files of a split are left out, and why the first ones are."""
     shown = "; ".join(
         visible(f"{Path(path).name} {reason}")
         for path, reason in broken[:SHOWN_SKIPPED]
     )
     more = len(broken) - SHOWN_SKIPPED
     rest = f"; and {more} more" if more > 0 else ""
-    count = f"{len(broken)} of {len(listing.files)}"
-    return f"{count} audio files of {listing.name} left out: {shown}{rest}"
+    count = f"{len(broken)} of {num_files}"
+    return f"{count} audio files of {name} left out: {shown}{rest}"
 
 
-def _refuse(errors: list[str], broken: dict[str, str]) -> None:
+def refuse(errors: list[str], broken: dict[str, str]) -> None:
+    """Refuse everything that is wrong with manifests, and broken files, at once.
+
+    Args:
+        errors: Sentences that say where.
+        broken: Reasons by path.
+
+    Raises:
+        DataError: There is any.
+    """
     lines = [*errors, *(f"{path}: {reason}" for path, reason in broken.items())]
     if not lines:
         return

@@ -130,6 +130,9 @@ class SpeechDataset:
         test: Is reported.
         notes: What a reader of results needs to know, like files left out.
         inventory: What was found and what is used of it.
+        labelled: Whether there is anything to evaluate by but RankMe; if not, ``valid``
+            is held out of pre-training and ``test`` is empty.
+        probed: Labelled speech the encoder is evaluated on instead; None: this.
     """
 
     name: str
@@ -141,6 +144,8 @@ class SpeechDataset:
     test: Utterances
     notes: tuple[str, ...] = ()
     inventory: Inventory = Inventory("utterances", {})
+    labelled: bool = True
+    probed: SpeechDataset | None = None
 
 
 def ctc_classes(texts: Sequence[str] | None) -> tuple[str, ...]:
@@ -158,10 +163,14 @@ class AudioFile:
     Attributes:
         path: Where it is.
         num_samples: How many samples it must have at its own rate; None: any number.
+        start: First sample that is read, at its own rate.
+        stop: The one behind the last; None: all are read.
     """
 
     path: Path
     num_samples: int | None = None
+    start: int = 0
+    stop: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from d2v_core.config.memory import MemoryData
-from d2v_core.config.text import EMBEDDED_TASKS, LinesData, PydocData, TextData
+from d2v_core.config.text import EMBEDDED_TASKS, PydocData, TextData
 from d2v_core.data.cache import files_digest
 from d2v_core.data.file_errors import FileErrors
 from d2v_core.data.inventory import (
@@ -78,8 +79,8 @@ def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
             parts.append(f"{task} {files_digest(folder, files, has_second_header)}")
     if missing:
         raise DataError(
-            "evaluation.tasks: every task needs its files below the data root, missing:"
-            "\n  " + "\n  ".join(missing)
+            "evaluation.tasks: every task needs its files below the data root (no task "
+            "at all: --set evaluation.tasks=[]), missing:\n  " + "\n  ".join(missing)
         )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -105,7 +106,7 @@ def load_text(
     loaded = [_load_task(data, task, errors) for task in tasks]
     usable = tuple(task for task in loaded if task is not None)
     notes = tuple(note for task in usable for note in task.notes())
-    if isinstance(data, LinesData):
+    if not isinstance(data, PydocData):
         num_left_out = errors.num_lines
         corpus = load_lines(data, errors, vocab_size=vocab_size, max_tokens=max_tokens)
         return TextDataset(
@@ -115,7 +116,10 @@ def load_text(
             tasks=usable,
             notes=(*_few(corpus.tokenizer, vocab_size), *corpus.notes, *notes),
             inventory=_inventory(
-                corpus.num_lines, num_left_out + corpus.num_left_out, usable
+                corpus.num_lines,
+                num_left_out + corpus.num_left_out,
+                usable,
+                {f"files {why}": count for why, count in corpus.left_out.items()},
             ),
         )
     text = load_pydoc()
@@ -134,7 +138,12 @@ def load_text(
     )
 
 
-def _inventory(num_lines: int, num_left_out: int, tasks: tuple[Task, ...]) -> Inventory:
+def _inventory(
+    num_lines: int,
+    num_left_out: int,
+    tasks: tuple[Task, ...],
+    files: Mapping[str, int] | None = None,
+) -> Inventory:
     used, suspicious = {"corpus": num_lines}, list[str]()
     for task in tasks:
         splits = {"train": task.train, "valid": task.valid}
@@ -147,7 +156,10 @@ def _inventory(num_lines: int, num_left_out: int, tasks: tuple[Task, ...]) -> In
     return Inventory(
         unit="texts",
         used=used,
-        left_out={"unreadable lines": num_left_out} if num_left_out else {},
+        left_out={
+            **({"unreadable lines": num_left_out} if num_left_out else {}),
+            **(files or {}),
+        },
         suspicious=tuple(suspicious),
     )
 
@@ -166,7 +178,13 @@ def _load_task(data: TextData, task: str, errors: FileErrors) -> Task | None:
 
 
 def _task_folder(data: TextData, task: str) -> Path:
-    assert isinstance(data, LinesData)
+    assert not isinstance(data, PydocData)
+    if data.root is None and Path(data.folder).is_absolute():
+        raise DataError(
+            f"evaluation.tasks: {task} lies below a data root and none was given; pass "
+            "--data-root FOLDER or set D2V_DATA, or --set evaluation.tasks=[] for "
+            f"RankMe alone, or --set 'evaluation.tasks=[{', '.join(EMBEDDED_TASKS)}]'"
+        )
     return data_root(data.root) / task
 
 

@@ -1,4 +1,4 @@
-"""Corpora of lines: ``train.txt`` with a sentence per line, of any size.
+"""Corpora of lines, of any size: ``train.txt``, or all text files of a folder.
 
 The text is read as a stream, tokenised once and kept in the cache as one memory-mapped
 array, so that a corpus may be larger than memory.
@@ -6,25 +6,27 @@ array, so that a corpus may be larger than memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from d2v_core.config.text import LinesData
+from d2v_core.config.text import CorpusData, TextFolderData
 from d2v_core.data.cache import CacheEntry, content_key, files_digest
 from d2v_core.data.file_errors import FileErrors, decoded_lines
 from d2v_core.data.text.token_rows import RowStore
 from d2v_core.data.text.tokenizer import VERSION, TextTokenizer, trained_tokenizer
-from d2v_core.data.vision.folders import data_root
+from d2v_core.data.vision.folders import source_folder
+from d2v_core.data.walk import files_below
 from d2v_core.encoders.token_inputs import BOS, EOS
 from d2v_core.errors import DataError
 
 CHUNK = 8_192
 """Lines tokenised at a time."""
 CHUNK_CHARACTERS = 2**24
+SUFFIX = ".txt"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class LineCorpus:
         notes: How many lines were left out.
         num_lines: Lines with text.
         num_left_out: Lines that cannot be read.
+        left_out: How many other files lie beside, by reason.
     """
 
     name: str
@@ -46,32 +49,58 @@ class LineCorpus:
     notes: tuple[str, ...]
     num_lines: int
     num_left_out: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def training_file(data: LinesData) -> Path:
-    """Locate ``train.txt`` of a corpus.
+@dataclass(frozen=True)
+class CorpusFiles:
+    """The files of a corpus.
+
+    Attributes:
+        root: Their folder.
+        files: Each ends a document, sorted.
+        left_out: How many other files lie there, by reason.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Digest the files."""
+        return files_digest(self.root, self.files)
+
+
+def corpus_files(data: CorpusData) -> CorpusFiles:
+    """Locate ``train.txt``, or every ``.txt`` file below a folder.
 
     Raises:
-        DataError: It is not there.
+        DataError: There is none.
     """
-    folder = data_root(data.root) / data.folder
+    folder = source_folder(data.root, data.folder)
+    if isinstance(data, TextFolderData):
+        files, left_out = files_below(folder, (SUFFIX,))
+        if not files:
+            why = "".join(f"; {count:,} {text}" for text, count in left_out.items())
+            message = f"must hold at least one file *{SUFFIX}, holds none"
+            raise DataError(f"{folder}: {message}{why}")
+        return CorpusFiles(folder, tuple(files), left_out)
     file = folder / "train.txt"
     if not file.is_file():
         raise DataError(
             f"data.folder: {folder} must hold train.txt, a sentence per line; set "
-            "data.folder to a folder below the data root that does"
+            f"data.folder to a folder that does, or to one of *{SUFFIX} files"
         )
-    return file
+    return CorpusFiles(folder, (file,))
 
 
-def lines_digest(data: LinesData) -> str:
-    """Digest the training file."""
-    file = training_file(data)
-    return files_digest(file.parent, [file])
+def lines_digest(data: CorpusData) -> str:
+    """Digest the training text."""
+    return corpus_files(data).digest()
 
 
 def load_lines(
-    data: LinesData, errors: FileErrors, *, vocab_size: int, max_tokens: int
+    data: CorpusData, errors: FileErrors, *, vocab_size: int, max_tokens: int
 ) -> LineCorpus:
     """Train or open the tokenizer, tokenise the text or open what was.
 
@@ -82,35 +111,41 @@ def load_lines(
         max_tokens: Longest row.
 
     Raises:
-        DataError: The file is missing or empty, or lines are not UTF-8.
+        DataError: Files are missing or all empty, or lines are not UTF-8.
     """
-    file, digest = training_file(data), lines_digest(data)
+    corpus = corpus_files(data)
     own = FileErrors()
-    content = content_key(file.parent, [file], digest)
+    content = content_key(corpus.root, corpus.files, corpus.digest())
     key = f"{content}-{vocab_size}-{max_tokens}-{data.rows}-{data.on_error}-v{VERSION}"
     entry = CacheEntry("text/rows", key)
     known = entry.read()
     if known is None:
-        # The whole file is looked at before any work is done on it.
-        num_lines = sum(bool(text.strip()) for _, text in decoded_lines(file, own))
+        # All of it is looked at before any work is done on it.
+        num_lines = sum(map(bool, _texts(corpus.files, own)))
         if not num_lines:
-            own.file(file, "must hold lines of text, holds none")
+            where = corpus.files[0] if len(corpus.files) == 1 else corpus.root
+            own.file(where, "must hold lines of text, holds none")
         errors.join(own)
         notes = errors.notes(data.on_error)
     else:
         notes = (*errors.notes(data.on_error), *known["notes"])
     tokenizer = trained_tokenizer(
-        lambda: _texts(file), digest=content, vocab_size=vocab_size
+        lambda: _texts(corpus.files), digest=content, vocab_size=vocab_size
     )
     if known is None:
-        rows = _rows(_texts(file), tokenizer, max_tokens, joined=data.rows == "blocks")
+        rows = _rows(
+            _texts(corpus.files), tokenizer, max_tokens, joined=data.rows == "blocks"
+        )
         known = {
             "notes": list(own.notes(data.on_error)),
             "num_lines": num_lines,
             "num_left_out": own.num_lines,
         }
         _write(entry, rows, tokenizer.num_tokens, known)
-    name = f"lines {data.folder or file.parent.name}"
+    name = f"lines {data.folder or corpus.root.name}"
+    if isinstance(data, TextFolderData):
+        count = len(corpus.files)
+        name = f"{count:,} text file{'s' * (count > 1)} in {corpus.root.name}"
     return LineCorpus(
         name=name,
         tokenizer=tokenizer,
@@ -118,11 +153,17 @@ def load_lines(
         notes=notes,
         num_lines=known["num_lines"],
         num_left_out=known["num_left_out"],
+        left_out=corpus.left_out,
     )
 
 
-def _texts(file: Path) -> Iterator[str]:
-    return (text.strip() for _, text in decoded_lines(file, FileErrors()))
+def _texts(files: Sequence[Path], errors: FileErrors | None = None) -> Iterator[str]:
+    """Read stripped lines, a blank one between two files: each is a document."""
+    noted = errors or FileErrors()
+    for number, file in enumerate(files):
+        if number:
+            yield ""
+        yield from (text.strip() for _, text in decoded_lines(file, noted))
 
 
 def _rows(

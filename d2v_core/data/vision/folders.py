@@ -73,7 +73,8 @@ def data_root(root: str | None) -> Path:
     if root is None:
         raise DataError(
             "data.root: this recipe reads from disk and no data root was given; "
-            "pass --data-root FOLDER or set D2V_DATA"
+            "pass --data-root FOLDER or set D2V_DATA, or give a folder of your own as "
+            "--set data.folder=FOLDER"
         )
     path = Path(root).expanduser()
     if not path.is_dir():
@@ -81,6 +82,25 @@ def data_root(root: str | None) -> Path:
             f"data.root: must be an existing folder, got {str(path)!r}; pass "
             "--data-root FOLDER or set D2V_DATA"
         )
+    return path
+
+
+def source_folder(root: str | None, folder: str) -> Path:
+    """Locate a source's folder: a whole path as it stands, else below the data root.
+
+    Raises:
+        DataError: It is not there, or is no folder.
+    """
+    path = Path(folder).expanduser()
+    if not path.is_absolute():
+        path = data_root(root) / path
+    if path.is_file():
+        message = "must be a folder, is a file; put it into a folder of its own"
+        raise DataError(f"data.folder: {message}: {path}")
+    if not path.is_dir():
+        message = "must be an existing folder, whole or below the data root"
+        remedy = "a folder of your own: --set data.folder=FOLDER"
+        raise DataError(f"data.folder: {message}, got {str(path)!r}; {remedy}")
     return path
 
 
@@ -96,14 +116,18 @@ def find_image_folders(root: str | None, folder: str) -> ImageFolders:
         DataError: A split is missing, empty, or has classes that train has not; a class
             has no images, or there is only one.
     """
-    base = data_root(root)
-    if folder and (base / folder).is_dir():
-        base = base / folder
+    if Path(folder).is_absolute():
+        base = source_folder(root, folder)
+    else:
+        base = data_root(root)
+        if folder and (base / folder).is_dir():
+            base = base / folder
     missing = [name for name in ("train", "test") if not (base / name).is_dir()]
     if missing:
         raise DataError(
-            f"data.root: {base} must hold the folders train/<class> and test/<class>, "
-            f"missing: {', '.join(missing)}"
+            f"data.root: {base} must hold the folders train/<class> and test/<class> "
+            "(images in any other folder are used without labels: --set data.folder="
+            f"FOLDER), missing: {', '.join(missing)}"
         )
     classes = tuple(sorted(_class_folders(base / "train")))
     if len(classes) > MAX_CLASSES:
@@ -116,7 +140,10 @@ def find_image_folders(root: str | None, folder: str) -> ImageFolders:
     splits = {split: _list_split(base / name, classes) for split, name in names.items()}
     if len(classes) < 2:
         message = "must hold at least 2 class folders, holds only"
-        raise DataError(f"{base / 'train'}: {message} {classes[0]!r}")
+        raise DataError(
+            f"{base / 'train'}: {message} {classes[0]!r}; a probe tells classes apart. "
+            "To use the images without labels: --set data.source=images"
+        )
     return ImageFolders(root=base, classes=classes, splits=splits)
 
 

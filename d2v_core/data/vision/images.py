@@ -223,11 +223,13 @@ class ImageDataset:
     Attributes:
         name: For people.
         digest: Digest of the underlying files or arrays, 16 hex digits.
-        classes: Class names; labels index them.
+        classes: Class names; labels index them. Empty: there are no labels, and
+            ``valid`` is held out.
         mean: Per channel, of pixel values in [0, 1], over training images.
         std: Likewise.
         notes: What a reader of results needs to know, like files left out.
         inventory: What was found and what is used of it.
+        probed: Labelled images the encoder is evaluated on instead; None: these.
     """
 
     name: str
@@ -240,6 +242,7 @@ class ImageDataset:
     std: np.ndarray
     notes: tuple[str, ...] = ()
     inventory: Inventory = Inventory("images", {})
+    probed: ImageDataset | None = None
 
     def normalise(self, images: UInt8[Tensor, "batch channels height width"]) -> Tensor:
         """Scale to float32; training images get mean 0 and variance 1 per channel."""

@@ -18,7 +18,7 @@ from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders.speech import SpeechEncoder
 from d2v_core.evaluation.labels import label_draws, uniform
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
+from d2v_core.evaluation.rank import NO_LABELS, RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.speech.checks import check_labels
 from d2v_core.evaluation.speech.ctc import ctc_criterion
 from d2v_core.evaluation.speech.frame_probe import AlignedFrames, probe_frames
@@ -51,11 +51,13 @@ def evaluate_speech(
     prefix beam search, ``eval/word_error_rate_greedy`` by the best path, pooled over
     the split. ``eval/linear_accuracy`` and ``eval/knn_accuracy`` classify utterances,
     ``eval/phone_accuracy`` and ``eval/word_frame_accuracy`` frames. Those with
-    ``_validation_`` in their names are what selected. ``eval/rankme`` needs no labels.
+    ``_validation_`` in their names are what selected. ``eval/rankme`` needs no labels;
+    without any, of ``dataset`` or ``dataset.probed``, it is all there is.
 
     Args:
         encoder: Waveforms to frames, not changed.
-        dataset: Its training split, or labelled subsets of it, fit.
+        dataset: Its training split, or labelled subsets of it, fit; of
+            ``dataset.probed``, if it has one.
         config: The protocol.
         seed: Of the labelled subsets, and of what is trained.
         waveform: How utterances are prepared; None: the default.
@@ -65,16 +67,20 @@ def evaluate_speech(
         DataError: A split has labels that the training split has not.
     """
     waveform = waveform or WaveformConfig()
+    result = Evaluation({}, {}, _pretraining_notes(dataset, waveform))
+    rank = _rank(encoder, dataset, config, waveform)
+    dataset = dataset.probed or dataset
+    if not dataset.labelled:
+        return result.joined(rank).joined(Evaluation({}, {}, (NO_LABELS,)))
     check_labels(dataset, config)
     drawn = _draw(dataset, config, seed)
-    result = Evaluation({}, {}, _pretraining_notes(dataset, waveform))
     if config.method == "fine_tune":
         (draw,) = drawn.recognised
         tuned = recognise_fine_tuned(
             encoder, dataset, draw, config, waveform, seed=seed
         )
         result = result.joined(tuned)
-    result = result.joined(_rank(encoder, dataset, config, waveform))
+    result = result.joined(rank)
     result = result.joined(_frozen(encoder, dataset, drawn, config, waveform, seed))
     return result if config.num_labels is not None else replace(result, draws={})
 

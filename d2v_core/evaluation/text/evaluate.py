@@ -13,7 +13,7 @@ from d2v_core.data.text.tasks import Task
 from d2v_core.encoders.text import TextEncoder
 from d2v_core.evaluation.outcome import Evaluation, over_draws
 from d2v_core.evaluation.protocol import ALL_LABELS
-from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
+from d2v_core.evaluation.rank import NO_TASKS, RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.text.features import pooled_tokens
 from d2v_core.evaluation.text.fine_tuning import fine_tune_task
 from d2v_core.evaluation.text.glue_metrics import task_metrics
@@ -47,6 +47,8 @@ def evaluate_texts(
         encoder, rows, config.pooling, num_layers=config.num_layers
     )
     rank = Evaluation({RANK_METRIC: rankme(features)}, {})
+    if not dataset.tasks:
+        return rank.joined(Evaluation({}, {}, (NO_TASKS,)))
     if config.method == "fine_tune":
         return rank.joined(_fine_tuned(encoder, dataset, config, seed))
     probed = {

@@ -18,7 +18,7 @@ from d2v_core.evaluation.labels import balanced, label_draws
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
-from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
+from d2v_core.evaluation.rank import NO_LABELS, RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.vision.fine_tuning import fine_tune_images
 
 
@@ -30,11 +30,15 @@ def evaluate_images(
     augmentation: AugmentationConfig,
     seed: int,
 ) -> Evaluation:
-    """Probe and k-NN on frozen features of the unmasked input, then fine-tuning.
+    """RankMe, then probe and k-NN on frozen features, then fine-tuning.
+
+    ``eval/rankme`` is of the training images, or of held-out ones where those have no
+    labels. Without labels, of ``dataset`` or ``dataset.probed``, there is nothing else.
 
     Args:
         encoder: Gives the features of all three splits; is left as it is.
-        dataset: Its training split, or class-balanced labelled subsets of it, fit.
+        dataset: Its training split, or class-balanced labelled subsets of it, fit; of
+            ``dataset.probed``, if it has one.
         config: The protocol.
         augmentation: Of the images it is fine-tuned on.
         seed: Of the labelled subsets, and of everything random in fine-tuning.
@@ -51,8 +55,17 @@ def evaluate_images(
         )
         return Features(extracted, split.labels)
 
-    train = features(dataset.train)
-    rank = rankme(train.features[rank_indices(len(train.labels))])
+    looked_at = dataset.train if dataset.classes else dataset.valid
+    if dataset.classes and dataset.probed is None:
+        train = features(looked_at)
+        rank = rankme(train.features[rank_indices(len(train.labels))])
+    else:
+        some = looked_at.subset(rank_indices(len(looked_at)))
+        rank = rankme(features(some).features)
+        if dataset.probed is None:
+            return Evaluation({RANK_METRIC: rank}, {}, (NO_LABELS,))
+        dataset = dataset.probed
+        train = features(dataset.train)
     frozen = Evaluation({RANK_METRIC: rank}, {}).joined(
         evaluate_features(
             train,

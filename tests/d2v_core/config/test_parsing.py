@@ -70,8 +70,8 @@ def test_the_dumped_configuration_parses_to_itself():
         (
             {"data": {"source": "cifar11"}},
             "data.source",
-            "must be one of cifar10, cifar100, digits, image_folder, imagenet, got "
-            "'cifar11'; did you mean 'cifar10",
+            "must be one of cifar10, cifar100, digits, image_folder, imagenet, images, "
+            "got 'cifar11'; did you mean 'cifar10",
         ),
         (
             {"teacher": {"tau": {"kind": "cosin"}}},

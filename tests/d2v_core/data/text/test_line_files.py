@@ -112,6 +112,9 @@ def test_an_empty_corpus_is_refused(tmp_path, content):
 
 
 def test_a_missing_corpus_says_what_to_set(tmp_path):
+    with pytest.raises(DataError, match="data.folder: must be an existing folder"):
+        lines_digest(LinesData(root=str(tmp_path), folder="wiki"))
+    (tmp_path / "wiki").mkdir()
     with pytest.raises(DataError, match="data.folder: .*wiki must hold train.txt"):
         lines_digest(LinesData(root=str(tmp_path), folder="wiki"))
     with pytest.raises(DataError, match="data.root: .* --data-root FOLDER or set D2V"):
