@@ -13,6 +13,7 @@ from d2v_core.errors import ConfigError, Problem
 from d2v_core.modalities import modality_of
 from d2v_core.objectives import BUILDERS
 from d2v_core.objectives.protocol import Objective
+from d2v_core.own.loading import check_own
 from d2v_core.randomness import global_torch_seed
 from d2v_core.training.parallel import ALONE, Workers
 
@@ -81,6 +82,7 @@ def _around(
         raise ConfigError(
             [Problem("objective.kind", f"{kind} has no builder in d2v_core.objectives")]
         )
+    check_own(trial)
     problems, num_layers = modality.check(trial, encoder), trial.evaluation.num_layers
     if num_layers > encoder.depth:
         problems = [*problems, num_layers_problem(num_layers, encoder.depth)]

@@ -24,6 +24,7 @@ from d2v_core.config.choices import (
     Part,
 )
 from d2v_core.config.data2vec2 import Data2Vec2Objective
+from d2v_core.config.own import OwnFunction, TakesOwn
 
 LossScale = (
     Annotated[StrictFloat, Field(gt=0.0, le=MAX_FACTOR, allow_inf_nan=False)]
@@ -95,6 +96,10 @@ OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObject
 """Sections that an objective may leave unused; then they are not identity."""
 
 
+Norm = Normalisation | Annotated[OwnFunction, TakesOwn("target normalisation")]
+"""One of ours, or the user's own."""
+
+
 class TargetConfig(Section):
     """The teacher activations that become the regression target (paper section 3.3)."""
 
@@ -107,14 +112,14 @@ class TargetConfig(Section):
     the block. In pre-norm blocks the last two are the same tensor. The paper's footnote
     5 says FFN "generally"; the released ViT-B command says ``end`` (block)."""
 
-    layer_norm: Normalisation = "layer"
+    layer_norm: Norm = "layer"
     """Parameter-free normalisation of each layer before averaging. ``instance`` is over
     the tokens of one sample per channel, ``batch`` over tokens and samples per channel,
     ``layer`` over the channels of one token, ``group`` over the tokens of one sample
     and the channels of one group (fairseq ``group_norm_target_layer``, which as
     released takes the wrong axes and is used by no shipped recipe)."""
 
-    final_norm: Normalisation = "layer"
+    final_norm: Norm = "layer"
     """Normalisation of the average, one of the same choices (README:
     ``--post_target_layer_norm``). Departure: ``instance`` is over the tokens of each
     sample here too; fairseq's ``instance_norm_targets`` without an instance or batch

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, cast, runtime_checkable
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from d2v_core.config.base import Section
+from d2v_core.config.base import Section, execution_field
 from d2v_core.config.objective import (
     Data2VecObjective,
     HeadConfig,
@@ -83,6 +83,9 @@ class TrialConfig(Section):
     """Seed of initial weights, data order, masks, augmentation and label subset."""
     execution: ExecutionConfig = ExecutionConfig()
     """Place and speed; not part of the trial's identity."""
+    sources: dict[str, str] = execution_field({})
+    """Files of your own code that the settings name, by digest: they travel with the
+    configuration, and are filled in. The digests are identity, in the settings."""
 
     @property
     def encoder(self) -> EncoderSizes:

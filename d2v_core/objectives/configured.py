@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import assert_never
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
 
 from d2v_core.config.objective import (
     ConstantTau,
@@ -15,6 +18,7 @@ from d2v_core.config.objective import (
     Loss,
     SmoothL1Loss,
 )
+from d2v_core.config.own import reference_in
 from d2v_core.config.trial import TrialConfig
 from d2v_core.objectives.parts.losses import (
     RegressionLoss,
@@ -24,12 +28,44 @@ from d2v_core.objectives.parts.losses import (
     scaled_loss,
     smooth_l1_loss,
 )
+from d2v_core.objectives.parts.targets import Norm
+from d2v_core.own.kinds import NORM
+from d2v_core.own.loading import own, tried
 from d2v_core.training.schedules import (
     cosine_tau,
     linear_tau,
     resolve_duration,
     tau_of_horizon,
 )
+
+
+def build_norm(trial: TrialConfig, name: Literal["layer_norm", "final_norm"]) -> Norm:
+    """One of the two target norms; the user's own is tried on random features.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    given, path = getattr(trial.target, name), f"target.{name}"
+    if reference_in(given) is None:
+        norm: Norm = given
+        return norm
+    function = own(trial, path, NORM, given)
+
+    def normalised(features: Tensor, real: Tensor | None) -> Tensor:
+        result = function(features, real)
+        if not isinstance(result, Tensor) or result.shape != features.shape:
+            shape = tuple(getattr(result, "shape", ())) or type(result).__name__
+            raise ValueError(f"gave {shape} for features {tuple(features.shape)}")
+        return result.float()
+
+    def call() -> None:
+        features = torch.randn(2, 5, trial.encoder.width or 16)
+        for real in (None, torch.ones(2, 5, dtype=torch.bool)):
+            if not normalised(features, real).isfinite().all():
+                raise ValueError("gave numbers that are not finite")
+
+    tried(path, NORM, given, call)
+    return normalised
 
 
 def build_tau(trial: TrialConfig) -> Callable[[int], float]:

@@ -23,12 +23,12 @@ from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.tokens import only_selected
-from d2v_core.objectives.configured import build_loss, build_tau
+from d2v_core.objectives.configured import build_loss, build_norm, build_tau
 from d2v_core.objectives.parts.heads import SeparateHeads, regression_head
 from d2v_core.objectives.parts.losses import RegressionLoss, variance_hinge
 from d2v_core.objectives.parts.places import at_positions
 from d2v_core.objectives.parts.targets import (
-    Normalisation,
+    Norm,
     average_top_k_layers,
     separate_top_k_layers,
 )
@@ -107,8 +107,8 @@ class Data2Vec:
         loss: RegressionLoss,
         feature: Feature,
         top_k: int,
-        layer_norm: Normalisation,
-        final_norm: Normalisation,
+        layer_norm: Norm,
+        final_norm: Norm,
         seed: int = 0,
         num_groups: int = 1,
         combine: Combination = "average",
@@ -325,8 +325,8 @@ def settings_of(
         "loss": build_loss(trial, encoder.dim),
         "feature": target.feature,
         "top_k": target.top_k,
-        "layer_norm": target.layer_norm,
-        "final_norm": target.final_norm,
+        "layer_norm": build_norm(trial, "layer_norm"),
+        "final_norm": build_norm(trial, "final_norm"),
         "num_groups": target.num_groups,
         "shared": encoder.part_names(teacher.shares),
         "shares_features": "feature_encoder" in teacher.shares,

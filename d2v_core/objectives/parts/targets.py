@@ -25,6 +25,10 @@ from torch.nn import functional as F
 
 from d2v_core.config.choices import Normalisation as Normalisation
 
+OwnNorm = Callable[[Tensor, Tensor | None], Tensor]
+"""From features, and which tokens are real (None: all), to features."""
+Norm = Normalisation | OwnNorm
+
 Total = Callable[[Tensor], Tensor]
 """Sums a statistic over the parts of a batch that lie elsewhere."""
 
@@ -35,8 +39,8 @@ EPSILON = 1e-5
 def average_top_k_layers(
     layers: Sequence[Float[Tensor, "batch tokens dim"]],
     *,
-    layer_norm: Normalisation,
-    final_norm: Normalisation,
+    layer_norm: Norm,
+    final_norm: Norm,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
     total: Total | None = None,
@@ -63,8 +67,8 @@ def average_top_k_layers(
 def separate_top_k_layers(
     layers: Sequence[Float[Tensor, "batch tokens dim"]],
     *,
-    layer_norm: Normalisation,
-    final_norm: Normalisation,
+    layer_norm: Norm,
+    final_norm: Norm,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
     total: Total | None = None,
@@ -83,7 +87,7 @@ def separate_top_k_layers(
 
 def normalise(
     features: Float[Tensor, "batch tokens dim"],
-    kind: Normalisation,
+    kind: Norm,
     *,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
@@ -93,8 +97,10 @@ def normalise(
 
     ``instance``: tokens of one sample, per channel. ``layer``: channels of one token.
     ``batch``: tokens and samples, per channel. ``group``: tokens of one sample and the
-    channels of one of ``num_groups`` equal groups.
+    channels of one of ``num_groups`` equal groups. One's own is whatever it is.
     """
+    if not isinstance(kind, str):
+        return kind(features, real)
     match kind:
         case "none":
             return features
