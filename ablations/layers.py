@@ -148,6 +148,8 @@ def resolve(modality: str, layers: Sequence[Layer]) -> TrialConfig:
 
 def _folder(path: DataPath, origins: Mapping[DataPath, Layer]) -> Path:
     """Where a relative path given at a setting starts."""
+    while path and path not in origins:
+        path = path[:-1]  # the whole section is from one layer
     layer = origins.get(path)
     return Path.cwd() if layer is None or layer.folder is None else layer.folder
 

@@ -13,6 +13,7 @@ from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.objective import HeadInit
+from d2v_core.config.own_masks import OwnPatchMask
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -84,7 +85,8 @@ class RandomMask(Section):
 
 
 VisionMask = Annotated[
-    BlockMask | RandomMask | InverseBlockMask, Field(discriminator="kind")
+    BlockMask | RandomMask | InverseBlockMask | OwnPatchMask,
+    Field(discriminator="kind"),
 ]
 
 

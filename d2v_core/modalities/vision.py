@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.own_masks import OwnPatchMask
 from d2v_core.config.vision import (
     DigitsData,
     FolderData,
@@ -30,6 +31,7 @@ from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.inverse_block import InverseBlockMasks
 from d2v_core.masks.masked import Masked, MaskSampler
+from d2v_core.masks.own import own_patch_masks
 from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
 from d2v_core.modalities.modality import Modality, block_rule
 from d2v_core.training.parallel import ALONE, Workers
@@ -171,6 +173,8 @@ def build_patch_masks(trial: VisionTrial, grid: tuple[int, int]) -> PatchMasks:
         return RandomMasks(grid=grid, ratio=mask.ratio)
     if isinstance(mask, InverseBlockMask):
         return InverseBlockMasks(grid=grid, rule=block_rule(mask))
+    if isinstance(mask, OwnPatchMask):
+        return own_patch_masks(trial, mask, grid)
     return BlockMasks(
         grid=grid,
         ratio=mask.ratio,

@@ -27,11 +27,25 @@ class Kind:
 
 
 NORM = "target normalisation"
+FEATURE = "target feature"
+PATCH_MASK, FRAME_MASK, TOKEN_MASK = "patch mask", "frame mask", "token mask"
 
 KINDS: Mapping[str, Kind] = {
     NORM: Kind(
         ("features", "real"),
         "float tensor shaped like features (batch, tokens, dim)",
+    ),
+    FEATURE: Kind(("activations",), "float tensor (batch, tokens, dim)"),
+    PATCH_MASK: Kind(
+        ("batch_size", "grid", "generator"),
+        "bool array (batch, rows, columns), true at hidden patches",
+    ),
+    FRAME_MASK: Kind(
+        ("lengths", "generator"), "bool array (rows, longest), true at hidden frames"
+    ),
+    TOKEN_MASK: Kind(
+        ("fixed", "generator"),
+        "bool array shaped like fixed (rows, tokens), true at hidden tokens",
     ),
 }
 """By the name that messages and ``docs/extending.md`` use."""
