@@ -99,6 +99,8 @@ def estimate_cost(trial: TrialConfig) -> TrialCost | None:
     for norm in ("layer_norm", "final_norm"):
         if reference_in(relevant["target"][norm]):  # may not run without memory
             relevant["target"][norm] = "none"
+    if reference_in(relevant["target"]["feature"]):
+        relevant["target"]["feature"] = "block"
     if trial.target.combine == "average":  # else there is a head for each layer
         relevant["target"]["top_k"] = 1  # the teacher runs to the last block for any K
     counted = _count(json.dumps(relevant))

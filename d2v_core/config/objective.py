@@ -106,7 +106,7 @@ class TargetConfig(Section):
     top_k: int = Field(6, ge=1, le=MAX_DEPTH)
     """K, the number of top layers averaged; at most the encoder's depth."""
 
-    feature: Feature = "block"
+    feature: Feature | Annotated[OwnFunction, TakesOwn("target feature")] = "block"
     """``ffn`` and ``attention`` are taken before the residual addition (after layer
     scale); ``ffn_residual`` after it and before a closing norm; ``block`` is the end of
     the block. In pre-norm blocks the last two are the same tensor. The paper's footnote

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never, get_args
 
 import torch
 from torch import Tensor
 
+from d2v_core.config.choices import Feature
 from d2v_core.config.objective import (
     ConstantTau,
     CosineTau,
@@ -28,8 +29,8 @@ from d2v_core.objectives.parts.losses import (
     scaled_loss,
     smooth_l1_loss,
 )
-from d2v_core.objectives.parts.targets import Norm
-from d2v_core.own.kinds import NORM
+from d2v_core.objectives.parts.targets import Norm, OwnFeature
+from d2v_core.own.kinds import FEATURE, NORM
 from d2v_core.own.loading import own, tried
 from d2v_core.training.schedules import (
     cosine_tau,
@@ -52,11 +53,7 @@ def build_norm(trial: TrialConfig, name: Literal["layer_norm", "final_norm"]) ->
     function = own(trial, path, NORM, given)
 
     def normalised(features: Tensor, real: Tensor | None) -> Tensor:
-        result = function(features, real)
-        if not isinstance(result, Tensor) or result.shape != features.shape:
-            shape = tuple(getattr(result, "shape", ())) or type(result).__name__
-            raise ValueError(f"gave {shape} for features {tuple(features.shape)}")
-        return result.float()
+        return shaped_like(features, function(features, real)).float()
 
     def call() -> None:
         features = torch.randn(2, 5, trial.encoder.width or 16)
@@ -66,6 +63,40 @@ def build_norm(trial: TrialConfig, name: Literal["layer_norm", "final_norm"]) ->
 
     tried(path, NORM, given, call)
     return normalised
+
+
+def build_feature(trial: TrialConfig) -> Feature | OwnFeature:
+    """What is taken of a block; the user's own is tried on random activations.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    given, path = trial.target.feature, "target.feature"
+    if reference_in(given) is None:
+        feature: Feature = given
+        return feature
+    function = own(trial, path, FEATURE, given)
+
+    def taken(activations: Mapping[Feature, Tensor]) -> Tensor:
+        result = function(activations)
+        return shaped_like(next(iter(activations.values())), result)
+
+    size = 2, 5, trial.encoder.width or 16
+    example = {kind: torch.randn(size) for kind in get_args(Feature)}
+    tried(path, FEATURE, given, lambda: taken(example))
+    return taken
+
+
+def shaped_like(features: Tensor, result: Any) -> Tensor:
+    """What a function made of features, if it has their shape.
+
+    Raises:
+        ValueError: It has another, or is no tensor.
+    """
+    if isinstance(result, Tensor) and result.shape == features.shape:
+        return result
+    given = tuple(getattr(result, "shape", ())) or type(result).__name__
+    raise ValueError(f"gave {given} for features {tuple(features.shape)}")
 
 
 def build_tau(trial: TrialConfig) -> Callable[[int], float]:

@@ -14,7 +14,7 @@ in any statistic; in fairseq's it does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import assert_never
 
@@ -23,17 +23,32 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from d2v_core.config.choices import Feature
 from d2v_core.config.choices import Normalisation as Normalisation
 
 OwnNorm = Callable[[Tensor, Tensor | None], Tensor]
 """From features, and which tokens are real (None: all), to features."""
 Norm = Normalisation | OwnNorm
 
+OwnFeature = Callable[[Mapping[Feature, Tensor]], Tensor]
+"""From all activations of a block to what is a target of it."""
+
 Total = Callable[[Tensor], Tensor]
 """Sums a statistic over the parts of a batch that lie elsewhere."""
 
 EPSILON = 1e-5
 """PyTorch's default, which both references use in the target norms."""
+
+
+def layers_of(
+    collected: Mapping[Feature, Sequence[Float[Tensor, "batch tokens dim"]]],
+    feature: Feature | OwnFeature,
+) -> Sequence[Float[Tensor, "batch tokens dim"]]:
+    """The feature of every collected block."""
+    if isinstance(feature, str):
+        return collected[feature]
+    blocks = zip(*collected.values(), strict=True)
+    return [feature(dict(zip(collected, block, strict=True))) for block in blocks]
 
 
 def average_top_k_layers(
