@@ -24,7 +24,7 @@ from d2v_core.config.choices import (
     Part,
 )
 from d2v_core.config.data2vec2 import Data2Vec2Objective
-from d2v_core.config.own import OwnFunction, TakesOwn
+from d2v_core.config.own import OwnFunction, OwnSettings, TakesOwn
 
 LossScale = (
     Annotated[StrictFloat, Field(gt=0.0, le=MAX_FACTOR, allow_inf_nan=False)]
@@ -188,6 +188,16 @@ class HorizonTau(Section):
     """Length of the ramp: updates (integer) or fraction of the run (float)."""
 
 
+class OwnTau(Section):
+    """tau by the user's own function of the update."""
+
+    kind: Literal["own"] = "own"
+    function: Annotated[OwnFunction, TakesOwn("tau schedule", "settings")]
+    """Gives tau of every update: ``own.py:function``."""
+    settings: OwnSettings = {}
+    """Keyword arguments of the function."""
+
+
 def _canonical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """The parts sorted and each once: the same choice is the same identity."""
     return tuple(sorted(set(parts)))
@@ -197,7 +207,8 @@ class TeacherConfig(Section):
     """The exponentially moving average of the student (paper section 3.3)."""
 
     tau: Annotated[
-        LinearTau | CosineTau | ConstantTau | HorizonTau, Field(discriminator="kind")
+        LinearTau | CosineTau | ConstantTau | HorizonTau | OwnTau,
+        Field(discriminator="kind"),
     ] = ConstantTau()
     """Schedule of the EMA decay; the released ViT-B recipe keeps 0.9998."""
     shares: Annotated[tuple[Part, ...], AfterValidator(_canonical)] = Field(

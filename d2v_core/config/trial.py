@@ -109,6 +109,7 @@ class TrialConfig(Section):
             *_check_sizes(self),
             *_check_groups(self),
             *_check_schedule(self),
+            *_check_optimizer(self),
             *_check_teacher(self),
             *_check_workers(self),
             *_check_evaluation(self),
@@ -198,6 +199,14 @@ def _check_schedule(trial: TrialConfig) -> list[Problem]:
         )
         problems.append(Problem("optimizer.final_learning_rate", message))
     return problems
+
+
+def _check_optimizer(trial: TrialConfig) -> list[Problem]:
+    optimizer = trial.optimizer
+    if optimizer.algorithm != "adamw" or not optimizer.settings:
+        return []
+    message = "is for an algorithm of your own; must be empty for adamw"
+    return [Problem("optimizer.settings", f"{message}, got {optimizer.settings}")]
 
 
 def _check_workers(trial: TrialConfig) -> list[Problem]:

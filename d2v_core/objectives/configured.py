@@ -17,6 +17,7 @@ from d2v_core.config.objective import (
     L1Loss,
     L2Loss,
     Loss,
+    OwnTau,
     SmoothL1Loss,
 )
 from d2v_core.config.own import reference_in
@@ -30,8 +31,8 @@ from d2v_core.objectives.parts.losses import (
     smooth_l1_loss,
 )
 from d2v_core.objectives.parts.targets import Norm, OwnFeature
-from d2v_core.own.kinds import FEATURE, NORM
-from d2v_core.own.loading import own, tried
+from d2v_core.own.kinds import FEATURE, NORM, TAU
+from d2v_core.own.loading import NUM_TRIED, own, share, tried
 from d2v_core.training.schedules import (
     cosine_tau,
     linear_tau,
@@ -106,6 +107,8 @@ def build_tau(trial: TrialConfig) -> Callable[[int], float]:
     if isinstance(tau, ConstantTau):
         value = tau.value
         return lambda step: value
+    if isinstance(tau, OwnTau):
+        return _own_tau(trial, tau)
     if isinstance(tau, HorizonTau):
         last = tau.horizon
         first = last if tau.initial_horizon is None else tau.initial_horizon
@@ -118,6 +121,18 @@ def build_tau(trial: TrialConfig) -> Callable[[int], float]:
         end=end,
         anneal_steps=resolve_duration(tau.anneal, num_steps),
     )
+
+
+def _own_tau(trial: TrialConfig, tau: OwnTau) -> Callable[[int], float]:
+    path, num_steps = "teacher.tau.function", trial.training.num_steps
+    function = own(trial, path, TAU, tau.function, tau.settings)
+
+    def at(step: int) -> float:
+        return share(function(step, num_steps), f"at update {step} of {num_steps}")
+
+    every = range(1, num_steps + 1, max(1, num_steps // NUM_TRIED))
+    tried(path, TAU, tau.function, lambda: [at(step) for step in (*every, num_steps)])
+    return at
 
 
 def build_loss(trial: TrialConfig, dim: int) -> RegressionLoss:

@@ -28,6 +28,9 @@ class Kind:
 
 NORM = "target normalisation"
 FEATURE = "target feature"
+TAU, DECAY = "tau schedule", "learning-rate decay"
+OPTIMISER = "optimiser"
+METRIC, AUGMENTATION = "metric", "augmentation"
 PATCH_MASK, FRAME_MASK, TOKEN_MASK = "patch mask", "frame mask", "token mask"
 
 KINDS: Mapping[str, Kind] = {
@@ -36,6 +39,16 @@ KINDS: Mapping[str, Kind] = {
         "float tensor shaped like features (batch, tokens, dim)",
     ),
     FEATURE: Kind(("activations",), "float tensor (batch, tokens, dim)"),
+    TAU: Kind(("step", "num_steps"), "float from 0 to 1"),
+    DECAY: Kind(("progress",), "float from 0 to 1"),
+    OPTIMISER: Kind(
+        ("groups", "learning_rate"), "torch.optim.Optimizer of all parameters in groups"
+    ),
+    METRIC: Kind(("features", "labels"), "finite float"),
+    AUGMENTATION: Kind(
+        ("images", "generator"),
+        "uint8 tensor shaped like images (batch, channels, height, width)",
+    ),
     PATCH_MASK: Kind(
         ("batch_size", "grid", "generator"),
         "bool array (batch, rows, columns), true at hidden patches",

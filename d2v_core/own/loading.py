@@ -21,7 +21,6 @@ import torch
 from pydantic import BaseModel
 
 from d2v_core.config.own import (
-    OwnSettings,
     Reference,
     digest_of,
     marked,
@@ -29,10 +28,12 @@ from d2v_core.config.own import (
     reference_in,
 )
 from d2v_core.config.trial import TrialConfig
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import ConfigError, Problem, shown
 from d2v_core.own.kinds import KINDS
 
 Answer = TypeVar("Answer")
+NUM_TRIED = 1_000
+"""Places of a schedule that are looked at before anything starts."""
 GUIDE = "docs/extending.md shows one"
 
 
@@ -58,7 +59,7 @@ def own(
     path: str,
     kind: str,
     given: str,
-    settings: OwnSettings | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
     """The function that a reference names, with its settings.
 
@@ -108,9 +109,29 @@ def tried(path: str, kind: str, given: str, call: Callable[[], Answer]) -> Answe
         raise _refusal(path, kind, given, reason) from error
 
 
+def share(value: Any, where: str) -> float:
+    """What a schedule gave, as a number from 0 to 1.
+
+    Args:
+        value: Given.
+        where: The place in the schedule, for messages.
+
+    Raises:
+        ValueError: It is another number, or none.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"gave {shown(value)} {where}") from None
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"gave {number} {where}")
+    return number
+
+
 def _refusal(path: str, kind: str, given: str, reason: str) -> ConfigError:
     name = given.partition("@")[0].partition(":")[2]
-    wanted = f"must be a {kind}, {KINDS[kind].call(name)} ({GUIDE})"
+    article = "an" if kind[0] in "aeio" else "a"
+    wanted = f"must be {article} {kind}, {KINDS[kind].call(name)} ({GUIDE})"
     return ConfigError(
         [Problem(path, f"{wanted}; {given.partition('@')[0]}: {reason}")]
     )
@@ -118,7 +139,7 @@ def _refusal(path: str, kind: str, given: str, reason: str) -> ConfigError:
 
 def _used(
     section: BaseModel, prefix: str
-) -> Iterator[tuple[str, str, str, OwnSettings | None]]:
+) -> Iterator[tuple[str, str, str, Mapping[str, Any] | None]]:
     """Path, kind, reference and settings of each that a section names."""
     for name, mark in marked(type(section)).items():
         value = getattr(section, name)
