@@ -21,6 +21,7 @@ from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset, scaled_images
+from d2v_core.data.vision.own import own_change
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
@@ -28,6 +29,7 @@ from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import own_metrics
 from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.inverse_block import InverseBlockMasks
 from d2v_core.masks.masked import Masked, MaskSampler
@@ -94,7 +96,9 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         return encoder
 
     def check(self, trial: VisionTrial, encoder: VisionEncoder) -> list[Problem]:
-        """A class token can only be pooled where there is one."""
+        """The user's own can be used; a class token is pooled where there is one."""
+        own_change(trial, trial.augmentation)
+        own_metrics(trial, trial.evaluation.metrics)
         if trial.evaluation.pooling != "class_token" or encoder.has_class_token:
             return []
         name = trial.vision.timm_model
@@ -124,6 +128,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             seed=trial.seed,
             augmentation=trial.augmentation,
             workers=workers,
+            own_change=own_change(trial, trial.augmentation),
         )
 
     def example(self, trial: VisionTrial, num_samples: int) -> Inputs:
@@ -141,6 +146,8 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             trial.evaluation,
             augmentation=trial.augmentation,
             seed=trial.seed,
+            own_metrics=own_metrics(trial, trial.evaluation.metrics),
+            own_change=own_change(trial, trial.augmentation),
         )
 
     def inputs_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from d2v_core.config.choices import Pooling, Protocol
 from d2v_core.config.vision import AugmentationConfig, VisionEvaluation
+from d2v_core.data.vision.augmentation import RandomChange
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.evaluation.features import frozen_tokens
 from d2v_core.evaluation.labels import balanced, label_draws
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import OwnMetric
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
 from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
@@ -29,6 +32,8 @@ def evaluate_images(
     *,
     augmentation: AugmentationConfig,
     seed: int,
+    own_metrics: Mapping[str, OwnMetric] | None = None,
+    own_change: RandomChange | None = None,
 ) -> Evaluation:
     """Probe and k-NN on frozen features of the unmasked input, then fine-tuning.
 
@@ -38,6 +43,8 @@ def evaluate_images(
         config: The protocol.
         augmentation: Of the images it is fine-tuned on.
         seed: Of the labelled subsets, and of everything random in fine-tuning.
+        own_metrics: Of the user's own, by the name they are logged under.
+        own_change: The user's own augmentation.
     """
     device = next(encoder.parameters()).device
 
@@ -53,11 +60,16 @@ def evaluate_images(
 
     train = features(dataset.train)
     rank = rankme(train.features[rank_indices(len(train.labels))])
-    frozen = Evaluation({RANK_METRIC: rank}, {}).joined(
+    test = features(dataset.test)
+    of_test = {
+        name: measure(test.features, test.labels)
+        for name, measure in (own_metrics or {}).items()
+    }
+    frozen = Evaluation({RANK_METRIC: rank, **of_test}, {}).joined(
         evaluate_features(
             train,
             features(dataset.valid),
-            features(dataset.test),
+            test,
             config,
             seed=seed,
             device=device,
@@ -70,7 +82,12 @@ def evaluate_images(
     if draws is not None:
         labelled = replace(dataset, train=dataset.train.subset(draws[0]))
     tuned = fine_tune_images(
-        encoder, labelled, config.fine_tuning, augmentation=augmentation, seed=seed
+        encoder,
+        labelled,
+        config.fine_tuning,
+        augmentation=augmentation,
+        seed=seed,
+        own_change=own_change,
     )
     return _with_accuracy(frozen.joined(tuned), config.protocol)
 

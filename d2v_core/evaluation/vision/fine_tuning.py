@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d2v_core.config.vision import AugmentationConfig, VisionFineTuning
+from d2v_core.data.vision.augmentation import RandomChange
 from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.encoders.encoder import Encoder
@@ -43,6 +44,7 @@ def fine_tune_images(
     *,
     augmentation: AugmentationConfig,
     seed: int,
+    own_change: RandomChange | None = None,
 ) -> Evaluation:
     """Fine-tune copies with each learning rate; test the best on validation once.
 
@@ -52,6 +54,7 @@ def fine_tune_images(
         config: Length, rates, schedule.
         augmentation: Random changes of the training images.
         seed: Of the head's weights, data order, augmentation and stochastic depth.
+        own_change: The user's own augmentation.
 
     Returns:
         ``eval/fine_tuned_accuracy`` and ``eval/fine_tuned_validation_accuracy`` in per
@@ -63,6 +66,7 @@ def fine_tune_images(
         batch_size=config.batch_size,
         seed=derived_seed(seed, "fine-tuning batches"),
         augmentation=augmentation,
+        own_change=own_change,
     )
 
     def build(network: Encoder) -> tuple[nn.Module, Callable[[int], Tensor]]:
