@@ -160,8 +160,22 @@ class TorchvisionData(Section):
     in files with checksums: torchvision refuses a broken one as a whole."""
 
 
+class OwnImages(Section):
+    """Images in memory that the user's own function gives."""
+
+    source: Literal["own"] = "own"
+    function: Annotated[OwnFunction, TakesOwn("data source", "settings")]
+    """Gives the splits: ``own.py:function``. What it gives is identity, by its digest,
+    and must be the same at every call."""
+    settings: OwnSettings = {}
+    """Keyword arguments of the function."""
+    root: str | None = execution_field(None)
+    """The data root (``--data-root`` or ``D2V_DATA``), which the function is given."""
+
+
 VisionData = Annotated[
-    DigitsData | FolderData | TorchvisionData, Field(discriminator="source")
+    DigitsData | FolderData | TorchvisionData | OwnImages,
+    Field(discriminator="source"),
 ]
 
 

@@ -13,6 +13,7 @@ from d2v_core.config.own_masks import OwnPatchMask
 from d2v_core.config.vision import (
     DigitsData,
     FolderData,
+    OwnImages,
     RandomMask,
     VisionTrial,
 )
@@ -22,6 +23,7 @@ from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset, scaled_images
 from d2v_core.data.vision.own import own_change
+from d2v_core.data.vision.own_images import load_own_images
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
@@ -47,6 +49,8 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         data = trial.data
         if isinstance(data, DigitsData):
             return digits_digest()
+        if isinstance(data, OwnImages):
+            return load_own_images(trial, data).digest
         if isinstance(data, FolderData):
             return find_image_folders(data.root, data.folder).digest()
         return torchvision_digest(data)
@@ -66,6 +70,8 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         size, channels = trial.vision.image_size, trial.vision.channels
         if isinstance(data, DigitsData):
             return load_digit_images(size=size, channels=channels)
+        if isinstance(data, OwnImages):
+            return load_own_images(trial, data)
         if isinstance(data, FolderData):
             return load_image_folders(
                 find_image_folders(data.root, data.folder),

@@ -30,7 +30,7 @@ NORM = "target normalisation"
 FEATURE = "target feature"
 TAU, DECAY = "tau schedule", "learning-rate decay"
 OPTIMISER = "optimiser"
-METRIC, AUGMENTATION = "metric", "augmentation"
+METRIC, AUGMENTATION, DATA = "metric", "augmentation", "data source"
 PATCH_MASK, FRAME_MASK, TOKEN_MASK = "patch mask", "frame mask", "token mask"
 
 KINDS: Mapping[str, Kind] = {
@@ -48,6 +48,11 @@ KINDS: Mapping[str, Kind] = {
     AUGMENTATION: Kind(
         ("images", "generator"),
         "uint8 tensor shaped like images (batch, channels, height, width)",
+    ),
+    DATA: Kind(
+        ("root", "image_size", "channels"),
+        "train, valid and test, each with images (uint8, of shape images, channels, "
+        "image_size, image_size) and labels",
     ),
     PATCH_MASK: Kind(
         ("batch_size", "grid", "generator"),
