@@ -34,8 +34,13 @@ from d2v_core.errors import Problem
 class VisionEncoderConfig(Section):
     """A timm Vision Transformer by name, with size overrides (null: timm's own)."""
 
-    timm_model: str = "beit_base_patch16_224"
-    """Any timm model of the families VisionTransformer or Beit."""
+    timm_model: Annotated[str, TakesOwn("encoder", "settings")] = (
+        "beit_base_patch16_224"
+    )
+    """Any timm model of the families VisionTransformer or Beit; or the user's own
+    function that makes a network of these settings, of which it may pass over some."""
+    settings: OwnSettings = {}
+    """Keyword arguments of your own function; there must be none for a timm model."""
     image_size: int = Field(224, ge=2, le=MAX_SIDE)
     """Side of the square input in pixels; images are resized to it."""
     patch_size: int | None = Field(None, ge=1, le=MAX_SIDE)
@@ -239,12 +244,20 @@ class VisionTrial(TrialConfig):
         """Broken rules that span sections."""
         return [
             *super().problems(),
+            *_check_encoder(self.vision),
             *_check_patches(self.vision),
             *_check_pooling(self.evaluation),
             *_check_protocol(self.evaluation),
             *_check_metrics(self.evaluation),
             *_check_augmentation(self.augmentation),
         ]
+
+
+def _check_encoder(vision: VisionEncoderConfig) -> list[Problem]:
+    if not vision.settings or reference_in(vision.timm_model):
+        return []
+    message = "is for an encoder of your own; must be empty for a timm model"
+    return [Problem("vision.settings", f"{message}, got {vision.settings}")]
 
 
 def _check_protocol(evaluation: VisionEvaluation) -> list[Problem]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.own import reference_in
 from d2v_core.config.own_masks import OwnPatchMask
 from d2v_core.config.vision import (
     DigitsData,
@@ -25,8 +26,10 @@ from d2v_core.data.vision.images import ImageDataset, scaled_images
 from d2v_core.data.vision.own import own_change
 from d2v_core.data.vision.own_images import load_own_images
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
+from d2v_core.encoders.own import encoder_problems, own_encoder
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
@@ -41,7 +44,7 @@ from d2v_core.modalities.modality import Modality, block_rule
 from d2v_core.training.parallel import ALONE, Workers
 
 
-class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
+class Vision(Modality[VisionTrial, ImageEncoder, ImageDataset]):
     """Images."""
 
     def data_digest(self, trial: VisionTrial) -> str:
@@ -88,9 +91,13 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         labels = label_demand(trial.evaluation)
         return f"{super().same_data(trial)} {size} {channels} {labels}"
 
-    def build_encoder(self, trial: VisionTrial) -> VisionEncoder:
-        """A timm ViT with a mask token."""
-        options = trial.vision.model_dump(exclude={"image_size", "channels", "init"})
+    def build_encoder(self, trial: VisionTrial) -> ImageEncoder:
+        """A timm ViT with a mask token, or the user's own network with one."""
+        if reference_in(trial.vision.timm_model):
+            return own_encoder(trial)
+        options = trial.vision.model_dump(
+            exclude={"image_size", "channels", "init", "settings"}
+        )
         vit = create_vit(
             image_size=trial.vision.image_size,
             channels=trial.vision.channels,
@@ -101,8 +108,10 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             draw_reference_weights(encoder.vit, encoder.mask_token)
         return encoder
 
-    def check(self, trial: VisionTrial, encoder: VisionEncoder) -> list[Problem]:
+    def check(self, trial: VisionTrial, encoder: ImageEncoder) -> list[Problem]:
         """The user's own can be used; a class token is pooled where there is one."""
+        if problems := encoder_problems(trial):
+            return problems
         own_change(trial, trial.augmentation)
         own_metrics(trial, trial.evaluation.metrics)
         if trial.evaluation.pooling != "class_token" or encoder.has_class_token:
@@ -112,7 +121,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         return [Problem("evaluation.pooling", message)]
 
     def masks(
-        self, trial: VisionTrial, encoder: VisionEncoder, workers: Workers = ALONE
+        self, trial: VisionTrial, encoder: ImageEncoder, workers: Workers = ALONE
     ) -> MaskSampler:
         """Blocks or random patches."""
         draw = build_patch_masks(trial, encoder.grid)
@@ -143,7 +152,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         return torch.zeros(num_samples, trial.vision.channels, size, size)
 
     def evaluate(
-        self, trial: VisionTrial, encoder: VisionEncoder, dataset: ImageDataset
+        self, trial: VisionTrial, encoder: ImageEncoder, dataset: ImageDataset
     ) -> Evaluation:
         """Linear probe and k-NN, and fine-tuning when asked for."""
         return evaluate_images(

@@ -14,7 +14,7 @@ from d2v_core.config.choices import Pooling, Protocol
 from d2v_core.config.vision import AugmentationConfig, VisionEvaluation
 from d2v_core.data.vision.augmentation import RandomChange
 from d2v_core.data.vision.images import ImageDataset, Split
-from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.evaluation.features import frozen_tokens
 from d2v_core.evaluation.labels import balanced, label_draws
 from d2v_core.evaluation.outcome import Evaluation
@@ -26,7 +26,7 @@ from d2v_core.evaluation.vision.fine_tuning import fine_tune_images
 
 
 def evaluate_images(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     dataset: ImageDataset,
     config: VisionEvaluation,
     *,
@@ -101,7 +101,7 @@ def _with_accuracy(found: Evaluation, protocol: Protocol) -> Evaluation:
 
 @torch.no_grad()
 def extract_features(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     dataset: ImageDataset,
     split: Split,
     *,

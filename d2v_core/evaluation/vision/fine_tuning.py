@@ -25,6 +25,7 @@ from d2v_core.data.vision.augmentation import RandomChange
 from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.encoders.encoder import Encoder
+from d2v_core.encoders.images import ImageEncoder, OwnImageEncoder
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.evaluation.fine_tuning import fine_tune_best
 from d2v_core.evaluation.outcome import Evaluation
@@ -38,7 +39,7 @@ HEAD_STD = 0.02
 
 
 def fine_tune_images(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     dataset: ImageDataset,
     config: VisionFineTuning,
     *,
@@ -70,7 +71,7 @@ def fine_tune_images(
     )
 
     def build(network: Encoder) -> tuple[nn.Module, Callable[[int], Tensor]]:
-        assert isinstance(network, VisionEncoder)
+        assert isinstance(network, ImageEncoder)
         prepare(network, drop_path=config.drop_path)
         head = classifier(
             network.dim, len(dataset.classes), init_scale=config.head_init_scale
@@ -103,13 +104,17 @@ def fine_tune_images(
     )
 
 
-def prepare(encoder: VisionEncoder, *, drop_path: float | None) -> None:
+def prepare(encoder: ImageEncoder, *, drop_path: float | None) -> None:
     """Drop the pre-training norm; give the blocks stochastic depth.
 
     Args:
         encoder: Changed in place.
         drop_path: Of the last block, rising linearly from 0; None: left as it is.
     """
+    if isinstance(encoder, OwnImageEncoder):
+        encoder.network.norm = nn.Identity()
+    if not isinstance(encoder, VisionEncoder):
+        return  # where drop_path is refused
     encoder.vit.norm = nn.Identity()
     if drop_path is None:
         return
