@@ -84,11 +84,23 @@ class UntrainedObjective(ObjectiveSection):
     trains: ClassVar[bool] = False
 
 
+class OwnObjective(ObjectiveSection):
+    """What the user's own function optimises; it may read every section."""
+
+    kind: Literal["own"] = "own"
+    uses: ClassVar[frozenset[str]] = Data2VecObjective.uses
+    function: Annotated[OwnFunction, TakesOwn("objective", "settings")]
+    """Builds the objective around an encoder: ``own.py:function``."""
+    settings: OwnSettings = {}
+    """Keyword arguments of the function."""
+
+
 AnyObjective = (
     Data2VecObjective
     | Data2Vec2Objective
     | SupervisedObjective
     | UntrainedObjective
+    | OwnObjective
     | Baseline
 )
 Objective = Annotated[AnyObjective, Field(discriminator="kind")]

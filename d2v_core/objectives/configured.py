@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, assert_never, get_args
+from typing import Any, Literal, assert_never, cast, get_args
 
 import torch
 from torch import Tensor
@@ -74,8 +74,7 @@ def build_feature(trial: TrialConfig) -> Feature | OwnFeature:
     """
     given, path = trial.target.feature, "target.feature"
     if reference_in(given) is None:
-        feature: Feature = given
-        return feature
+        return cast(Feature, given)
     function = own(trial, path, FEATURE, given)
 
     def taken(activations: Mapping[Feature, Tensor]) -> Tensor:

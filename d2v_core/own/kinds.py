@@ -30,6 +30,7 @@ NORM = "target normalisation"
 FEATURE = "target feature"
 TAU, DECAY = "tau schedule", "learning-rate decay"
 OPTIMISER = "optimiser"
+ENCODER, OBJECTIVE = "encoder", "objective"
 METRIC, AUGMENTATION, DATA = "metric", "augmentation", "data source"
 PATCH_MASK, FRAME_MASK, TOKEN_MASK = "patch mask", "frame mask", "token mask"
 
@@ -53,6 +54,14 @@ KINDS: Mapping[str, Kind] = {
         ("root", "image_size", "channels"),
         "train, valid and test, each with images (uint8, of shape images, channels, "
         "image_size, image_size) and labels",
+    ),
+    ENCODER: Kind(
+        ("config",),
+        "torch module with patch_embed, blocks (a ModuleList) and norm",
+    ),
+    OBJECTIVE: Kind(
+        ("trial", "encoder", "modality", "num_classes", "workers"),
+        "d2v_core.objectives.protocol.Objective",
     ),
     PATCH_MASK: Kind(
         ("batch_size", "grid", "generator"),
