@@ -80,7 +80,7 @@ class OwnImageEncoder(ImageEncoder):
             wanted = f"({len(images)}, dim, rows, columns)"
             raise ValueError(f"patch_embed must give {wanted}, gives {found}")
         self.dim, self.grid = features.shape[1], (features.shape[2], features.shape[3])
-        self.depth = len(network.blocks)
+        self.depth = len(self.network.blocks)
         self.patch_size = (
             images.shape[2] // self.grid[0],
             images.shape[3] // self.grid[1],
@@ -114,7 +114,7 @@ class OwnImageEncoder(ImageEncoder):
                 [Problem("vision.timm_model", f"{message}, got your own")]
             )
         x = with_token(tokens.values, mask, self.mask_token)
-        x = x.transpose(1, 2).unflatten(2, self.grid)
+        x = x.transpose(1, 2).reshape(len(x), self.dim, *self.grid)
         positions = getattr(self.network, "positions", None)
         x = x if positions is None else x + positions
         want, ends = collect or Collect(0, ()), []

@@ -81,7 +81,7 @@ def _update(objective: Objective, inputs: Any) -> None:
         raise ValueError(f"loss must give a StepResult, gives {type(result).__name__}")
     if not isinstance(result.loss, Tensor) or result.loss.shape != ():
         raise ValueError("the loss must be a tensor of shape ()")
-    result.loss.backward()
+    torch.autograd.backward(result.loss)
     result.measure()
     objective.after_update(1)
     objective.load_extra_state(objective.extra_state())

@@ -59,7 +59,7 @@ def f(root, image_size, channels):
         ("return splits | {'test': (one[0] / 2, one[1])}", "test must have images of"),
         ("return splits | {'test': (one[0], one[1][:3])}", "test must have labels, a"),
         ("return splits | {'test': (one[0], one[1] + 1)}", "labels must count from 0"),
-        ("return splits | {'valid': (one[0][..., 1:], one[1])}", "valid has images of"),
+        ("return splits | {'valid': (one[0][..., 1:], one[1])}", "valid must have im"),
     ],
 )
 def test_what_is_no_data_is_refused_when_it_is_digested(end, message, tmp_path) -> None:

@@ -14,6 +14,8 @@ from d2v_core.data.vision.images import ArrayImages, ImageDataset, Split
 from d2v_core.own.kinds import DATA
 from d2v_core.own.loading import own, tried
 
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Images and labels."""
 SPLITS = ("train", "valid", "test")
 _loaded: dict[str, ImageDataset] = {}
 """The last one: who plans asks for its digest, then loads it."""
@@ -30,36 +32,33 @@ def load_own_images(trial: VisionTrial, data: OwnImages) -> ImageDataset:
     if wanted not in _loaded:
         path, given = "data.function", data.function
         function = own(trial, path, DATA, given, data.settings)
-        made = tried(
-            path, DATA, given, lambda: _splits(function(data.root, size, channels))
-        )
-        for name, (images, _) in made.items():
-            if images.shape[1:] != (channels, size, size):
-                tried(path, DATA, given, lambda n=name, i=images: _misshapen(n, i))
+        shape = channels, size, size
+
+        def call() -> dict[str, Arrays]:
+            return _splits(function(data.root, size, channels), shape)
+
+        made = tried(path, DATA, given, call)
         _loaded.clear()
         _loaded[wanted] = _dataset(given.partition("@")[0], made)
     return _loaded[wanted]
 
 
-def _misshapen(name: str, images: np.ndarray) -> None:
-    raise ValueError(f"{name} has images of shape {images.shape[1:]}")
-
-
-def _splits(given: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _splits(given: Any, shape: tuple[int, int, int]) -> dict[str, Arrays]:
     """Images and labels of each split as arrays.
 
     Raises:
         ValueError: A split is missing, or of another type or length.
     """
     if not isinstance(given, Mapping) or set(given) != set(SPLITS):
-        found = sorted(map(str, given)) if isinstance(given, Mapping) else type(given)
-        raise ValueError(f"the splits must be train, valid and test, got {found}")
+        names = sorted(map(str, given)) if isinstance(given, Mapping) else type(given)
+        raise ValueError(f"the splits must be train, valid and test, got {names}")
     splits = {}
     for name in SPLITS:
         images, labels = (np.asarray(part) for part in given[name])
-        if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
             found = f"{images.dtype} of shape {images.shape}"
-            raise ValueError(f"{name} must have images of uint8, got {found}")
+            wanted = f"images of uint8, each of shape {shape}"
+            raise ValueError(f"{name} must have {wanted}, got {found}")
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
             found = f"{labels.dtype} of shape {labels.shape}"
             wanted = f"a whole number for each of {len(images)} images"
@@ -73,9 +72,7 @@ def _splits(given: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return splits
 
 
-def _dataset(
-    name: str, splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
-) -> ImageDataset:
+def _dataset(name: str, splits: Mapping[str, Arrays]) -> ImageDataset:
     hashed = hashlib.sha256()
     for images, labels in splits.values():
         hashed.update(repr(images.shape).encode())
