@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -18,6 +18,7 @@ from ablations.data_places import PlacedSettings, settle_data
 from ablations.yaml_source import DataPath, YamlSource, parse_value, split_path
 from d2v_core.config import TRIAL_TYPES, TrialConfig, parse_trial
 from d2v_core.config.base import TAGS, sections_in
+from d2v_core.config.own import settled
 from d2v_core.config.parsing import known_settings, nearest, one_of
 from d2v_core.errors import ConfigError, Problem, shown
 from d2v_core.weights_files import SETTING as INITIAL_WEIGHTS
@@ -140,9 +141,18 @@ def resolve(modality: str, layers: Sequence[Layer]) -> TrialConfig:
         raise ConfigError([Problem("modality", one_of(TRIAL_TYPES, modality))])
     data, origins = _merged(TRIAL_TYPES[modality], layers)
     try:
+        data = settled(TRIAL_TYPES[modality], data, lambda path: _folder(path, origins))
         return parse_trial(data)
     except ConfigError as error:
         raise ConfigError(_located(p, origins) for p in error.problems) from None
+
+
+def _folder(path: DataPath, origins: Mapping[DataPath, Layer]) -> Path:
+    """Where a relative path given at a setting starts."""
+    while path and path not in origins:
+        path = path[:-1]  # the whole section is from one layer
+    layer = origins.get(path)
+    return Path.cwd() if layer is None or layer.folder is None else layer.folder
 
 
 def located(error: ConfigError, modality: str, layers: Sequence[Layer]) -> ConfigError:
@@ -226,6 +236,8 @@ def check_setting(modality: str, path: str) -> Problem | None:
             known = {name for m in models for name in m.model_fields}
             hint = nearest(known, part) or f"; known there: {', '.join(sorted(known))}"
             return Problem(path, f"must name a setting, got {shown(path)}{hint}")
+        if any(get_origin(f.annotation) is dict for f in fields):
+            return None  # arguments of one's own function: any name
         models = [m for f in fields for m in sections_in(f.annotation)]
     return None
 

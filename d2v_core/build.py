@@ -14,7 +14,9 @@ from d2v_core.initial_weights import load_initial_weights
 from d2v_core.modalities import modality_of
 from d2v_core.objectives import BUILDERS
 from d2v_core.objectives.protocol import Objective
+from d2v_core.own.loading import check_own
 from d2v_core.randomness import global_torch_seed
+from d2v_core.training.own import own_decay, own_optimizer
 from d2v_core.training.parallel import ALONE, Workers
 
 
@@ -82,6 +84,9 @@ def _around(
         raise ConfigError(
             [Problem("objective.kind", f"{kind} has no builder in d2v_core.objectives")]
         )
+    check_own(trial)
+    own_optimizer(trial)  # raises if it cannot be used, so does
+    own_decay(trial)
     problems, num_layers = modality.check(trial, encoder), trial.evaluation.num_layers
     if num_layers > encoder.depth:
         problems = [*problems, num_layers_problem(num_layers, encoder.depth)]

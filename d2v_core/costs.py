@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from d2v_core.build import build_objective
 from d2v_core.config import parse_trial
+from d2v_core.config.own import reference_in
 from d2v_core.config.trial import TrialConfig
 from d2v_core.modalities import modality_of
 from d2v_core.trial import num_updates
@@ -95,6 +96,11 @@ def estimate_cost(trial: TrialConfig) -> TrialCost | None:
     relevant = trial.model_dump(mode="json", exclude=NO_EFFECT)
     relevant["training"] = {}
     relevant["teacher"].pop("tau")
+    for norm in ("layer_norm", "final_norm"):
+        if reference_in(relevant["target"][norm]):  # may not run without memory
+            relevant["target"][norm] = "none"
+    if reference_in(relevant["target"]["feature"]):
+        relevant["target"]["feature"] = "block"
     if trial.target.combine == "average":  # else there is a head for each layer
         relevant["target"]["top_k"] = 1  # the teacher runs to the last block for any K
     counted = _count(json.dumps(relevant))

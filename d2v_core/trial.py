@@ -31,6 +31,7 @@ from d2v_core.training.events import (
 )
 from d2v_core.training.loop import train
 from d2v_core.training.optimizer import build_learning_rate, build_optimizer
+from d2v_core.training.own import own_decay, own_optimizer
 from d2v_core.training.parallel import ALONE, Workers
 from d2v_core.training.schedules import resolve_duration
 
@@ -71,7 +72,7 @@ def run_trial(
     if trial.execution.compile:
         compile_blocks(objective.network("student"))
     encoder = objective.network(trial.evaluation.network)
-    optimizer = build_optimizer(objective.module, trial.optimizer)
+    optimizer = build_optimizer(objective.module, trial.optimizer, own_optimizer(trial))
     state = TrainingState(
         objective=objective,
         optimizer=optimizer,
@@ -214,7 +215,9 @@ def _training(
         state,
         batches=modality_of(trial).batches(trial, dataset, workers),
         num_steps=num_steps,
-        learning_rate_at=build_learning_rate(trial.optimizer, num_steps),
+        learning_rate_at=build_learning_rate(
+            trial.optimizer, num_steps, own_decay(trial)
+        ),
         max_grad_norm=trial.optimizer.max_grad_norm,
         seed=trial.seed,
         log_every=trial.execution.log_every,

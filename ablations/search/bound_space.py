@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ablations.layers import Layer, parse_assignments, resolve, set_layer
@@ -51,6 +52,7 @@ class BoundSpace:
     depth: int
     _layers: tuple[Layer, ...]
     _fixed: Mapping[str, Any]
+    _folder: Path
 
     @property
     def metric(self) -> Metric:
@@ -103,7 +105,7 @@ class BoundSpace:
         Raises:
             ConfigError: Its settings do not go together.
         """
-        own = Layer.from_dotted(self.overrides(point), locate)
+        own = Layer.from_dotted(self.overrides(point), locate, self._folder)
         return resolve(self.request.modality, [*self._layers, own])
 
     def short_names(self) -> dict[str, str]:
@@ -140,9 +142,10 @@ def bind(file: SpaceFile, request: Request) -> BoundSpace:
     if space.early_stopping:
         execution["execution.probe_at"] = list(space.early_stopping.probe_at)
     (seed,) = request.seeds or (0,)
+    folder = file.source.file.resolve().parent
     layers = [
         *recipe_layers(request),
-        Layer.from_dotted(space.set, lambda path: _place_of_set(file, path)),
+        Layer.from_dotted(space.set, lambda path: _place_of_set(file, path), folder),
         set_layer(chosen),
         Layer.from_dotted({**execution, "seed": seed}, lambda path: "--seed"),
     ]
@@ -166,6 +169,7 @@ def bind(file: SpaceFile, request: Request) -> BoundSpace:
         depth,
         tuple(layers),
         fixed,
+        folder,
     )
     places = {
         p.setting: file.source.locate_text(f"parameters.{i}") for i, p in parameters

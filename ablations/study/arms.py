@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -14,7 +15,7 @@ from ablations.study.axis import Axis, Point, Value, axis_points, point
 from ablations.study.locations import Locations
 from ablations.study.schema import Study
 from ablations.study.unlabelled import served_by
-from ablations.yaml_source import DataPath, YamlSource
+from ablations.yaml_source import YamlSource
 from d2v_core.config import TrialConfig, leaves
 from d2v_core.errors import ConfigError, Problem
 
@@ -153,12 +154,11 @@ def expand(
     study = study.for_modality(request.modality, request.scale)
     chosen = parse_assignments(request.assignments, request.modality)
     settings = [axis.setting for axis in study.all_axes]
-    folder = None if source is None else source.file.resolve().parent
     # An axis whose setting the user chose shrinks to that value.
     fixed = {path: chosen.pop(path) for path in settings if path in chosen}
     common = [
         *recipe_layers(request),
-        Layer.from_dotted(study.set, locations.common, folder),
+        Layer.from_dotted(study.set, locations.common, locations.folder),
         set_layer(chosen),
     ]
     seeds = request.seeds if request.seeds is not None else study.seed_list()
@@ -299,7 +299,7 @@ def _cells(
     problems: dict[str, Problem] = {}
 
     def valid(arm: Arm, seed: int) -> TrialConfig | None:
-        layers = [*common, _arm_layer(arm, seed, fixed, locations)]
+        layers = [*common, *_arm_layers(arm, seed, fixed, locations)]
         try:
             return resolve(locations.modality, layers)
         except ConfigError as error:
@@ -319,14 +319,17 @@ def _cells(
     )
 
 
-def _arm_layer(
+def _arm_layers(
     arm: Arm, seed: int, fixed: Mapping[str, Any], locations: Locations
-) -> Layer:
-    def place(path: DataPath) -> str:
-        chosen = ".".join(map(str, path)) in fixed
-        return "--set" if chosen else locations.arm(arm.label, path)
-
-    return Layer.from_dotted({**arm.settings, "seed": seed}, place)
+) -> list[Layer]:
+    """What the study says of an arm, and what the user has chosen instead."""
+    said = {k: v for k, v in arm.settings.items() if k not in fixed}
+    chosen = {k: v for k, v in arm.settings.items() if k in fixed}
+    place = partial(locations.arm, arm.label)
+    return [
+        Layer.from_dotted({**said, "seed": seed}, place, locations.folder),
+        set_layer(chosen),
+    ]
 
 
 def _check_metric(study: Study, cells: Sequence[Cell], locations: Locations) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ablations.study.schema import Study
 from ablations.yaml_source import DataPath, YamlSource
@@ -24,6 +25,11 @@ class Locations:
     modality: str
     source: YamlSource | None = None
     scale: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its relative paths start; None: where the command was typed."""
+        return None if self.source is None else self.source.file.resolve().parent
 
     def common(self, path: DataPath) -> str:
         """Where a setting common to all arms stands."""

@@ -8,7 +8,7 @@ from ablations.layers import Layer, resolve
 from ablations.library import read_recipe
 from d2v_core.config import TrialConfig, leaves
 
-NOT_COMPARED = ("execution.", "seed", "data.root", "data.download")
+NOT_COMPARED = ("execution.", "seed", "data.root", "data.download", "sources.")
 ABSENT = "–"
 
 

@@ -7,7 +7,7 @@ with :func:`execution_field`, which marks it as about where and how fast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,11 +59,13 @@ def is_identity(field: FieldInfo) -> bool:
     return not (isinstance(extra, dict) and extra.get("identity") is False)
 
 
-def leaves(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(
+    section: BaseModel | Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
     """Every setting as ``(dotted path, value)``, in declaration order."""
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
+    items = section if isinstance(section, BaseModel) else section.items()
+    for name, value in items:
+        if isinstance(value, BaseModel | dict):
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

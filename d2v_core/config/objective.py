@@ -24,6 +24,7 @@ from d2v_core.config.choices import (
     Part,
 )
 from d2v_core.config.data2vec2 import Data2Vec2Objective
+from d2v_core.config.own import OwnFunction, OwnSettings, TakesOwn
 
 LossScale = (
     Annotated[StrictFloat, Field(gt=0.0, le=MAX_FACTOR, allow_inf_nan=False)]
@@ -83,16 +84,32 @@ class UntrainedObjective(ObjectiveSection):
     trains: ClassVar[bool] = False
 
 
+class OwnObjective(ObjectiveSection):
+    """What the user's own function optimises; it may read every section."""
+
+    kind: Literal["own"] = "own"
+    uses: ClassVar[frozenset[str]] = Data2VecObjective.uses
+    function: Annotated[OwnFunction, TakesOwn("objective", "settings")]
+    """Builds the objective around an encoder: ``own.py:function``."""
+    settings: OwnSettings = {}
+    """Keyword arguments of the function."""
+
+
 AnyObjective = (
     Data2VecObjective
     | Data2Vec2Objective
     | SupervisedObjective
     | UntrainedObjective
+    | OwnObjective
     | Baseline
 )
 Objective = Annotated[AnyObjective, Field(discriminator="kind")]
 OPTIONAL_SECTIONS = frozenset().union(*(kind.uses for kind in get_args(AnyObjective)))
 """Sections that an objective may leave unused; then they are not identity."""
+
+
+Norm = Normalisation | Annotated[OwnFunction, TakesOwn("target normalisation")]
+"""One of ours, or the user's own."""
 
 
 class TargetConfig(Section):
@@ -101,20 +118,20 @@ class TargetConfig(Section):
     top_k: int = Field(6, ge=1, le=MAX_DEPTH)
     """K, the number of top layers averaged; at most the encoder's depth."""
 
-    feature: Feature = "block"
+    feature: Feature | Annotated[OwnFunction, TakesOwn("target feature")] = "block"
     """``ffn`` and ``attention`` are taken before the residual addition (after layer
     scale); ``ffn_residual`` after it and before a closing norm; ``block`` is the end of
     the block. In pre-norm blocks the last two are the same tensor. The paper's footnote
     5 says FFN "generally"; the released ViT-B command says ``end`` (block)."""
 
-    layer_norm: Normalisation = "layer"
+    layer_norm: Norm = "layer"
     """Parameter-free normalisation of each layer before averaging. ``instance`` is over
     the tokens of one sample per channel, ``batch`` over tokens and samples per channel,
     ``layer`` over the channels of one token, ``group`` over the tokens of one sample
     and the channels of one group (fairseq ``group_norm_target_layer``, which as
     released takes the wrong axes and is used by no shipped recipe)."""
 
-    final_norm: Normalisation = "layer"
+    final_norm: Norm = "layer"
     """Normalisation of the average, one of the same choices (README:
     ``--post_target_layer_norm``). Departure: ``instance`` is over the tokens of each
     sample here too; fairseq's ``instance_norm_targets`` without an instance or batch
@@ -183,6 +200,16 @@ class HorizonTau(Section):
     """Length of the ramp: updates (integer) or fraction of the run (float)."""
 
 
+class OwnTau(Section):
+    """tau by the user's own function of the update."""
+
+    kind: Literal["own"] = "own"
+    function: Annotated[OwnFunction, TakesOwn("tau schedule", "settings")]
+    """Gives tau of every update: ``own.py:function``."""
+    settings: OwnSettings = {}
+    """Keyword arguments of the function."""
+
+
 def _canonical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """The parts sorted and each once: the same choice is the same identity."""
     return tuple(sorted(set(parts)))
@@ -192,7 +219,8 @@ class TeacherConfig(Section):
     """The exponentially moving average of the student (paper section 3.3)."""
 
     tau: Annotated[
-        LinearTau | CosineTau | ConstantTau | HorizonTau, Field(discriminator="kind")
+        LinearTau | CosineTau | ConstantTau | HorizonTau | OwnTau,
+        Field(discriminator="kind"),
     ] = ConstantTau()
     """Schedule of the EMA decay; the released ViT-B recipe keeps 0.9998."""
     shares: Annotated[tuple[Part, ...], AfterValidator(_canonical)] = Field(

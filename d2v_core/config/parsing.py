@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from d2v_core.config.base import sections_in
+from d2v_core.config.own import settled
 from d2v_core.config.registry import TRIAL_TYPES
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import MAX_SHOWN, ConfigError, Problem, shown
@@ -25,6 +27,10 @@ Model = TypeVar("Model", bound=BaseModel)
 def parse_trial(data: Mapping[str, Any]) -> TrialConfig:
     """Validate plain data into the trial type of its modality.
 
+    Args:
+        data: References to own code that are not settled yet start where the command
+            was typed.
+
     Raises:
         ConfigError: Every broken rule, each with its dotted path.
     """
@@ -33,7 +39,8 @@ def parse_trial(data: Mapping[str, Any]) -> TrialConfig:
         raise ConfigError(
             [Problem("modality", one_of(TRIAL_TYPES, modality))],
         )
-    return parse_section(TRIAL_TYPES[modality], data)
+    model = TRIAL_TYPES[modality]
+    return parse_section(model, settled(model, data, lambda path: Path.cwd()))
 
 
 def parse_section(model: type[Model], data: Any) -> Model:

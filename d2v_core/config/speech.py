@@ -15,6 +15,7 @@ from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_WIDTH
 from d2v_core.config.choices import BlockNorm, ConvolutionNorm
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.objective import HeadInit
+from d2v_core.config.own_masks import OwnFrameMask
 from d2v_core.config.speech_data import (
     SpeechData,
     SpeechEvaluation,
@@ -134,7 +135,9 @@ class SpeechSpanMask(Section):
     becomes 0.39 with 99 frames in batches of 8."""
 
 
-SpeechMask = Annotated[SpeechSpanMask | InverseBlockMask, Field(discriminator="kind")]
+SpeechMask = Annotated[
+    SpeechSpanMask | InverseBlockMask | OwnFrameMask, Field(discriminator="kind")
+]
 
 
 class SpeechTrial(TrialConfig):

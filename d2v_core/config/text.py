@@ -24,6 +24,7 @@ from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
+from d2v_core.config.own_masks import OwnTokenMask
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -92,7 +93,7 @@ class TextSpanMask(Section):
     """Tokens per span."""
 
 
-AnyTextMask = BertMask | TextSpanMask | InverseBlockMask
+AnyTextMask = BertMask | TextSpanMask | InverseBlockMask | OwnTokenMask
 TextMask = Annotated[AnyTextMask, Field(discriminator="kind")]
 
 

@@ -21,23 +21,33 @@ from d2v_core.config.bounds import (
 )
 from d2v_core.config.choices import Network
 from d2v_core.config.objective import Duration
+from d2v_core.config.own import OwnFunction, OwnSettings, TakesOwn
 from d2v_core.training.schedules import Decay
 
 Precision = Literal["float32", "bfloat16"]
 
 
 class OptimizerConfig(Section):
-    """AdamW and its learning-rate schedule (paper section 4.1 for ViT-B)."""
+    """Optimiser and learning-rate schedule (paper section 4.1 for ViT-B)."""
+
+    algorithm: (
+        Literal["adamw"] | Annotated[OwnFunction, TakesOwn("optimiser", "settings")]
+    ) = "adamw"
+    """AdamW, or the user's own function that makes an optimiser, which is given
+    ``learning_rate``, ``weight_decay`` and ``settings`` and nothing else of these."""
+    settings: OwnSettings = {}
+    """Keyword arguments of your own ``algorithm``; there must be none for AdamW."""
 
     learning_rate: float = Field(2e-3, gt=0.0, le=MAX_LEARNING_RATE)
     """Peak learning rate."""
     warmup: Duration = 10 / 800
     """Linear warm-up from 0: updates or fraction of the run. The released command warms
     up for 10 of 800 epochs; the paper says 40."""
-    decay: Decay = "cosine"
+    decay: Decay | Annotated[OwnFunction, TakesOwn("learning-rate decay")] = "cosine"
     """Shape after the warm-up, down to ``final_learning_rate``. ``tri_stage`` (paper
     sections 4.2, 4.3: speech and text) holds the peak for ``hold``, then falls by the
-    same factor at every update."""
+    same factor at every update. Your own function says how much of the way down from
+    the peak is left, by the share of the decay that is over."""
     hold: Duration = 0
     """Updates or fraction of the run at the peak, for ``tri_stage`` only: 0.9 for
     speech (warm-up 0.03, decay the last 0.07), 0.8 for text (0.05 and 0.15)."""

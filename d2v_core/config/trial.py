@@ -87,6 +87,9 @@ class TrialConfig(Section):
     """Seed of initial weights, data order, masks, augmentation and label subset."""
     execution: ExecutionConfig = ExecutionConfig()
     """Place and speed; not part of the trial's identity."""
+    sources: dict[str, str] = execution_field({})
+    """Files of your own code that the settings name, by digest: they travel with the
+    configuration, and are filled in. The digests are identity, in the settings."""
 
     @property
     def encoder(self) -> EncoderSizes:
@@ -116,6 +119,7 @@ class TrialConfig(Section):
             *_check_sizes(self),
             *_check_groups(self),
             *_check_schedule(self),
+            *_check_optimizer(self),
             *_check_teacher(self),
             *_check_workers(self),
             *_check_labels(self),
@@ -206,6 +210,14 @@ def _check_schedule(trial: TrialConfig) -> list[Problem]:
         )
         problems.append(Problem("optimizer.final_learning_rate", message))
     return problems
+
+
+def _check_optimizer(trial: TrialConfig) -> list[Problem]:
+    optimizer = trial.optimizer
+    if optimizer.algorithm != "adamw" or not optimizer.settings:
+        return []
+    message = "is for an algorithm of your own; must be empty for adamw"
+    return [Problem("optimizer.settings", f"{message}, got {optimizer.settings}")]
 
 
 def _check_workers(trial: TrialConfig) -> list[Problem]:

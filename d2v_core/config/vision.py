@@ -7,13 +7,26 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from d2v_core.config.base import Section, UnlabelledData, execution_field
-from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_SIDE, MAX_WIDTH
+from d2v_core.config.bounds import (
+    MAX_DEPTH,
+    MAX_FACTOR,
+    MAX_ITEMS,
+    MAX_SIDE,
+    MAX_WIDTH,
+)
 from d2v_core.config.choices import Initialisation, Pooling, Positions, Protocol
 from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
+from d2v_core.config.own import (
+    OwnFunction,
+    OwnSettings,
+    TakesOwn,
+    reference_in,
+)
+from d2v_core.config.own_masks import OwnPatchMask
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
@@ -22,8 +35,13 @@ from d2v_core.errors import Problem
 class VisionEncoderConfig(Section):
     """A timm Vision Transformer by name, with size overrides (null: timm's own)."""
 
-    timm_model: str = "beit_base_patch16_224"
-    """Any timm model of the families VisionTransformer or Beit."""
+    timm_model: Annotated[str, TakesOwn("encoder", "settings")] = (
+        "beit_base_patch16_224"
+    )
+    """Any timm model of the families VisionTransformer or Beit; or the user's own
+    function that makes a network of these settings, of which it may pass over some."""
+    settings: OwnSettings = {}
+    """Keyword arguments of your own function; there must be none for a timm model."""
     image_size: int = Field(224, ge=2, le=MAX_SIDE)
     """Side of the square input in pixels; images are resized to it."""
     patch_size: int | None = Field(None, ge=1, le=MAX_SIDE)
@@ -85,16 +103,22 @@ class RandomMask(Section):
 
 
 VisionMask = Annotated[
-    BlockMask | RandomMask | InverseBlockMask, Field(discriminator="kind")
+    BlockMask | RandomMask | InverseBlockMask | OwnPatchMask,
+    Field(discriminator="kind"),
 ]
 
 
 class AugmentationConfig(Section):
     """Random changes of the training images; teacher and student see the same view."""
 
-    kind: Literal["none", "shift", "resized_crop"] = "none"
+    kind: (
+        Literal["none", "shift", "resized_crop"]
+        | Annotated[OwnFunction, TakesOwn("augmentation", "settings")]
+    ) = "none"
     """``shift`` moves by whole pixels (edges repeated), ``resized_crop`` is the
-    standard random resized crop."""
+    standard random resized crop. Flips and jitter follow the user's own too."""
+    settings: OwnSettings = {}
+    """Keyword arguments of your own ``kind``."""
     max_shift: int = Field(1, ge=1, le=MAX_SIDE)
     """Largest shift in pixels along each side, for ``shift``."""
     min_scale: float = Field(0.08, gt=0.0, le=1.0)
@@ -159,8 +183,21 @@ class TorchvisionData(Section):
     in files with checksums: torchvision refuses a broken one as a whole."""
 
 
+class OwnImages(Section):
+    """Images in memory that the user's own function gives."""
+
+    source: Literal["own"] = "own"
+    function: Annotated[OwnFunction, TakesOwn("data source", "settings")]
+    """Gives the splits: ``own.py:function``. What it gives is identity, by its digest,
+    and must be the same at every call."""
+    settings: OwnSettings = {}
+    """Keyword arguments of the function."""
+    root: str | None = execution_field(None)
+    """The data root (``--data-root`` or ``D2V_DATA``), which the function is given."""
+
+
 VisionData = Annotated[
-    DigitsData | FolderData | ImagesData | TorchvisionData | MemoryData,
+    DigitsData | FolderData | ImagesData | TorchvisionData | OwnImages | MemoryData,
     Field(discriminator="source"),
 ]
 LabelledVisionData = Annotated[
@@ -195,6 +232,11 @@ class VisionEvaluation(EvaluationConfig):
     pooling: Pooling = "mean"
     """The way from the final norm's tokens to one vector; ``mean``, ``concatenate`` use
     the patch tokens."""
+    metrics: tuple[Annotated[OwnFunction, TakesOwn("metric")], ...] = Field(
+        (), strict=False, max_length=MAX_ITEMS
+    )
+    """The user's own functions of the test split's features; ``own.py:f`` is logged as
+    ``eval/own_f``, which is the name a study's own metric has."""
     fine_tuning: VisionFineTuning | None = None
     """Fine-tune a copy of the encoder too; null: no. The paper's numbers are of
     fine-tuned encoders, which costs much more than the probe."""
@@ -226,10 +268,20 @@ class VisionTrial(TrialConfig):
         """Broken rules that span sections."""
         return [
             *super().problems(),
+            *_check_encoder(self.vision),
             *_check_patches(self.vision),
             *_check_pooling(self.evaluation),
             *_check_protocol(self.evaluation),
+            *_check_metrics(self.evaluation),
+            *_check_augmentation(self.augmentation),
         ]
+
+
+def _check_encoder(vision: VisionEncoderConfig) -> list[Problem]:
+    if not vision.settings or reference_in(vision.timm_model):
+        return []
+    message = "is for an encoder of your own; must be empty for a timm model"
+    return [Problem("vision.settings", f"{message}, got {vision.settings}")]
 
 
 def _check_protocol(evaluation: VisionEvaluation) -> list[Problem]:
@@ -237,6 +289,23 @@ def _check_protocol(evaluation: VisionEvaluation) -> list[Problem]:
         return []
     message = "must be given where evaluation.protocol is fine_tuned, got null"
     return [Problem("evaluation.fine_tuning", message)]
+
+
+def _check_metrics(evaluation: VisionEvaluation) -> list[Problem]:
+    references = map(reference_in, evaluation.metrics)
+    names = [reference.name for reference in references if reference]
+    if len(set(names)) == len(names):
+        return []
+    message = "must be functions of different names, under which they are logged, got"
+    return [Problem("evaluation.metrics", f"{message} {', '.join(names)}")]
+
+
+def _check_augmentation(augmentation: AugmentationConfig) -> list[Problem]:
+    if not augmentation.settings or reference_in(augmentation.kind):
+        return []
+    message = "is for a kind of your own; must be empty for"
+    given = f"{augmentation.kind}, got {augmentation.settings}"
+    return [Problem("augmentation.settings", f"{message} {given}")]
 
 
 def _check_pooling(evaluation: VisionEvaluation) -> list[Problem]:

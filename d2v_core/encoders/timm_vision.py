@@ -27,17 +27,17 @@ from d2v_core.encoders.attention_window import attention_window
 from d2v_core.encoders.encoder import (
     Collect,
     Encoded,
-    Encoder,
     Feature,
     Restriction,
     Tokens,
 )
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.kept import Kept, kept_tokens, with_token
 
 FAMILIES = ("vision_transformer", "deit", "beit")
 
 
-class VisionEncoder(Encoder):
+class VisionEncoder(ImageEncoder):
     """A timm ViT with a mask token.
 
     Args:
@@ -56,10 +56,10 @@ class VisionEncoder(Encoder):
         self.vit = vit
         self.dim = self.vit.embed_dim
         self.depth = len(self.vit.blocks)
-        self.grid: tuple[int, int] = self.vit.patch_embed.grid_size
-        self.num_prefix_tokens: int = self.vit.num_prefix_tokens
+        self.grid = self.vit.patch_embed.grid_size
+        self.num_prefix_tokens = self.vit.num_prefix_tokens
         height, width = self.vit.patch_embed.patch_size
-        self.patch_size: tuple[int, int] = (height, width)
+        self.patch_size = (height, width)
         self.piece_size = self.vit.patch_embed.proj.in_channels * height * width
         self.has_class_token = getattr(self.vit, "cls_token", None) is not None
         self.mask_token = nn.Parameter(torch.zeros(self.dim))
@@ -101,15 +101,6 @@ class VisionEncoder(Encoder):
                 k: [y[:, prefix:] for y in outputs] for k, outputs in layers.items()
             },
         )
-
-    def all_tokens(
-        self,
-        images: Float[Tensor, "batch channels height width"],
-        mask: Bool[Tensor, "batch tokens"] | None = None,
-    ) -> Float[Tensor, "batch all_tokens dim"]:
-        """Prefix tokens (class token) and patch tokens after the final norm."""
-        encoded = self.encode(self.embed(images), mask)
-        return torch.cat((encoded.prefix, encoded.tokens), dim=1)
 
     def _placed(
         self, patches: Float[Tensor, "batch tokens dim"]
@@ -176,14 +167,6 @@ class VisionEncoder(Encoder):
         """The patch embedding of every patch of the batch, without positions."""
         patches: Tensor = self.vit.patch_embed(images)
         return patches.reshape(-1, patches.shape[-1])
-
-    def pieces(
-        self, images: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch tokens numbers"]:
-        """The pixels of each patch, row by row, the channels of each side by side."""
-        (rows, columns), (height, width) = self.grid, self.patch_size
-        split = images.reshape(*images.shape[:2], rows, height, columns, width)
-        return split.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
     def restriction(self, share: float | None) -> Restriction:
         """Limits attention to the patches nearest on the grid."""

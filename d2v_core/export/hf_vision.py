@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.export.beit_names import as_beit, from_hf, to_hf
 from d2v_core.export.folder import CONFIG, read_folder, write_json, write_weights
@@ -37,7 +38,7 @@ PREFIX = "data2vec_vision."
 
 
 def export_hf(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     folder: Path,
     *,
     mean: Sequence[float] | None = None,
@@ -58,6 +59,10 @@ def export_hf(
     Raises:
         ValueError: Hugging Face cannot express the encoder; every reason at once.
     """
+    if not isinstance(encoder, VisionEncoder):
+        raise ValueError(
+            "Hugging Face's Data2VecVisionModel cannot express an encoder of your own"
+        )
     vit = encoder.vit
     reasons = differently_computed(vit) or differently_shaped(vit)
     if reasons:

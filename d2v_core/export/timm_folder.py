@@ -22,6 +22,7 @@ from timm.layers.drop import DropPath
 from timm.models import get_model_args
 from torch import nn
 
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.export.folder import CONFIG, write_json, write_weights
 
@@ -29,7 +30,7 @@ Part = tuple[str, str]
 
 
 def export_timm(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     folder: Path,
     *,
     mean: Sequence[float] | None = None,
@@ -49,6 +50,8 @@ def export_timm(
     Raises:
         ValueError: timm would build another encoder from the name and the options.
     """
+    if not isinstance(encoder, VisionEncoder):
+        raise ValueError("timm cannot express an encoder of your own")
     vit = encoder.vit
     name: str = vit.pretrained_cfg["architecture"]
     options: dict[str, Any] = get_model_args(vit)

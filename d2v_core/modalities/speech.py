@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.own_masks import OwnFrameMask
 from d2v_core.config.speech import (
     LEAST_FRAMES,
     LogMelFrontEnd,
@@ -43,6 +44,7 @@ from d2v_core.evaluation.speech.evaluate import (
 from d2v_core.frames import SAMPLE_RATE_HZ, samples_for
 from d2v_core.masks.inverse_block import inverse_block_rows
 from d2v_core.masks.masked import Masked, MaskSampler
+from d2v_core.masks.own import own_frame_masks
 from d2v_core.masks.spans import span_masks
 from d2v_core.modalities.modality import Modality, block_rule, joined_digest
 from d2v_core.objectives.parts.criteria import Criterion
@@ -188,6 +190,8 @@ def build_frame_masks(trial: SpeechTrial) -> FrameMasks:
     mask = trial.mask
     if isinstance(mask, InverseBlockMask):
         return partial(inverse_block_rows, rule=block_rule(mask))
+    if isinstance(mask, OwnFrameMask):
+        return own_frame_masks(trial, mask)
     return partial(
         span_masks,
         probability=mask.probability,

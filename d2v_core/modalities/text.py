@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.own_masks import OwnTokenMask
 from d2v_core.config.text import TextSpanMask, TextTrial
 from d2v_core.data.batch import Batches
 from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
@@ -21,6 +22,7 @@ from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.text.evaluate import evaluate_texts
 from d2v_core.masks.inverse_block import InverseBlockTokens
 from d2v_core.masks.masked import MaskSampler
+from d2v_core.masks.own import own_token_masks
 from d2v_core.masks.tokens import (
     BertMasks,
     SpanMasks,
@@ -137,6 +139,8 @@ def build_token_masks(trial: TextTrial) -> TokenMasks:
         return SpanMasks(probability=mask.probability, span=mask.span)
     if isinstance(mask, InverseBlockMask):
         return InverseBlockTokens(block_rule(mask))
+    if isinstance(mask, OwnTokenMask):
+        return own_token_masks(trial, mask)
     return BertMasks(
         probability=mask.probability,
         mask_share=mask.mask_share,

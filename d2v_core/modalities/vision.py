@@ -11,10 +11,13 @@ import torch
 
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.memory import MemoryData
+from d2v_core.config.own import reference_in
+from d2v_core.config.own_masks import OwnPatchMask
 from d2v_core.config.vision import (
     DigitsData,
     FolderData,
     ImagesData,
+    OwnImages,
     RandomMask,
     VisionData,
     VisionTrial,
@@ -25,32 +28,40 @@ from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset, scaled_images
+from d2v_core.data.vision.own import own_change
+from d2v_core.data.vision.own_images import load_own_images
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
 from d2v_core.data.vision.unlabelled import find_images, load_unlabelled
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
+from d2v_core.encoders.own import encoder_problems, own_encoder
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import own_metrics
 from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.inverse_block import InverseBlockMasks
 from d2v_core.masks.masked import Masked, MaskSampler
+from d2v_core.masks.own import own_patch_masks
 from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
 from d2v_core.modalities.modality import Modality, block_rule, joined_digest
 from d2v_core.training.parallel import ALONE, Workers
 
 
-class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
+class Vision(Modality[VisionTrial, ImageEncoder, ImageDataset]):
     """Images."""
 
     def data_digest(self, trial: VisionTrial) -> str:
         """Digest of the images, of those that are probed on too."""
-        return joined_digest(_digest, trial.data, trial.evaluation.data)
+        return joined_digest(
+            lambda data: _digest(data, trial), trial.data, trial.evaluation.data
+        )
 
     def training_digest(self, trial: VisionTrial) -> str:
         """Digest of the images it is trained on."""
-        return _digest(trial.data)
+        return _digest(trial.data, trial)
 
     def load_data(self, trial: VisionTrial) -> ImageDataset:
         """Three splits at the encoder's size and channels.
@@ -82,9 +93,13 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         own = "" if probed is None else f" {probed.model_dump_json()}"
         return f"{super().same_data(trial)} {size} {channels} {labels}{own}"
 
-    def build_encoder(self, trial: VisionTrial) -> VisionEncoder:
-        """A timm ViT with a mask token."""
-        options = trial.vision.model_dump(exclude={"image_size", "channels", "init"})
+    def build_encoder(self, trial: VisionTrial) -> ImageEncoder:
+        """A timm ViT with a mask token, or the user's own network with one."""
+        if reference_in(trial.vision.timm_model):
+            return own_encoder(trial)
+        options = trial.vision.model_dump(
+            exclude={"image_size", "channels", "init", "settings"}
+        )
         vit = create_vit(
             image_size=trial.vision.image_size,
             channels=trial.vision.channels,
@@ -95,8 +110,12 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             draw_reference_weights(encoder.vit, encoder.mask_token)
         return encoder
 
-    def check(self, trial: VisionTrial, encoder: VisionEncoder) -> list[Problem]:
-        """A class token can only be pooled where there is one."""
+    def check(self, trial: VisionTrial, encoder: ImageEncoder) -> list[Problem]:
+        """The user's own can be used; a class token is pooled where there is one."""
+        if problems := encoder_problems(trial):
+            return problems
+        own_change(trial, trial.augmentation)
+        own_metrics(trial, trial.evaluation.metrics)
         if trial.evaluation.pooling != "class_token" or encoder.has_class_token:
             return []
         name = trial.vision.timm_model
@@ -104,7 +123,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         return [Problem("evaluation.pooling", message)]
 
     def masks(
-        self, trial: VisionTrial, encoder: VisionEncoder, workers: Workers = ALONE
+        self, trial: VisionTrial, encoder: ImageEncoder, workers: Workers = ALONE
     ) -> MaskSampler:
         """Blocks or random patches."""
         draw = build_patch_masks(trial, encoder.grid)
@@ -126,6 +145,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             seed=trial.seed,
             augmentation=trial.augmentation,
             workers=workers,
+            own_change=own_change(trial, trial.augmentation),
         )
 
     def example(self, trial: VisionTrial, num_samples: int) -> Inputs:
@@ -134,7 +154,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         return torch.zeros(num_samples, trial.vision.channels, size, size)
 
     def evaluate(
-        self, trial: VisionTrial, encoder: VisionEncoder, dataset: ImageDataset
+        self, trial: VisionTrial, encoder: ImageEncoder, dataset: ImageDataset
     ) -> Evaluation:
         """Linear probe and k-NN, and fine-tuning when asked for."""
         return evaluate_images(
@@ -143,6 +163,8 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
             trial.evaluation,
             augmentation=trial.augmentation,
             seed=trial.seed,
+            own_metrics=own_metrics(trial, trial.evaluation.metrics),
+            own_change=own_change(trial, trial.augmentation),
         )
 
     def inputs_of(
@@ -168,7 +190,7 @@ class Vision(Modality[VisionTrial, VisionEncoder, ImageDataset]):
         }
 
 
-def _digest(data: VisionData) -> str:
+def _digest(data: VisionData, trial: VisionTrial) -> str:
     if isinstance(data, MemoryData):
         return data.digest
     if isinstance(data, DigitsData):
@@ -177,6 +199,8 @@ def _digest(data: VisionData) -> str:
         return find_image_folders(data.root, data.folder).digest()
     if isinstance(data, ImagesData):
         return find_images(data).digest()
+    if isinstance(data, OwnImages):
+        return load_own_images(trial, data).digest
     return torchvision_digest(data)
 
 
@@ -197,6 +221,8 @@ def _load(data: VisionData, trial: VisionTrial) -> ImageDataset:
         )
     if isinstance(data, ImagesData):
         return load_unlabelled(find_images(data), data, size=size, channels=channels)
+    if isinstance(data, OwnImages):
+        return load_own_images(trial, data)
     return load_torchvision(data, size=size, channels=channels)
 
 
@@ -207,6 +233,8 @@ def build_patch_masks(trial: VisionTrial, grid: tuple[int, int]) -> PatchMasks:
         return RandomMasks(grid=grid, ratio=mask.ratio)
     if isinstance(mask, InverseBlockMask):
         return InverseBlockMasks(grid=grid, rule=block_rule(mask))
+    if isinstance(mask, OwnPatchMask):
+        return own_patch_masks(trial, mask, grid)
     return BlockMasks(
         grid=grid,
         ratio=mask.ratio,

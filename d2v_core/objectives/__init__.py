@@ -15,6 +15,7 @@ from d2v_core.objectives import (
     data2vec,
     data2vec2,
     jigsaw,
+    own,
     pixels,
     rotation,
     supervised,
@@ -34,5 +35,6 @@ BUILDERS: Mapping[str, Build] = {
     "rotation": rotation.build,
     "context": context.build,
     "jigsaw": jigsaw.build,
+    "own": own.build,
 }
 """By ``objective.kind``."""

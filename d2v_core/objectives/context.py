@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from d2v_core.config.baselines import ContextObjective
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.inputs import Inputs
-from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.objectives.parts.guesses import PREDICTION_STD, guessed, guessing_head
 from d2v_core.objectives.parts.tiles import cut, encoded_tiles, patches_of
@@ -89,7 +89,7 @@ class Context(SingleNetwork):
     def __init__(
         self,
         *,
-        encoder: VisionEncoder,
+        encoder: ImageEncoder,
         head: nn.Module,
         layout: Layout,
         seed: int = 0,
@@ -179,7 +179,7 @@ def build(
     """Read the layout and health; refuse patches that do not fit."""
     config = trial.objective
     assert isinstance(config, ContextObjective)
-    assert isinstance(encoder, VisionEncoder)
+    assert isinstance(encoder, ImageEncoder)
     pixels, rows = encoder.patch_size[0], encoder.grid[0]
     in_patches = max(1, int(config.side * rows))
     side = in_patches * pixels

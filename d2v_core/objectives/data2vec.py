@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,13 +23,20 @@ from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.tokens import only_selected
-from d2v_core.objectives.configured import build_loss, build_tau
+from d2v_core.objectives.configured import (
+    build_feature,
+    build_loss,
+    build_norm,
+    build_tau,
+)
 from d2v_core.objectives.parts.heads import SeparateHeads, regression_head
 from d2v_core.objectives.parts.losses import RegressionLoss, variance_hinge
 from d2v_core.objectives.parts.places import at_positions
 from d2v_core.objectives.parts.targets import (
-    Normalisation,
+    Norm,
+    OwnFeature,
     average_top_k_layers,
+    layers_of,
     separate_top_k_layers,
 )
 from d2v_core.objectives.parts.teacher import EmaTeacher
@@ -105,10 +112,10 @@ class Data2Vec:
         masks: MaskSampler,
         tau: Callable[[int], float],
         loss: RegressionLoss,
-        feature: Feature,
+        feature: Feature | OwnFeature,
         top_k: int,
-        layer_norm: Normalisation,
-        final_norm: Normalisation,
+        layer_norm: Norm,
+        final_norm: Norm,
         seed: int = 0,
         num_groups: int = 1,
         combine: Combination = "average",
@@ -125,7 +132,8 @@ class Data2Vec:
         self.module = nn.ModuleDict({"encoder": encoder, "head": head})
         self.student, self.teacher = encoder, EmaTeacher(encoder)
         self._masks, self._seed, self._tau, self._distance = masks, seed, tau, loss
-        self._feature, self._collect = feature, Collect(top_k, (feature,))
+        kinds = (feature,) if isinstance(feature, str) else get_args(Feature)
+        self._feature, self._collect = feature, Collect(top_k, kinds)
         averages = combine == "average"
         self._num_separate = 1 if averages else top_k
         self._combine = partial(
@@ -211,7 +219,7 @@ class Data2Vec:
         teacher = self.teacher.network
         with self._restrict(teacher):
             layers = teacher.encode(tokens, collect=self._collect).layers
-        return self._combine(layers[self._feature], real=tokens.real)
+        return self._combine(layers_of(layers, self._feature), real=tokens.real)
 
     def _embedded(self, inputs: Inputs, draw: MaskDraw) -> tuple[Tokens, Tokens]:
         """What the student and what the teacher reads, once if both can have it."""
@@ -323,10 +331,10 @@ def settings_of(
         "seed": trial.seed,
         "tau": build_tau(trial),
         "loss": build_loss(trial, encoder.dim),
-        "feature": target.feature,
+        "feature": build_feature(trial),
         "top_k": target.top_k,
-        "layer_norm": target.layer_norm,
-        "final_norm": target.final_norm,
+        "layer_norm": build_norm(trial, "layer_norm"),
+        "final_norm": build_norm(trial, "final_norm"),
         "num_groups": target.num_groups,
         "shared": encoder.part_names(teacher.shares),
         "shares_features": "feature_encoder" in teacher.shares,

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from d2v_core.config.baselines import JigsawObjective
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.inputs import Inputs
-from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.objectives.parts.guesses import PREDICTION_STD, guessed, guessing_head
 from d2v_core.objectives.parts.tiles import cut, encoded_tiles, patches_of
@@ -73,7 +73,7 @@ class Jigsaw(SingleNetwork):
     def __init__(
         self,
         *,
-        encoder: VisionEncoder,
+        encoder: ImageEncoder,
         head: nn.Module,
         orders: Int[np.ndarray, "orders tiles"],
         seed: int = 0,
@@ -169,7 +169,7 @@ def build(
     """Read the number of orders and health; refuse a grid that is too small."""
     config = trial.objective
     assert isinstance(config, JigsawObjective)
-    assert isinstance(encoder, VisionEncoder)
+    assert isinstance(encoder, ImageEncoder)
     if min(encoder.grid) < CELLS:
         message = f"jigsaw needs at least {CELLS} patches along a side of the image"
         raise ConfigError(

@@ -30,9 +30,9 @@ from d2v_core.config.baselines import (
 )
 from d2v_core.config.trial import TrialConfig
 from d2v_core.encoders.encoder import Encoder
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.kept import Kept, kept_tokens
-from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.decoder import PieceDecoder
@@ -198,7 +198,7 @@ def _decoder(objective: PixelsObjective, encoder: Encoder) -> PieceDecoder | nn.
         depth=depth,
         num_heads=num_heads,
         piece_size=encoder.piece_size,
-        grid=encoder.grid if isinstance(encoder, VisionEncoder) else None,
+        grid=encoder.grid if isinstance(encoder, ImageEncoder) else None,
     )
 
 
@@ -223,7 +223,7 @@ def _problems(objective: PixelsObjective, encoder: Encoder) -> list[Problem]:
     decoder = objective.decoder
     if isinstance(decoder, LinearDecoder):
         return []
-    multiple = 4 if isinstance(encoder, VisionEncoder) else 2
+    multiple = 4 if isinstance(encoder, ImageEncoder) else 2
     width, _, num_heads = decoder_sizes(decoder, encoder)
     if width % multiple or width % num_heads:
         message = f"must be divisible by {multiple} and by objective.decoder.num_heads"

@@ -11,6 +11,7 @@ with its released constant tau).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 Decay = Literal["cosine", "linear", "constant", "tri_stage"]
@@ -60,14 +61,16 @@ def learning_rate(
     final: float,
     warmup_steps: int,
     num_steps: int,
-    decay: Decay,
+    decay: Decay | Callable[[float], float],
     hold_steps: int = 0,
 ) -> float:
     """Learning rate of update ``step`` (from 1): linear warm-up, hold, then decay.
 
     The peak is reached at update ``warmup_steps`` and left after ``hold_steps`` more,
     the final value is reached at ``num_steps``. ``tri_stage`` decays by the same factor
-    at every update: ``peak * exp(-decay_factor * t)``.
+    at every update: ``peak * exp(-decay_factor * t)``. A function gives the share
+    of the way from the final value to the peak that is left, by the share of the decay
+    that is done.
     """
     if step <= warmup_steps:
         return peak * step / warmup_steps
@@ -75,6 +78,8 @@ def learning_rate(
     if decay == "constant" or step <= decay_start:
         return peak
     progress = (step - decay_start) / max(1, num_steps - decay_start)
+    if not isinstance(decay, str):
+        return final + (peak - final) * decay(progress)
     if decay == "tri_stage":
         decay_factor = -math.log(final / peak)
         return peak * math.exp(-decay_factor * progress)

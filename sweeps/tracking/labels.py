@@ -9,6 +9,7 @@ from typing import Any
 from ablations import mlflow_names as names
 from ablations.record import FailedTry, Record
 from d2v_core.config import TrialConfig, leaves
+from d2v_core.config.own import SOURCES
 from sweeps.environment import code_version, user
 from sweeps.planned import PlannedCell, StudyPlan
 
@@ -32,7 +33,10 @@ def shown_params(cell: PlannedCell) -> dict[str, Any]:
     MLflow's Compare page draws the first parameters that differ, in ASCII order,
     against the first metric: capitals such as ``K``, then ``arm``.
     """
-    return {"arm": cell.arm.label, **dict(leaves(cell.trial)), **cell.arm.values}
+    every = dict(leaves(cell.trial))
+    # Without whole files: config.json has them.
+    settings = {k: v for k, v in every.items() if not k.startswith(f"{SOURCES}.")}
+    return {"arm": cell.arm.label, **settings, **cell.arm.values}
 
 
 def trial_kind(trial: TrialConfig) -> str:

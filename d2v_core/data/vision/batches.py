@@ -11,6 +11,7 @@ from torch import Tensor
 
 from d2v_core.config.vision import AugmentationConfig
 from d2v_core.data.vision.augmentation import (
+    RandomChange,
     jitter_colors,
     random_boxes,
     random_flip,
@@ -31,6 +32,8 @@ class ImageBatches:
         seed: Seed of order and augmentation.
         augmentation: Random changes.
         workers: Those that read the other images of a batch.
+        own_change: The user's own, which sees the images of one worker at a time and
+            so draws other values in each.
     """
 
     dataset: ImageDataset
@@ -38,6 +41,7 @@ class ImageBatches:
     seed: int
     augmentation: AugmentationConfig
     workers: Workers = ALONE
+    own_change: RandomChange | None = None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Read normalised images and labels of update ``step`` (from 1)."""
@@ -49,6 +53,10 @@ class ImageBatches:
         if change.kind == "resized_crop":
             boxes = random_boxes(len(indices), change.min_scale, generator)[mine]
         images = train.images.read(indices[mine], boxes)
+        if self.own_change is not None:
+            stream = f"own augmentation {mine.start or 0}"
+            draws = numpy_generator(self.seed, stream, step)
+            images = self.own_change(images, draws)
         if change.kind == "shift":
             images = random_shift(images, change.max_shift, generator, workers)
         if change.horizontal_flip:

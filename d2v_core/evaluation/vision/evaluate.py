@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from d2v_core.config.choices import Pooling, Protocol
 from d2v_core.config.vision import AugmentationConfig, VisionEvaluation
+from d2v_core.data.vision.augmentation import RandomChange
 from d2v_core.data.vision.images import ImageDataset, Split
-from d2v_core.encoders.timm_vision import VisionEncoder
+from d2v_core.encoders.images import ImageEncoder
 from d2v_core.evaluation.features import frozen_tokens
 from d2v_core.evaluation.labels import balanced, label_draws
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import OwnMetric
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
 from d2v_core.evaluation.rank import NO_LABELS, RANK_METRIC, rank_indices, rankme
@@ -23,12 +26,14 @@ from d2v_core.evaluation.vision.fine_tuning import fine_tune_images
 
 
 def evaluate_images(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     dataset: ImageDataset,
     config: VisionEvaluation,
     *,
     augmentation: AugmentationConfig,
     seed: int,
+    own_metrics: Mapping[str, OwnMetric] | None = None,
+    own_change: RandomChange | None = None,
 ) -> Evaluation:
     """RankMe, then probe and k-NN on frozen features, then fine-tuning.
 
@@ -42,6 +47,8 @@ def evaluate_images(
         config: The protocol.
         augmentation: Of the images it is fine-tuned on.
         seed: Of the labelled subsets, and of everything random in fine-tuning.
+        own_metrics: Of the user's own, by the name they are logged under.
+        own_change: The user's own augmentation.
     """
     device = next(encoder.parameters()).device
 
@@ -56,21 +63,25 @@ def evaluate_images(
         return Features(extracted, split.labels)
 
     looked_at = dataset.train if dataset.classes else dataset.valid
+    measures = own_metrics or {}
     if dataset.classes and dataset.probed is None:
         train = features(looked_at)
         rank = rankme(train.features[rank_indices(len(train.labels))])
     else:
-        some = looked_at.subset(rank_indices(len(looked_at)))
-        rank = rankme(features(some).features)
+        some = features(looked_at.subset(rank_indices(len(looked_at))))
+        rank = rankme(some.features)
         if dataset.probed is None:
-            return Evaluation({RANK_METRIC: rank}, {}, (NO_LABELS,))
+            found = _measured(measures, some)
+            return Evaluation({RANK_METRIC: rank, **found}, {}, (NO_LABELS,))
         dataset = dataset.probed
         train = features(dataset.train)
-    frozen = Evaluation({RANK_METRIC: rank}, {}).joined(
+    test = features(dataset.test)
+    found = {RANK_METRIC: rank, **_measured(measures, test)}
+    frozen = Evaluation(found, {}).joined(
         evaluate_features(
             train,
             features(dataset.valid),
-            features(dataset.test),
+            test,
             config,
             seed=seed,
             device=device,
@@ -83,9 +94,21 @@ def evaluate_images(
     if draws is not None:
         labelled = replace(dataset, train=dataset.train.subset(draws[0]))
     tuned = fine_tune_images(
-        encoder, labelled, config.fine_tuning, augmentation=augmentation, seed=seed
+        encoder,
+        labelled,
+        config.fine_tuning,
+        augmentation=augmentation,
+        seed=seed,
+        own_change=own_change,
     )
     return _with_accuracy(frozen.joined(tuned), config.protocol)
+
+
+def _measured(measures: Mapping[str, OwnMetric], found: Features) -> dict[str, float]:
+    return {
+        name: measure(found.features, found.labels)
+        for name, measure in measures.items()
+    }
 
 
 def _with_accuracy(found: Evaluation, protocol: Protocol) -> Evaluation:
@@ -97,7 +120,7 @@ def _with_accuracy(found: Evaluation, protocol: Protocol) -> Evaluation:
 
 @torch.no_grad()
 def extract_features(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     dataset: ImageDataset,
     split: Split,
     *,

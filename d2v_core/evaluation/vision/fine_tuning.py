@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d2v_core.config.vision import AugmentationConfig, VisionFineTuning
+from d2v_core.data.vision.augmentation import RandomChange
 from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.encoders.encoder import Encoder
+from d2v_core.encoders.images import ImageEncoder, OwnImageEncoder
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.evaluation.fine_tuning import fine_tune_best
 from d2v_core.evaluation.outcome import Evaluation
@@ -37,12 +39,13 @@ HEAD_STD = 0.02
 
 
 def fine_tune_images(
-    encoder: VisionEncoder,
+    encoder: ImageEncoder,
     dataset: ImageDataset,
     config: VisionFineTuning,
     *,
     augmentation: AugmentationConfig,
     seed: int,
+    own_change: RandomChange | None = None,
 ) -> Evaluation:
     """Fine-tune copies with each learning rate; test the best on validation once.
 
@@ -52,6 +55,7 @@ def fine_tune_images(
         config: Length, rates, schedule.
         augmentation: Random changes of the training images.
         seed: Of the head's weights, data order, augmentation and stochastic depth.
+        own_change: The user's own augmentation.
 
     Returns:
         ``eval/fine_tuned_accuracy`` and ``eval/fine_tuned_validation_accuracy`` in per
@@ -63,10 +67,11 @@ def fine_tune_images(
         batch_size=config.batch_size,
         seed=derived_seed(seed, "fine-tuning batches"),
         augmentation=augmentation,
+        own_change=own_change,
     )
 
     def build(network: Encoder) -> tuple[nn.Module, Callable[[int], Tensor]]:
-        assert isinstance(network, VisionEncoder)
+        assert isinstance(network, ImageEncoder)
         prepare(network, drop_path=config.drop_path)
         head = classifier(
             network.dim, len(dataset.classes), init_scale=config.head_init_scale
@@ -99,13 +104,17 @@ def fine_tune_images(
     )
 
 
-def prepare(encoder: VisionEncoder, *, drop_path: float | None) -> None:
+def prepare(encoder: ImageEncoder, *, drop_path: float | None) -> None:
     """Drop the pre-training norm; give the blocks stochastic depth.
 
     Args:
         encoder: Changed in place.
         drop_path: Of the last block, rising linearly from 0; None: left as it is.
     """
+    if isinstance(encoder, OwnImageEncoder):
+        encoder.network.norm = nn.Identity()
+    if not isinstance(encoder, VisionEncoder):
+        return  # where drop_path is refused
     encoder.vit.norm = nn.Identity()
     if drop_path is None:
         return

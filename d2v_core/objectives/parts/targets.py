@@ -14,7 +14,7 @@ in any statistic; in fairseq's it does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import assert_never
 
@@ -23,7 +23,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from d2v_core.config.choices import Feature
 from d2v_core.config.choices import Normalisation as Normalisation
+
+OwnNorm = Callable[[Tensor, Tensor | None], Tensor]
+"""From features, and which tokens are real (None: all), to features."""
+Norm = Normalisation | OwnNorm
+
+OwnFeature = Callable[[Mapping[Feature, Tensor]], Tensor]
+"""From all activations of a block to what is a target of it."""
 
 Total = Callable[[Tensor], Tensor]
 """Sums a statistic over the parts of a batch that lie elsewhere."""
@@ -32,11 +40,22 @@ EPSILON = 1e-5
 """PyTorch's default, which both references use in the target norms."""
 
 
+def layers_of(
+    collected: Mapping[Feature, Sequence[Float[Tensor, "batch tokens dim"]]],
+    feature: Feature | OwnFeature,
+) -> Sequence[Float[Tensor, "batch tokens dim"]]:
+    """The feature of every collected block."""
+    if isinstance(feature, str):
+        return collected[feature]
+    blocks = zip(*collected.values(), strict=True)
+    return [feature(dict(zip(collected, block, strict=True))) for block in blocks]
+
+
 def average_top_k_layers(
     layers: Sequence[Float[Tensor, "batch tokens dim"]],
     *,
-    layer_norm: Normalisation,
-    final_norm: Normalisation,
+    layer_norm: Norm,
+    final_norm: Norm,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
     total: Total | None = None,
@@ -63,8 +82,8 @@ def average_top_k_layers(
 def separate_top_k_layers(
     layers: Sequence[Float[Tensor, "batch tokens dim"]],
     *,
-    layer_norm: Normalisation,
-    final_norm: Normalisation,
+    layer_norm: Norm,
+    final_norm: Norm,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
     total: Total | None = None,
@@ -83,7 +102,7 @@ def separate_top_k_layers(
 
 def normalise(
     features: Float[Tensor, "batch tokens dim"],
-    kind: Normalisation,
+    kind: Norm,
     *,
     num_groups: int = 1,
     real: Bool[Tensor, "batch tokens"] | None = None,
@@ -93,8 +112,10 @@ def normalise(
 
     ``instance``: tokens of one sample, per channel. ``layer``: channels of one token.
     ``batch``: tokens and samples, per channel. ``group``: tokens of one sample and the
-    channels of one of ``num_groups`` equal groups.
+    channels of one of ``num_groups`` equal groups. One's own is whatever it is.
     """
+    if not isinstance(kind, str):
+        return kind(features, real)
     match kind:
         case "none":
             return features

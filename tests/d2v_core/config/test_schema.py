@@ -73,6 +73,7 @@ def test_only_where_and_how_fast_is_no_identity():
         "ImagesData.root",
         "TorchvisionData.root",
         "TorchvisionData.download",
+        "VisionTrial.sources",
     }
 
 
