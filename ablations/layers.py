@@ -7,6 +7,7 @@ the file and line, or the option, that has to change.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

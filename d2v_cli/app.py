@@ -19,6 +19,7 @@ from d2v_cli.evaluate import evaluate
 from d2v_cli.export import export
 from d2v_cli.plan import plan
 from d2v_cli.prune import prune
+from d2v_cli.recipe_files import recipe
 from d2v_cli.report import report
 from d2v_cli.run import run
 from d2v_cli.schema import schema
@@ -71,6 +72,7 @@ def _options(
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(data, name="data")
+app.add_typer(recipe, name="recipe")
 
 
 def main() -> None:

@@ -43,6 +43,9 @@ class TextFacts:
     total: int
 
 
+DataFacts = ImageFacts | AudioFacts | TextFacts
+
+
 @dataclass(frozen=True)
 class _Run:
     """Length, batch and network of one size."""
@@ -71,9 +74,12 @@ _RUNS: dict[SizedFor, _Run] = {
 }
 
 
-def settings_for(
-    facts: ImageFacts | AudioFacts | TextFacts, sized_for: SizedFor = "laptop"
-) -> dict[str, Any]:
+def sizes() -> tuple[SizedFor, ...]:
+    """The machines that a recipe can be sized for."""
+    return tuple(_RUNS)
+
+
+def settings_for(facts: DataFacts, sized_for: SizedFor = "laptop") -> dict[str, Any]:
     """A recipe without its data: everything that depends on what the data is like.
 
     Args:

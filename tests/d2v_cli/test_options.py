@@ -46,6 +46,7 @@ OPTIONS = {
         *("--verbose", "--from", "--records", "--compare", "--recipe"),
     },
     "doctor": {*STORES, "--data-root", "--json"},
+    "recipe new": {"--out", "--modality", "--sized-for"},
     "data check": {"--modality", "--page", "--json"},
     "data manifest": {"--out", "--valid"},
     "ui": {*STORES, "--scale", "--modality", "--open", "--port"},

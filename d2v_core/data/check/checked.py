@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from d2v_core.data.inventory import Inventory
+from d2v_core.sizing import DataFacts
 
 NUM_SAMPLES = 12
 """Samples that are shown."""
@@ -43,6 +44,7 @@ class Checked:
         facts: What is to be known, each with its name.
         warnings: What may be a mistake, or too little.
         samples: Some of it.
+        sizes: What a recipe for it needs to know.
     """
 
     modality: str
@@ -51,6 +53,7 @@ class Checked:
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     samples: tuple[Shown, ...]
+    sizes: DataFacts
 
 
 def inventory_facts(inventory: Inventory) -> list[tuple[str, str]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from d2v_core.config.vision import ImagesData
@@ -22,12 +24,15 @@ from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset
 from d2v_core.data.vision.pictures import DECODING_ERRORS, as_shown
 from d2v_core.data.vision.unlabelled import find_images, load_unlabelled
+from d2v_core.sizing import ImageFacts
 
 CHECKED_SIZE = 32
 """Side in pixels that images are decoded to, to see whether they do."""
 MAX_HEADERS = 2_000
 """Files whose size in pixels is looked at."""
 THUMBNAIL = 160
+GREY = ("1", "L", "LA", "I", "I;16", "F")
+"""Pillow's modes without colour."""
 
 
 def check_images(folder: Path, source: str) -> Checked:
@@ -57,6 +62,7 @@ def check_images(folder: Path, source: str) -> Checked:
         paths = folders.files
         labels = [path.parent.name for path in paths]
     used = sum(dataset.inventory.used.values())
+    headers = _headers(paths)
     return Checked(
         modality="vision",
         source=source,
@@ -64,7 +70,7 @@ def check_images(folder: Path, source: str) -> Checked:
         facts=(
             *inventory_facts(dataset.inventory),
             *_classes(dataset, labels),
-            *_sizes(paths),
+            *_sizes(headers, len(paths)),
         ),
         warnings=(
             *dataset.inventory.suspicious,
@@ -76,7 +82,32 @@ def check_images(folder: Path, source: str) -> Checked:
             for i in spread(len(paths))
             if (shown := _shown(paths[i], folder, labels[i])) is not None
         ),
+        sizes=ImageFacts(
+            count=used,
+            side=int(np.median([min(h.width, h.height) for h in headers])),
+            channels=1 if all(h.mode in GREY for h in headers) else 3,
+        ),
     )
+
+
+class _Header(NamedTuple):
+    width: int
+    height: int
+    format: str
+    mode: str
+
+
+def _headers(paths: list[Path]) -> list[_Header]:
+    """Sizes and kinds of some of the files that are images, of the first at least."""
+    headers = []
+    for i in spread(len(paths), MAX_HEADERS):
+        try:
+            with Image.open(paths[i]) as image:
+                about = image.format or "", image.mode
+                headers.append(_Header(image.width, image.height, *about))
+        except DECODING_ERRORS:
+            continue
+    return headers
 
 
 def _classes(dataset: ImageDataset, labels: list[str]) -> list[tuple[str, str]]:
@@ -87,24 +118,13 @@ def _classes(dataset: ImageDataset, labels: list[str]) -> list[tuple[str, str]]:
     return [("classes", f"{len(dataset.classes):,}: {shown}")]
 
 
-def _sizes(paths: list[Path]) -> list[tuple[str, str]]:
-    looked_at = [paths[i] for i in spread(len(paths), MAX_HEADERS)]
-    widths, heights, formats = [], [], Counter[str]()
-    for path in looked_at:
-        try:
-            with Image.open(path) as image:
-                widths.append(image.width)
-                heights.append(image.height)
-                formats[f"{image.format} {image.mode}"] += 1
-        except DECODING_ERRORS:
-            continue
-    if not widths:
-        return []
-    of = f" (of {len(looked_at):,} files)" if len(looked_at) < len(paths) else ""
+def _sizes(headers: list[_Header], num_files: int) -> list[tuple[str, str]]:
+    formats = Counter(f"{header.format} {header.mode}" for header in headers)
+    of = f" (of {MAX_HEADERS:,} files)" if num_files > MAX_HEADERS else ""
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in formats.most_common())
     return [
-        (f"width in pixels{of}", extent(widths)),
-        (f"height in pixels{of}", extent(heights)),
+        (f"width in pixels{of}", extent([header.width for header in headers])),
+        (f"height in pixels{of}", extent([header.height for header in headers])),
         (f"formats{of}", kinds),
     ]
 

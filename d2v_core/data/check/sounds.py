@@ -28,6 +28,7 @@ from d2v_core.data.speech.dataset import load_speech
 from d2v_core.data.speech.files import list_splits
 from d2v_core.data.speech.utterances import AudioFile, SpeechDataset, Waveform
 from d2v_core.frames import SAMPLE_RATE_HZ
+from d2v_core.sizing import AudioFacts
 
 MAX_HEADERS = 2_000
 """Files whose rate and channels are looked at."""
@@ -78,6 +79,7 @@ def check_audio(folder: Path, source: str) -> Checked:
             for i in spread(len(paths), 8)
             if (shown := _shown(paths[i], folder)) is not None
         ),
+        sizes=AudioFacts(used, float(np.median(_seconds(dataset)))),
     )
 
 
@@ -95,11 +97,15 @@ def _labels(dataset: SpeechDataset) -> list[tuple[str, str]]:
     return facts
 
 
+def _seconds(dataset: SpeechDataset) -> np.ndarray:
+    splits = (dataset.train, dataset.valid, dataset.test)
+    lengths = np.concatenate([split.audio.lengths for split in splits])
+    seconds: np.ndarray = lengths / SAMPLE_RATE_HZ
+    return seconds
+
+
 def _durations(dataset: SpeechDataset) -> list[tuple[str, str]]:
-    lengths = np.concatenate(
-        [split.audio.lengths for split in (dataset.train, dataset.valid, dataset.test)]
-    )
-    seconds = lengths / SAMPLE_RATE_HZ
+    seconds = _seconds(dataset)
     total = round(float(seconds.sum()))
     clock = f"{total // 3600}:{total // 60 % 60:02d}:{total % 60:02d}"
     return [("together", clock), ("seconds", extent(seconds.tolist(), "{:,.2f}"))]

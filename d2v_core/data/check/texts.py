@@ -10,8 +10,11 @@ from d2v_core.data.file_errors import FileErrors, decoded_lines
 from d2v_core.data.inventory import listed
 from d2v_core.data.text.line_files import corpus_files
 from d2v_core.errors import DataError
+from d2v_core.sizing import TextFacts
 
 SHOWN_CHARACTERS = 400
+BLOCK = 200
+"""Characters of a row, about: 64 tokens."""
 
 
 def check_texts(folder: Path, source: str) -> Checked:
@@ -61,6 +64,8 @@ def check_texts(folder: Path, source: str) -> Checked:
         samples=tuple(
             _shown(corpus.files[i], folder) for i in spread(len(corpus.files))
         ),
+        # Lines are joined to blocks: each is about as long as it may be.
+        sizes=TextFacts(-(-sum(lengths) // BLOCK), BLOCK, sum(lengths)),
     )
 
 

@@ -178,7 +178,7 @@ def _load_task(data: TextData, task: str, errors: FileErrors) -> Task | None:
 
 
 def _task_folder(data: TextData, task: str) -> Path:
-    assert not isinstance(data, PydocData)
+    assert not isinstance(data, PydocData | MemoryData)
     if data.root is None and Path(data.folder).is_absolute():
         raise DataError(
             f"evaluation.tasks: {task} lies below a data root and none was given; pass "
