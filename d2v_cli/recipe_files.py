@@ -101,7 +101,10 @@ def _commented(settings: Mapping[str, Any], checked: Checked, file: Path) -> str
     order += [name for name in settings if name not in order]
     about = "; ".join(f"{name}: {value}" for name, value in checked.facts[:2])
     lines = [f"# d2v run layer_averaging --recipe {shlex.quote(file.name)}", "#"]
-    lines += [f"# Made by d2v recipe new for {about}.", f"# Every setting, explained: d2v_core/config/{checked.modality}.py."]
+    lines += [
+        f"# Made by d2v recipe new for {about}.",
+        f"# Every setting, explained: d2v_core/config/{checked.modality}.py.",
+    ]
     for name in order:
         body = yaml_text({name: settings[name]}, "").partition("\n")[2].rstrip()
         if name in COMMENTS:

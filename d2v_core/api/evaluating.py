@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
-from d2v_core.api.samples import Samples, class_indices, unpacked
+from d2v_core.api.samples import Labels, Samples, class_indices, unpacked
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.data.splits import hold_out
 from d2v_core.errors import ConfigError, Problem
@@ -26,10 +23,10 @@ VALIDATION_FRACTION = 0.15
 def evaluate(
     encoder: LoadedEncoder,
     samples: Samples,
-    labels: Sequence[Any] | None = None,
+    labels: Labels | None = None,
     *,
     test_samples: Samples | None = None,
-    test_labels: Sequence[Any] | None = None,
+    test_labels: Labels | None = None,
     num_labels: int | None = None,
     num_label_draws: int = 1,
     seed: int = 0,
@@ -61,7 +58,7 @@ def evaluate(
     if known is None:
         return rank
     tested = None if test_samples is None else unpacked(test_samples, "test_samples")
-    test_known: Sequence[Any] = []
+    test_known: Labels = []
     if tested is not None:
         found = test_labels if test_labels is not None else tested.labels
         if found is None:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from d2v_core.api.images import GivenImages, as_images
 from d2v_core.api.samples import (
     Given,
-    ModalityName,
+    Labels,
     Samples,
     class_indices,
     modality_in,
@@ -50,7 +50,7 @@ class Pretrained(LoadedEncoder):
     """
 
     trained: TrainedEncoder = field(repr=False)
-    history: Sequence[Mapping[str, float]] = field(repr=False)
+    history: Sequence[Mapping[str, int | float]] = field(repr=False)
 
     @property
     def collapse(self) -> str | None:
@@ -76,8 +76,8 @@ class Pretrained(LoadedEncoder):
 def pretrain(
     samples: Samples,
     *,
-    labels: Sequence[Any] | None = None,
-    modality: ModalityName | None = None,
+    labels: Labels | None = None,
+    modality: str | None = None,
     settings: Mapping[str, Any] | None = None,
     sized_for: SizedFor = "laptop",
     sample_rate: int = SAMPLE_RATE_HZ,
@@ -114,7 +114,7 @@ def pretrain(
     dataset = given.dataset(trial)
     hold(trial.data, dataset)  # type: ignore[attr-defined]
     file = None if checkpoint is None else Path(checkpoint)
-    history: list[dict[str, float]] = []
+    history: list[dict[str, int | float]] = []
     about: dict[str, Any] = {}
     trained: TrainedEncoder | None = None
     with _threads(), _bar(progress) as bar:
@@ -148,8 +148,8 @@ def pretrain(
 
 def _given(
     samples: Samples,
-    labels: Sequence[Any] | None,
-    modality: ModalityName | None,
+    labels: Labels | None,
+    modality: str | None,
     sized_for: SizedFor,
     sample_rate: int,
 ) -> Given:

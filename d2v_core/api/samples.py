@@ -6,17 +6,20 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from d2v_core.errors import ConfigError, Problem
 
-ModalityName: TypeAlias = Literal["vision", "speech", "text"]
 Samples: TypeAlias = Any
 """An array or tensor of images, a list of images, waveforms or strings, or a torch data
 set of any of these, with or without labels."""
+
+Labels: TypeAlias = Sequence[Any] | np.ndarray | Tensor
+"""Numbers or texts, one for each sample."""
 
 
 class Given(ABC):
@@ -46,8 +49,8 @@ class Unpacked:
         labels: Of each; None: there are none.
     """
 
-    samples: Sequence[Any]
-    labels: Sequence[Any] | None = None
+    samples: Samples
+    labels: Labels | None = None
 
 
 def unpacked(samples: Samples, where: str = "samples") -> Unpacked:
@@ -75,7 +78,7 @@ def unpacked(samples: Samples, where: str = "samples") -> Unpacked:
     return Unpacked(items)
 
 
-def modality_in(samples: Sequence[Any]) -> ModalityName:
+def modality_in(samples: Samples) -> str:
     """The modality that the first sample belongs to."""
     first = samples[0]
     if isinstance(first, str):
@@ -84,7 +87,7 @@ def modality_in(samples: Sequence[Any]) -> ModalityName:
 
 
 def class_indices(
-    labels: Sequence[Any], num_samples: int, where: str = "labels"
+    labels: Labels, num_samples: int, where: str = "labels"
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels as int64 class indices, and the names of the classes, sorted.
 
