@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from ablations.layers import Layer, parse_assignments, resolve, set_layer
+from ablations.layers import Layer, located, parse_assignments, resolve, set_layer
 from ablations.library import read_recipe, read_study
 from ablations.study.axis import Axis, Point, Value, axis_points, point
 from ablations.study.locations import Locations
@@ -168,7 +168,10 @@ def expand(
         arms = _arms_of_any_recipe(study, request.modality, fixed)
         joined = _joined(error, lambda: _cells(common, arms, seeds, fixed, locations))
         raise joined from None
-    depth = encoder_depth(base)
+    try:
+        depth = encoder_depth(base)
+    except ConfigError as error:
+        raise located(error, request.modality, common) from None
     study, note = served_by(study, request.modality, base)
     if study.all_axes:
         points = _points(study.all_axes, base, depth, fixed, locations)

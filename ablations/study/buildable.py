@@ -33,9 +33,12 @@ def check_arms_buildable(expanded: ExpandedStudy) -> int:
             check_around(cell.trial, encoders[sizes])
         except ConfigError as error:
             for problem in error.problems:
-                place = expanded.locations.arm(cell.arm.label, (problem.path,))
-                if problem.path in chosen and problem.path not in cell.arm.settings:
+                path, locations = problem.path, expanded.locations
+                place = locations.arm(cell.arm.label, (path,))
+                if path in chosen and path not in cell.arm.settings:
                     place = "--set"
+                elif path in expanded.study.set and path not in cell.arm.settings:
+                    place = locations.common((path,))
                 placed = Problem(f"{place}: {problem.path}", problem.message)
                 problems[str(placed)] = placed
     if problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -26,7 +27,10 @@ def spread(features, labels):
 STUDY = """
 name: own_code
 title: Squashed targets
-set: {evaluation.metrics: ["mine/metric.py:spread"]}
+set:
+  evaluation.metrics: ["mine/metric.py:spread"]
+  health.min_target_std: 0.0
+  health.min_prediction_std: 0.0
 axis:
   setting: target.layer_norm
   label: norm
@@ -49,13 +53,18 @@ def written(folder: Path, factor: float = 0.5, note: str = "pass") -> None:
     (folder / "given" / "own.yaml").write_text(STUDY)
 
 
+def table(folder: Path) -> str:
+    (file,) = (folder / "d2v-runs" / "reports").glob("own_code*/table.md")
+    return file.read_text()
+
+
 def test_it_runs_in_workers_and_its_key_follows_its_source(tmp_path: Path) -> None:
     written(tmp_path)
     first = d2v(tmp_path, *COMMAND)
     assert first.code == 0, first.out + first.err
     assert "2 trials trained (2 finished)" in first.out
-    assert "spread of features" in first.out
-    assert "norm=mine/norm.py:squashed" in first.out
+    assert "spread of features" in table(tmp_path)
+    assert "| norm=mine/norm.py:squashed | 1/1 |" in table(tmp_path)
 
     client = MlflowClient(f"sqlite:///{tmp_path}/d2v-runs/mlflow.db")
     experiments = [e.experiment_id for e in client.search_experiments()]
@@ -70,15 +79,14 @@ def test_it_runs_in_workers_and_its_key_follows_its_source(tmp_path: Path) -> No
     written(tmp_path, factor=0.25)
     edited = d2v(tmp_path, *COMMAND)
     assert edited.code == 0, edited.out + edited.err
-    assert "1 trials trained (1 finished), 1 cached" in edited.out or (
-        "1 trial trained (1 finished), 1 cached" in edited.out
-    )
+    assert re.search(r"1 trials? trained \(1 finished\), 1 cached", edited.out)
     # A report runs nothing of it, and needs no file of it.
     written(tmp_path, note="Path('ran').touch()")
     (tmp_path / "given" / "mine" / "norm.py").unlink()
-    report = d2v(tmp_path, "report", "own_code")
+    report = d2v(tmp_path, "report", "given/own.yaml", *TINY)
     assert report.code == 0, report.out + report.err
-    assert "norm=mine/norm.py:squashed" in report.out
+    assert "| norm=mine/norm.py:squashed | 1/1 |" in table(tmp_path)
+    assert not list(tmp_path.rglob("ran"))
 
 
 def test_a_wrong_function_is_told_with_its_line_before_anything_starts(
@@ -87,9 +95,16 @@ def test_a_wrong_function_is_told_with_its_line_before_anything_starts(
     written(tmp_path)
     norm = tmp_path / "given" / "mine" / "norm.py"
     norm.write_text("def squashed(features): return features\n")
-    wanted = "given/own.yaml:9:7: ", "target.layer_norm: must be a target normalis"
+    wanted = "given/own.yaml:11:3: ", "target.layer_norm: must be a target normalis"
     for verb in (("plan", "given/own.yaml"), COMMAND):
         assert_refused(here(tmp_path, *verb), tmp_path, *wanted)
     norm.unlink()
     missing = f"must name a Python file; {norm}: No such file"
-    assert_refused(here(tmp_path, *COMMAND), tmp_path, "given/own.yaml:9:7: ", missing)
+    assert_refused(here(tmp_path, *COMMAND), tmp_path, "given/own.yaml:11:3: ", missing)
+    written(tmp_path)
+    metric = tmp_path / "given" / "mine" / "metric.py"
+    metric.write_text("def spread(features, labels): return 'wide'\n")
+    wanted = (
+        "given/own.yaml:5:3: study own_code: set: evaluation.metrics: must be a metric"
+    )
+    assert_refused(here(tmp_path, "plan", "given/own.yaml"), tmp_path, wanted)

@@ -71,6 +71,19 @@ def test_a_node_without_a_checkout_trains(pair: Pair, server: str) -> None:
     assert not list((pair.head.folder / "d2v-runs").glob(".t*"))
 
 
+def test_the_users_own_file_travels_to_a_node_that_has_it_not(
+    pair: Pair, server: str
+) -> None:
+    file = pair.head.folder.parent / "apart" / "norm.py"
+    file.write_text("def halved(features, real):\n    return features / 2\n")
+    storage = ("--storage", str(pair.head.folder / "own-code"))
+    own = ("--set", f"target.final_norm={file}:halved")
+    done = pair.run(*own, *storage, "--tracking-uri", server)
+    assert done.code == 0, done.out + done.err
+    assert "(3 finished)" in done.out
+    file.unlink()  # another test counts what stands there
+
+
 def test_two_trials_share_a_gpu_by_fraction(pair: Pair, server: str) -> None:
     """Ray counts a GPU the node does not have; ``device: auto`` then takes the CPU."""
     folder = pair.head.folder / "shared-gpu"
