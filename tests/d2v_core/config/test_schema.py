@@ -69,6 +69,7 @@ def test_only_where_and_how_fast_is_no_identity():
         "ExecutionConfig.compile",
         "ExecutionConfig.silence_seconds",
         "FolderData.root",
+        "OwnImages.root",
         "TorchvisionData.root",
         "TorchvisionData.download",
         "VisionTrial.sources",
