@@ -1,7 +1,8 @@
 """A folder of kept weights that appears whole or not at all, and is checked when read.
 
 ``encoder.json`` and, for each network, its weights as safetensors. Every file is
-checked against its digest, so whatever is read is what was written.
+checked against its digest, so whatever is read is what was written. Importing this
+needs no torch: a driver only asks what there is.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from d2v_core.config.choices import Network
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VERSION = 1
 DESCRIPTION = "encoder.json"
@@ -41,6 +43,8 @@ def write_kept(
         about: Anything JSON takes.
         networks: Weights by network.
     """
+    from safetensors.torch import save
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -99,6 +103,8 @@ def is_kept(folder: Path) -> bool:
 
 
 def _read_weights(file: Path, known: Mapping[str, Any]) -> dict[str, Tensor]:
+    from safetensors.torch import load
+
     try:
         content = file.read_bytes()
     except FileNotFoundError:

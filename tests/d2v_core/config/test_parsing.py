@@ -71,12 +71,13 @@ def test_the_dumped_configuration_parses_to_itself():
             {"data": {"source": "cifar11"}},
             "data.source",
             "must be one of cifar10, cifar100, digits, image_folder, imagenet, images, "
+            "memory, own, "
             "got 'cifar11'; did you mean 'cifar10",
         ),
         (
             {"teacher": {"tau": {"kind": "cosin"}}},
             "teacher.tau.kind",
-            "must be one of constant, cosine, horizon, linear, got 'cosin'; "
+            "must be one of constant, cosine, horizon, linear, own, got 'cosin'; "
             "did you mean 'cosine'?",
         ),
         ({"loss": {"beta": 1.0}}, "loss", "needs the key 'kind'"),

@@ -71,6 +71,7 @@ def test_only_where_and_how_fast_is_no_identity():
         "FolderData.root",
         "ImagesData.folder",
         "ImagesData.root",
+        "OwnImages.root",
         "TorchvisionData.root",
         "TorchvisionData.download",
         "VisionTrial.sources",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablations.mlflow_names import TRIES_TAG
+from ablations.mlflow_names import TRAINING_TAG, TRIES_TAG
 from tests.sweeps.command import d2v
 from tests.sweeps.conftest import Undisturbed
 from tests.sweeps.driver.long_run import (
@@ -139,8 +139,15 @@ def driver_is_killed(
 
 
 def saved_step(folder: Path, key: str) -> int:
-    """The update of a trial's checkpoint; 0 without one, or at the end."""
-    file = folder / "d2v-runs" / "checkpoints" / key / "checkpoint.pt"
+    """The update of a trial's checkpoint; 0 without one, or at the end.
+
+    It lies under the key of the training, which the trial's configuration tells.
+    """
+    trials = {t.data.tags["d2v.key"]: t for t in trials_so_far(folder)}
+    if key not in trials:
+        return 0
+    training = trials[key].data.tags[TRAINING_TAG]
+    file = folder / "d2v-runs" / "checkpoints" / training / "checkpoint.pt"
     try:
         step = int(torch.load(file, weights_only=True)["step"])
     except OSError:
