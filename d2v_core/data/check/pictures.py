@@ -69,6 +69,7 @@ def check_images(folder: Path, source: str) -> Checked:
         warnings=(
             *dataset.inventory.suspicious,
             *dataset.notes,
+            *([] if dataset.classes else _like_classes(paths, folder)),
             *too_few(used, "images"),
         ),
         samples=tuple(
@@ -85,6 +86,18 @@ def _classes(dataset: ImageDataset, labels: list[str]) -> list[tuple[str, str]]:
     counts = Counter(labels)
     shown = listed(f"{name} {counts[name]:,}" for name in dataset.classes)
     return [("classes", f"{len(dataset.classes):,}: {shown}")]
+
+
+def _like_classes(paths: list[Path], folder: Path) -> list[str]:
+    """Warn where every image lies in one of several folders, as classes would."""
+    parts = [path.relative_to(folder).parts for path in paths]
+    names = sorted({part[0] for part in parts})
+    if len(names) < 2 or any(len(part) == 1 for part in parts):
+        return []
+    return [
+        f"the folders {listed(names)} are not taken for classes; if they are, move "
+        "them below train/ and test/ for labels"
+    ]
 
 
 def _sizes(paths: list[Path]) -> list[tuple[str, str]]:
