@@ -15,9 +15,8 @@ from d2v_core.data.check.checked import (
     extent,
     inventory_facts,
     spread,
-    too_few,
 )
-from d2v_core.data.inventory import listed
+from d2v_core.data.inventory import listed, too_few
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset
 from d2v_core.data.vision.pictures import DECODING_ERRORS, as_shown
