@@ -106,7 +106,9 @@ def _whole(path: str, layer: Place) -> str:
 def _settle_folder(
     section: Any, path: DataPath, root: str | None, placed: PlacedSettings
 ) -> None:
-    layer = placed.origins.get((*path, "folder"))
+    # Where there was null before, the section was set as a whole.
+    whole = placed.origins.get(path) if path != ("data",) else None
+    layer = placed.origins.get((*path, "folder"), whole)
     if layer is None or not isinstance(section, dict):
         return
     folder = section.get("folder")
@@ -120,35 +122,32 @@ def _settle_folder(
         if os.path.exists(typed):
             folder = below = typed
     section["folder"] = folder
-    if os.path.isabs(below) and os.path.isdir(below) and _follows_source(placed, path):
-        _choose_source(section, path, Path(below), placed)
+    found = os.path.isabs(below) and os.path.isdir(below)
+    if path == ("data",) and found and _follows_source(placed):
+        _choose_source(section, Path(below), placed)
 
 
-def _follows_source(placed: PlacedSettings, path: DataPath) -> bool:
+def _follows_source(placed: PlacedSettings) -> bool:
     """Whether the folder was set by a later layer than the source."""
     places = [id(layer) for layer in placed.layers]
-    folder = placed.origins[(*path, "folder")]
-    source = placed.origins.get((*path, "source"))
+    folder = placed.origins[("data", "folder")]
+    source = placed.origins.get(("data", "source"))
     return source is None or places.index(id(source)) < places.index(id(folder))
 
 
 def _choose_source(
-    section: dict[str, Any], path: DataPath, folder: Path, placed: PlacedSettings
+    section: dict[str, Any], folder: Path, placed: PlacedSettings
 ) -> None:
     modality = placed.data.get("modality")
-    if path != ("data",) or modality not in LAYOUTS:
+    if modality not in LAYOUTS:
         return
     source = source_of(str(modality), folder)
     if source == section.get("source"):
         return
-    known = set(known_settings(placed.model, (*path, source)))
-    typed = {key for key in section if (*path, key) in placed.origins}
+    known = set(known_settings(placed.model, ("data", source)))
+    chooser = placed.origins[("data", "folder")]
     for key in section.keys() - known:
-        if key not in typed or not _is_last(placed, (*path, key)):
+        # What was set together with the folder is a mistake, to be named as such.
+        if placed.origins.get(("data", key)) is not chooser:
             del section[key]
     section["source"] = source
-
-
-def _is_last(placed: PlacedSettings, path: DataPath) -> bool:
-    """Whether the layer that chose the folder set this too: then it is a mistake."""
-    return placed.origins[path] is placed.origins[("data", "folder")]

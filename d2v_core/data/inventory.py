@@ -21,6 +21,8 @@ LEFTOVERS = frozenset(
 )
 """Names of what systems and tools leave beside data, in small letters."""
 SPLIT_NAMES = frozenset({"train", "valid", "val", "test", "dev"})
+FEW = 100
+"""Below so many samples there is nothing to be learned from."""
 SHOWN = 10
 """Names, letters and reasons that one line shows."""
 SHOWN_CHARACTERS = 80
@@ -81,6 +83,15 @@ class Inventory:
             "suspicious": [visible(sentence) for sentence in self.suspicious],
             **({"probed": visible(self.probed)} if self.probed else {}),
         }
+
+
+def too_few(count: int, unit: str) -> list[str]:
+    """Warn of a set that is too small to learn from."""
+    if count >= FEW:
+        return []
+    return [
+        f"only {count:,} {unit}: enough to try every command, too few to learn from"
+    ]
 
 
 def is_leftover(name: str) -> bool:

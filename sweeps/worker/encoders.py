@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from d2v_core.files import set_aside
 from d2v_core.kept_files import BrokenEncoderError, is_kept
-from d2v_core.trained import TrainedEncoder, read_trained, write_trained
+
+if TYPE_CHECKING:
+    from d2v_core.trained import TrainedEncoder
 
 KEY = re.compile(r"[0-9a-f]{16}")
 AGAIN = "and it is trained again"
@@ -36,6 +39,8 @@ class EncoderStore:
 
     def read(self, training: str) -> TrainedEncoder | None:
         """Read an encoder; None without one, or if it is broken, which is said."""
+        from d2v_core.trained import read_trained  # torch: the driver seldom needs it
+
         try:
             return read_trained(self.place(training))
         except FileNotFoundError:
@@ -52,6 +57,8 @@ class EncoderStore:
 
     def write(self, training: str, trained: TrainedEncoder) -> None:
         """Keep an encoder, whole or not at all."""
+        from d2v_core.trained import write_trained
+
         write_trained(self.place(training), trained)
 
     def remove(self, training: str) -> None:

@@ -88,6 +88,21 @@ def test_a_setting_typed_for_another_source_is_a_mistake(tmp_path: Path) -> None
         resolved("vision-laptop", *typed)
 
 
+def test_what_is_probed_may_lie_where_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    probed = "evaluation.data={source: image_folder, folder: pets}"
+    for typed in (
+        [probed],
+        [f"evaluation.data.{x}" for x in ("source=image_folder", "folder=pets")],
+    ):
+        trial = resolved("vision-smoke", *typed)
+        expected = FolderData(folder=str(tmp_path / "pets"))
+        assert getattr(trial.evaluation, "data") == expected  # noqa: B009
+
+
 def test_what_is_probed_reads_from_the_same_root(tmp_path: Path) -> None:
     probed = "evaluation.data={source: image_folder, folder: cifar10}"
     trial = resolved("vision-smoke", probed, data_root=tmp_path)

@@ -12,8 +12,6 @@ from d2v_core.sizing import DataFacts
 
 NUM_SAMPLES = 12
 """Samples that are shown."""
-FEW = 100
-"""Below so many samples there is nothing to be learned from."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,10 @@ class Checked:
     samples: tuple[Shown, ...]
     sizes: DataFacts
 
+    def __post_init__(self) -> None:
+        """Say each warning once: of data, and of who looked at it."""
+        object.__setattr__(self, "warnings", tuple(dict.fromkeys(self.warnings)))
+
 
 def inventory_facts(inventory: Inventory) -> list[tuple[str, str]]:
     """How many, in which split, and what was left out and why."""
@@ -66,15 +68,6 @@ def inventory_facts(inventory: Inventory) -> list[tuple[str, str]]:
         (inventory.unit, f"{used:,}"),
         ("split", splits),
         ("left out", left_out or "nothing"),
-    ]
-
-
-def too_few(count: int, unit: str) -> list[str]:
-    """Warn of a set that is too small to learn from."""
-    if count >= FEW:
-        return []
-    return [
-        f"only {count:,} {unit}: enough to try every command, too few to learn from"
     ]
 
 

@@ -17,9 +17,8 @@ from d2v_core.data.check.checked import (
     extent,
     inventory_facts,
     spread,
-    too_few,
 )
-from d2v_core.data.inventory import listed
+from d2v_core.data.inventory import listed, too_few
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
 from d2v_core.data.vision.images import ImageDataset
 from d2v_core.data.vision.pictures import DECODING_ERRORS, as_shown
@@ -75,6 +74,7 @@ def check_images(folder: Path, source: str) -> Checked:
         warnings=(
             *dataset.inventory.suspicious,
             *dataset.notes,
+            *([] if dataset.classes else _like_classes(paths, folder)),
             *too_few(used, "images"),
         ),
         samples=tuple(
@@ -116,6 +116,18 @@ def _classes(dataset: ImageDataset, labels: list[str]) -> list[tuple[str, str]]:
     counts = Counter(labels)
     shown = listed(f"{name} {counts[name]:,}" for name in dataset.classes)
     return [("classes", f"{len(dataset.classes):,}: {shown}")]
+
+
+def _like_classes(paths: list[Path], folder: Path) -> list[str]:
+    """Warn where every image lies in one of several folders, as classes would."""
+    parts = [path.relative_to(folder).parts for path in paths]
+    names = sorted({part[0] for part in parts})
+    if len(names) < 2 or any(len(part) == 1 for part in parts):
+        return []
+    return [
+        f"the folders {listed(names)} are not taken for classes; if they are, move "
+        "them below train/ and test/ for labels"
+    ]
 
 
 def _sizes(headers: list[_Header], num_files: int) -> list[tuple[str, str]]:

@@ -19,9 +19,8 @@ from d2v_core.data.check.checked import (
     extent,
     inventory_facts,
     spread,
-    too_few,
 )
-from d2v_core.data.inventory import listed
+from d2v_core.data.inventory import listed, too_few
 from d2v_core.data.speech.audio_files import BrokenAudioError, decode_audio
 from d2v_core.data.speech.audio_folder import find_audio
 from d2v_core.data.speech.dataset import load_speech

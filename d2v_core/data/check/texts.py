@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from d2v_core.config.text import LinesData, TextFolderData
-from d2v_core.data.check.checked import Checked, Shown, extent, spread, too_few
+from d2v_core.data.check.checked import Checked, Shown, extent, spread
 from d2v_core.data.file_errors import FileErrors, decoded_lines
-from d2v_core.data.inventory import listed
+from d2v_core.data.inventory import listed, too_few
 from d2v_core.data.text.line_files import corpus_files
 from d2v_core.errors import DataError
 from d2v_core.sizing import TextFacts

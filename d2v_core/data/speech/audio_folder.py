@@ -18,7 +18,7 @@ import soundfile
 
 from d2v_core.config.speech_data import AudioFolderData
 from d2v_core.data.cache import content_key, files_digest
-from d2v_core.data.inventory import Inventory
+from d2v_core.data.inventory import Inventory, too_few
 from d2v_core.data.speech.audio_files import (
     DECODING_VERSION,
     NUM_DECODING_THREADS,
@@ -120,7 +120,10 @@ def load_audio_folder(
         train=train,
         valid=valid,
         test=everything.subset(np.zeros(0, np.int64)),
-        notes=_notes(found, pieces, opened.broken, data),
+        notes=(
+            *_notes(found, pieces, opened.broken, data),
+            *too_few(len(opened.kept), "recordings"),
+        ),
         inventory=Inventory(
             unit="pieces of audio files" if _is_cut(pieces) else "audio files",
             used={"train": len(train), "held out": len(valid)},

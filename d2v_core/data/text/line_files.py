@@ -16,6 +16,7 @@ import numpy as np
 from d2v_core.config.text import CorpusData, TextFolderData
 from d2v_core.data.cache import CacheEntry, content_key, files_digest
 from d2v_core.data.file_errors import FileErrors, decoded_lines
+from d2v_core.data.inventory import too_few
 from d2v_core.data.text.token_rows import RowStore
 from d2v_core.data.text.tokenizer import VERSION, TextTokenizer, trained_tokenizer
 from d2v_core.data.vision.folders import source_folder
@@ -145,6 +146,7 @@ def load_lines(
     name = f"lines {data.folder or corpus.root.name}"
     if isinstance(data, TextFolderData):
         count = len(corpus.files)
+        notes = (*notes, *too_few(known["num_lines"], "lines of text"))
         name = f"{count:,} text file{'s' * (count > 1)} in {corpus.root.name}"
     return LineCorpus(
         name=name,

@@ -12,7 +12,7 @@ import numpy as np
 
 from d2v_core.config.vision import ImagesData
 from d2v_core.data.cache import content_key, files_digest
-from d2v_core.data.inventory import Inventory
+from d2v_core.data.inventory import Inventory, too_few
 from d2v_core.data.splits import hold_out_named
 from d2v_core.data.vision.broken_images import CheckedSplit, settle_broken
 from d2v_core.data.vision.decoded_images import open_images
@@ -106,7 +106,7 @@ def load_unlabelled(
     mean, std = pixel_statistics(train.images)
     if len(held) < FEW_HELD_OUT:
         few = f"only {len(held):,} images are held out; RankMe is at most that number"
-        notes = (*notes, few)
+        notes = (*notes, few, *too_few(len(names), "images"))
     left_out = Counter(found.left_out) + Counter({"that do not decode": len(broken)})
     return ImageDataset(
         name=f"images in {found.root.name}, no labels",

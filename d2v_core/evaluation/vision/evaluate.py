@@ -76,17 +76,12 @@ def evaluate_images(
         dataset = dataset.probed
         train = features(dataset.train)
     test = features(dataset.test)
-    found = {RANK_METRIC: rank, **_measured(measures, test)}
-    frozen = Evaluation(found, {}).joined(
-        evaluate_features(
-            train,
-            features(dataset.valid),
-            test,
-            config,
-            seed=seed,
-            device=device,
-        )
+    frozen = evaluate_features(
+        train, features(dataset.valid), test, config, seed=seed, device=device
     )
+    # Last: MLflow compares runs by the metric that was logged first.
+    found = {RANK_METRIC: rank, **_measured(measures, test)}
+    frozen = frozen.joined(Evaluation(found, {}))
     if config.fine_tuning is None:
         return _with_accuracy(frozen, config.protocol)
     draws = label_draws(balanced(train.labels), config, seed=seed)

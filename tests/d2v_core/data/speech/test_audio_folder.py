@@ -38,6 +38,7 @@ def test_a_folder_of_any_rates_is_read_whole_without_labels(tmp_path):
     expected = [16_000 // n for n in (10, 9, 8, 7, 6, 5)]
     np.testing.assert_allclose(seconds, expected, atol=3)
     assert dataset.inventory.left_out == {"with unknown suffix .txt": 1}
+    assert any("only 6 recordings: enough to try" in note for note in dataset.notes)
 
 
 def test_a_long_file_is_read_in_pieces_that_are_the_whole(tmp_path):

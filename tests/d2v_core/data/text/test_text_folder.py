@@ -28,6 +28,7 @@ def test_every_text_file_below_a_folder_is_a_document(tmp_path):
     folder = load(TextFolderData(folder=str(essays(tmp_path / "own"))))
     assert folder.num_lines == 40
     assert folder.left_out == {"with unknown suffix .md": 1}
+    assert any("only 40 lines of text" in note for note in folder.notes)
     assert folder.name == "2 text files in own"
     joined = tmp_path / "joined"
     joined.mkdir()

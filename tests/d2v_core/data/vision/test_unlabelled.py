@@ -37,6 +37,7 @@ def test_a_flat_and_nested_folder_is_read_whole_without_labels(tmp_path):
     assert dataset.inventory.used == {"train": 6, "held out": 6}
     assert dataset.inventory.left_out == {"with unknown suffix .txt": 1}
     assert any("RankMe is at most" in note for note in dataset.notes)
+    assert any("only 12 images: enough to try" in note for note in dataset.notes)
 
 
 def test_an_image_stays_held_out_when_others_come():
