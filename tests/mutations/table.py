@@ -38,8 +38,8 @@ CORE = (
     Mutation(
         "the teacher keeps 1 - tau",
         "d2v_core/objectives",
-        "torch._foreach_lerp_(*self._averaged, 1.0 - tau)",
-        "torch._foreach_lerp_(*self._averaged, tau)",
+        "average(tau)(*self._averaged, None)",
+        "average(1.0 - tau)(*self._averaged, None)",
         (f"{PARTS}/test_teacher.py",),
     ),
     Mutation(
@@ -51,23 +51,26 @@ CORE = (
     ),
     Mutation(
         "the teacher reads the student's tokens",
-        "d2v_core/masks",
-        "student=student, teacher=teacher",
-        "student=student, teacher=student",
-        ("tests/d2v_core/masks/test_tokens.py",),
+        "d2v_core/objectives/data2vec.py",
+        "of_teacher = inputs if draw.teacher is None else draw.teacher",
+        "of_teacher = of_student",
+        (
+            "tests/d2v_core/objectives/test_data2vec.py",
+            "tests/d2v_core/test_text_trial.py",
+        ),
     ),
     Mutation(
         "dropout is on in the teacher",
         "d2v_core/objectives",
         "copy.deepcopy(student).requires_grad_(False).eval()",
         "copy.deepcopy(student).requires_grad_(False)",
-        (f"{PARTS}/test_teacher.py", "tests/d2v_core/objectives/test_learners.py"),
+        (f"{PARTS}/test_teacher.py", "tests/d2v_core/objectives/test_data2vec.py"),
     ),
     Mutation(
         "one layer too many is averaged (speech, text)",
         "d2v_core/encoders",
-        "first = len(self.blocks) - top_k",
-        "first = len(self.blocks) - top_k - 1",
+        "first = len(self.blocks) - wanted.top_k",
+        "first = len(self.blocks) - wanted.top_k - 1",
         ("tests/d2v_core/encoders/test_transformer.py",),
     ),
     Mutation(
@@ -182,8 +185,8 @@ ABLATIONS = (
     Mutation(
         "a key ignores the data",
         "ablations/identity.py",
-        '"data": data_digest,',
-        '"data": "",',
+        '"data": data_digest, "settings": settings}',
+        '"data": "", "settings": settings}',
         ("tests/ablations/test_identity.py",),
     ),
     Mutation(
@@ -250,7 +253,7 @@ SWEEPS = (
     ),
     Mutation(
         "a trial is started again once too often",
-        "sweeps/driver/listener.py",
+        "sweeps/listener.py",
         "MAX_RESTARTS = 2",
         "MAX_RESTARTS = 3",
         (FAULTS,),
@@ -311,8 +314,8 @@ REPORTS = (
     Mutation(
         "intervals are those of a normal distribution",
         "reports/statistics",
-        "stats.t.ppf(0.5 + confidence / 2, n - 1)",
-        "stats.norm.ppf(0.5 + confidence / 2)",
+        "special.stdtrit(freedom, 0.5 + confidence / 2)",
+        "special.ndtri(0.5 + confidence / 2)",
         (f"{STATISTICS}/test_inference.py",),
     ),
     Mutation(
@@ -325,7 +328,7 @@ REPORTS = (
     Mutation(
         "a verdict takes the interval alone",
         "reports/claims",
-        "return self.interval.low > border and self.p < ALPHA",
+        "return self.interval.low > border and self.p < self.alpha",
         "return self.interval.low > border",
         ("tests/reports/claims/test_verdicts.py",),
     ),
