@@ -18,6 +18,12 @@ def code_cells() -> list[str]:
 def test_every_cell_runs(tmp_path: Path) -> None:
     cells = code_cells()
     assert len(cells) > 5
+    # As many updates as show that it runs; the notebook has what 600 gave.
+    cells = [
+        c.replace('"training.num_steps": 600', '"training.num_steps": 20')
+        for c in cells
+    ]
+    assert any('"training.num_steps": 20' in cell for cell in cells)
     check = "assert np.array_equal(again.features(images), features)"
     program = "\n\n".join([*cells, check, "print('done')"])
     done = subprocess.run(

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, JsonValue
+from pydantic import AfterValidator, BaseModel, JsonValue, WithJsonSchema
 
 from d2v_core.config.base import sections_in
 from d2v_core.errors import ConfigError, Problem, shown
@@ -85,7 +85,12 @@ def _must_be_reference(value: str) -> str:
     return value
 
 
-OwnFunction = Annotated[str, AfterValidator(_must_be_reference)]
+OwnFunction = Annotated[
+    str,
+    AfterValidator(_must_be_reference),
+    # For editors: anything with a colon and a name behind it.
+    WithJsonSchema({"type": "string", "pattern": r":[A-Za-z_]\w*(@[0-9a-f]{16})?$"}),
+]
 """Beside it stands, in brackets of ``Annotated``, what it is for: :class:`TakesOwn`."""
 
 

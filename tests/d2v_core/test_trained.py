@@ -166,7 +166,7 @@ def test_a_write_that_fails_leaves_nothing_new(
         raise OSError(28, "No space left on device")
 
     write_trained(tmp_path / "kept", some_encoder())
-    monkeypatch.setattr("d2v_core.kept_files.save", full)
+    monkeypatch.setattr("safetensors.torch.save", full)
     with pytest.raises(OSError, match="No space left"):
         write_trained(tmp_path / "kept", some_encoder())
     with pytest.raises(OSError, match="No space left"):

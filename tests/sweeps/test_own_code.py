@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 
@@ -58,6 +59,7 @@ def table(folder: Path) -> str:
     return file.read_text()
 
 
+@pytest.mark.thorough
 def test_it_runs_in_workers_and_its_key_follows_its_source(tmp_path: Path) -> None:
     written(tmp_path)
     first = d2v(tmp_path, *COMMAND)

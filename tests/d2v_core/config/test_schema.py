@@ -74,6 +74,7 @@ def test_only_where_and_how_fast_is_no_identity():
         "OwnImages.root",
         "TorchvisionData.root",
         "TorchvisionData.download",
+        "VisionTrial.init_from",
         "VisionTrial.sources",
     }
 

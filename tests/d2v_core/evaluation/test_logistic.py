@@ -56,7 +56,7 @@ def assert_as_scikit_learn(features, labels, strengths, *, num_classes, others=(
     deviation = features.std(axis=0)
     deviation[deviation <= 1e-12] = 1.0
     new = features + 0.3 * np.random.default_rng(1).normal(size=features.shape)
-    found = usual.classes(torch.from_numpy(new))[0].numpy()
+    found = fits.classes(torch.from_numpy(new))[0].numpy()
     for i, strength in enumerate(strengths):
         assert bool(fits.converged[0, i])
         model, x = oracle(features, labels, strength)
@@ -80,7 +80,8 @@ def assert_as_scikit_learn(features, labels, strengths, *, num_classes, others=(
         standard = (new - features.mean(axis=0)) / deviation
         probabilities = model.predict_proba(standard)
         top = np.sort(probabilities, axis=1)
-        # A fit within 1 % of the least objective may turn what is nearly a tie.
+        # Even a fit to the end turns what is nearly a tie; one within 1 % of a least
+        # objective that is nearly 0, with 8 samples and little L2, turns more.
         clear = top[:, -1] - top[:, -2] > 0.2
         expected = kinds[probabilities.argmax(axis=1)]
         np.testing.assert_array_equal(found[i][clear], expected[clear])

@@ -36,7 +36,16 @@ def test_a_setting_survives_the_command_line(value):
     assert parse_assignments([f"a={as_yaml(value)}"]) == {"a": value}
 
 
-@pytest.mark.parametrize("study", study_names())
+QUICK = {"first_look", "target_norm"}
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.thorough)
+        for name in study_names()
+    ],
+)
 def test_the_command_trains_exactly_the_planned_trial(study: str):
     """Every arm of every shipped study, with a setting of the user's on top."""
     modality = next(iter(load_study(study).metric))

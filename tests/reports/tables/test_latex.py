@@ -54,6 +54,7 @@ def typeset(texts: Sequence[str], folder: Path, *, packages: str) -> str:
     return said
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX is installed")
 @pytest.mark.parametrize("encoding", ["OT1", "T1"])
 def test_every_shipped_table_typesets_and_fits(

@@ -85,6 +85,7 @@ def said(folder: Path, done: Done) -> list[str]:
     return sorted(line.partition(" has changed inside: ")[2] for line in lines)
 
 
+@pytest.mark.thorough
 def test_a_study_ends_well_without_the_drivers_names(tmp_path: Path) -> None:
     done = run(tmp_path, GONE, "--seeds=2")
     check_ended_well(tmp_path, done, num_trials=2)
@@ -95,6 +96,7 @@ def test_a_study_ends_well_without_the_drivers_names(tmp_path: Path) -> None:
     assert len(lines) <= 3
 
 
+@pytest.mark.thorough
 def test_two_processes_train_a_trial_without_the_name_of_their_meeting(
     tmp_path: Path,
 ) -> None:

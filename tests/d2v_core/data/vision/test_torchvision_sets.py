@@ -151,6 +151,7 @@ def test_the_configuration_chooses_the_data(tmp_path):
 @pytest.mark.skipif(
     not os.environ.get("D2V_DATA"), reason="D2V_DATA names no real data"
 )
+@pytest.mark.thorough
 def test_real_cifar10_folders_load():
     folders = find_image_folders(os.environ["D2V_DATA"], "cifar10")
     assert folders.classes == (
