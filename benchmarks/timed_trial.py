@@ -64,9 +64,10 @@ def small_state() -> TrainingState:
     from d2v_core.training.checkpoint import TrainingState
 
     objective = Untrained.__new__(Untrained)
-    objective.module = torch.nn.ModuleDict({"encoder": torch.nn.Linear(512, 512)})
-    optimizer = torch.optim.AdamW(objective.module.parameters())
-    torch.autograd.backward(objective.module["encoder"](torch.ones(512)).sum())
+    layer: Any = torch.nn.Linear(512, 512)
+    objective.encoder, objective.module = layer, torch.nn.ModuleDict({"encoder": layer})
+    optimizer = torch.optim.AdamW(layer.parameters())
+    torch.autograd.backward(layer(torch.ones(512)).sum())
     optimizer.step()
     return TrainingState(objective, optimizer)
 

@@ -112,7 +112,10 @@ def _images(
 ) -> dict[str, Any]:
     most = 32 if sized_for == "laptop" else 224
     side = max(s for s in SIDES if s <= max(SIDES[0], min(facts.side, most)))
-    patches = 8 if side < 160 else 14 if side == 224 else side // 16
+    if side < 16:
+        patches = 4  # as vision-smoke: single pixels say nothing
+    else:
+        patches = 8 if side < 160 else 14 if side == 224 else side // 16
     return {
         "modality": "vision",
         "vision": {
@@ -121,6 +124,7 @@ def _images(
             "patch_size": side // patches,
             "channels": facts.channels,
             **network,
+            "mlp_ratio": 2.0 if sized_for == "laptop" else 4.0,
             "positions": "sincos",
             "init": "timm",
         },
