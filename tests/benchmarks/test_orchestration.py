@@ -15,7 +15,7 @@ def test_a_slot_is_what_a_trial_leaves_for_the_next() -> None:
 @pytest.mark.thorough
 def test_a_whole_run_is_measured() -> None:
     found = measure("d2v run", num_trials=4, seconds=0.2)
-    assert len(found.dead) == 2
+    assert len(found.dead) in (2, 3)  # 3: a busy machine had one trial at a time
     assert min(found.dead) >= 0.0
     assert found.wall > found.first + found.last > 0.0
     assert found.mebibytes > 100
