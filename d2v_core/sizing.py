@@ -112,10 +112,9 @@ def _images(
 ) -> dict[str, Any]:
     most = 32 if sized_for == "laptop" else 224
     side = max(s for s in SIDES if s <= max(SIDES[0], min(facts.side, most)))
-    if side < 16:
-        patches = 4  # as vision-smoke: single pixels say nothing
-    else:
-        patches = 8 if side < 160 else 14 if side == 224 else side // 16
+    patches = 8 if side < 160 else 14 if side == 224 else side // 16
+    if side < 16:  # as vision-smoke: single pixels say nothing
+        patches = 4
     return {
         "modality": "vision",
         "vision": {

@@ -30,14 +30,15 @@ assert d2v_core.load_encoder("kept").step == 2
 assert not {"ray", "mlflow", "optuna", "pandas"} & sys.modules.keys()
 print(d2v_core.__file__)
 """
-REFUSING = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {names!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Refuse())
+HIDING = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def find_others(name, path=None, target=None):
+    hidden = name.partition(".")[0] in {names!r}
+    return None if hidden else find(name, path, target)
+PathFinder.find_spec = staticmethod(find_others)
 """
+"""In ``sitecustomize``: as if these were not installed."""
 
 
 def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -76,7 +77,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert installed.returncode == 0, installed.stderr
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib"))
-    (site / "sitecustomize.py").write_text(REFUSING.format(names=set(NOT_OF_THE_CORE)))
+    (site / "sitecustomize.py").write_text(HIDING.format(names=set(NOT_OF_THE_CORE)))
     return python
 
 

@@ -24,7 +24,15 @@ TINY: dict[str, Any] = {
     "execution.log_every": 1,
     "target.top_k": 2,
 }
-VISION = TINY | {"vision": {"width": 16, "depth": 2, "num_heads": 2, "patch_size": 4, "mlp_ratio": 2.0}}
+VISION = TINY | {
+    "vision": {
+        "width": 16,
+        "depth": 2,
+        "num_heads": 2,
+        "patch_size": 4,
+        "mlp_ratio": 2.0,
+    }
+}
 SPEECH = TINY | {
     "speech": {"width": 16, "depth": 2, "num_heads": 2, "position_groups": 2}
 }
