@@ -72,6 +72,7 @@ def check(
         show(f"look at this: {warning}", "yellow")
     show(f"samples: {file.absolute()}")
     show(f"to use it: {command}")
+    show(f"a recipe of its sizes: d2v recipe new {shlex.quote(str(place))}")
 
 
 def _understood(checked: Checked) -> str:
