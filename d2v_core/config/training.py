@@ -112,6 +112,12 @@ class EvaluationConfig(Section):
     cross-entropy, on standardised features."""
     num_neighbours: int = Field(20, ge=1, le=MAX_SAMPLES)
     """k of the k-NN classifier (cosine distance, distance-weighted votes)."""
+    metrics: tuple[Annotated[OwnFunction, TakesOwn("metric")], ...] = Field(
+        (), strict=False, max_length=MAX_ITEMS
+    )
+    """The user's own functions of features: of the test images, or of what RankMe is
+    computed of (utterances, rows of text, images without labels). ``own.py:f`` is
+    logged as ``eval/own_f``, which is the name a study's own metric has."""
 
 
 class ExecutionConfig(Section):

@@ -23,6 +23,7 @@ from d2v_core.config.objective import (
     TargetConfig,
     TeacherConfig,
 )
+from d2v_core.config.own import reference_in
 from d2v_core.config.training import (
     EvaluationConfig,
     ExecutionConfig,
@@ -247,6 +248,12 @@ def _check_labels(trial: TrialConfig) -> list[Problem]:
 
 def _check_evaluation(trial: TrialConfig) -> list[Problem]:
     evaluation, depth, problems = trial.evaluation, trial.encoder.depth, []
+    references = map(reference_in, evaluation.metrics)
+    names = [reference.name for reference in references if reference]
+    if len(set(names)) < len(names):
+        message = "must be functions of different names, under which they are logged"
+        given = f"got {', '.join(names)}"
+        problems.append(Problem("evaluation.metrics", f"{message}, {given}"))
     if evaluation.num_label_draws > 1 and evaluation.num_labels is None:
         message = "must be 1 where evaluation.num_labels is null, as all draws would be"
         problems.append(

@@ -9,7 +9,6 @@ from pydantic import Field
 from d2v_core.config.base import Section, UnlabelledData, execution_field
 from d2v_core.config.bounds import (
     MAX_FACTOR,
-    MAX_ITEMS,
     MAX_SIDE,
     MAX_WIDTH,
 )
@@ -186,11 +185,6 @@ class VisionEvaluation(EvaluationConfig):
     pooling: Pooling = "mean"
     """The way from the final norm's tokens to one vector; ``mean``, ``concatenate`` use
     the patch tokens."""
-    metrics: tuple[Annotated[OwnFunction, TakesOwn("metric")], ...] = Field(
-        (), strict=False, max_length=MAX_ITEMS
-    )
-    """The user's own functions of the test split's features; ``own.py:f`` is logged as
-    ``eval/own_f``, which is the name a study's own metric has."""
     fine_tuning: VisionFineTuning | None = None
     """Fine-tune a copy of the encoder too; null: no. The paper's numbers are of
     fine-tuned encoders, which costs much more than the probe."""
@@ -225,7 +219,6 @@ class VisionTrial(TrialConfig):
             *check_encoder(self.vision),
             *_check_pooling(self.evaluation),
             *_check_protocol(self.evaluation),
-            *_check_metrics(self.evaluation),
             *_check_augmentation(self.augmentation),
         ]
 
@@ -235,15 +228,6 @@ def _check_protocol(evaluation: VisionEvaluation) -> list[Problem]:
         return []
     message = "must be given where evaluation.protocol is fine_tuned, got null"
     return [Problem("evaluation.fine_tuning", message)]
-
-
-def _check_metrics(evaluation: VisionEvaluation) -> list[Problem]:
-    references = map(reference_in, evaluation.metrics)
-    names = [reference.name for reference in references if reference]
-    if len(set(names)) == len(names):
-        return []
-    message = "must be functions of different names, under which they are logged, got"
-    return [Problem("evaluation.metrics", f"{message} {', '.join(names)}")]
 
 
 def _check_augmentation(augmentation: AugmentationConfig) -> list[Problem]:

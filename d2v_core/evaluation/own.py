@@ -38,6 +38,19 @@ def own_metrics(trial: TrialConfig, given: Iterable[str]) -> Mapping[str, OwnMet
     return found
 
 
+def measured(
+    metrics: Mapping[str, OwnMetric] | None, features: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Every metric of some features, by its name.
+
+    Args:
+        metrics: As :func:`own_metrics` gives them; None: there are none.
+        features: Of shape (samples, dim).
+        labels: Class indices; zeros where there are no labels.
+    """
+    return {name: one(features, labels) for name, one in (metrics or {}).items()}
+
+
 def _measured(
     function: Callable[..., Any], features: np.ndarray, labels: np.ndarray
 ) -> float:

@@ -15,6 +15,7 @@ from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.errors import Problem
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import own_metrics
 from d2v_core.masks.inverse_block import BlockRule
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.criteria import Criterion, pooled_cross_entropy
@@ -91,7 +92,12 @@ class Modality(ABC, Generic[Trial, Network, Data]):
         """The encoder, drawing its weights from torch's global generator."""
 
     def check(self, trial: Trial, encoder: Network) -> list[Problem]:
-        """What the encoder lacks of what the trial asks for."""
+        """What the encoder lacks of what the trial asks for.
+
+        Raises:
+            ConfigError: A metric of the user's own cannot be used.
+        """
+        own_metrics(trial, trial.evaluation.metrics)
         return []
 
     @abstractmethod

@@ -36,6 +36,7 @@ from d2v_core.encoders.speech import SpeechEncoder
 from d2v_core.errors import ConfigError, DataError, Problem
 from d2v_core.evaluation.labels import label_demand
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import own_metrics
 from d2v_core.evaluation.speech.evaluate import (
     check_labels,
     ctc_criterion,
@@ -163,6 +164,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             trial.evaluation,
             seed=trial.seed,
             waveform=trial.waveform,
+            own_metrics=own_metrics(trial, trial.evaluation.metrics),
         )
 
     def inputs_of(

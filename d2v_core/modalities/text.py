@@ -19,6 +19,7 @@ from d2v_core.encoders.token_inputs import BOS, EOS, SPECIAL_TOKENS, pad_rows
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import own_metrics
 from d2v_core.evaluation.text.evaluate import evaluate_texts
 from d2v_core.masks.inverse_block import InverseBlockTokens
 from d2v_core.masks.masked import MaskSampler
@@ -112,7 +113,13 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
         self, trial: TextTrial, encoder: TextEncoder, dataset: TextDataset
     ) -> Evaluation:
         """GLUE-style tasks."""
-        return evaluate_texts(encoder, dataset, trial.evaluation, seed=trial.seed)
+        return evaluate_texts(
+            encoder,
+            dataset,
+            trial.evaluation,
+            seed=trial.seed,
+            own_metrics=own_metrics(trial, trial.evaluation.metrics),
+        )
 
     def inputs_of(
         self, trial: TextTrial, samples: Any, preprocessing: Mapping[str, Any]

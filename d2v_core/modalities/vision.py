@@ -115,7 +115,7 @@ class Vision(Modality[VisionTrial, ImageEncoder, ImageDataset]):
         if problems := encoder_problems(trial):
             return problems
         own_change(trial, trial.augmentation)
-        own_metrics(trial, trial.evaluation.metrics)
+        super().check(trial, encoder)
         if trial.evaluation.pooling != "class_token" or encoder.has_class_token:
             return []
         name = trial.vision.timm_model

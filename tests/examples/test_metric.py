@@ -1,6 +1,7 @@
 """examples/wang_isola.py: metrics of one's own, which a study counts by."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,13 @@ import pytest
 from ablations.identity import training_key, trial_key
 from ablations.library import load_study
 from ablations.metrics import metric_of
-from d2v_core.build import check_buildable
+from d2v_core.build import build_encoder, check_buildable
 from d2v_core.errors import ConfigError
 from d2v_core.evaluation.own import own_metrics
+from d2v_core.evaluation.speech.evaluate import evaluate_speech
+from d2v_core.evaluation.text.evaluate import evaluate_texts
+from tests.d2v_core.small_speech import small_speech_dataset, small_speech_trial
+from tests.d2v_core.small_text import small_text_dataset, small_text_trial
 from tests.examples.places import EXAMPLES, small_vision, trained
 
 METRICS = ["wang_isola.py:uniformity", "wang_isola.py:alignment"]
@@ -38,6 +43,51 @@ def test_they_are_logged_and_a_study_counts_by_one() -> None:
     study = load_study(str(EXAMPLES / "metric.yaml"))
     chosen = study.model_dump(mode="json")["metric"]["vision"]
     assert metric_of("vision", chosen).logged_as in metrics
+
+
+def test_speech_and_text_have_them_too() -> None:
+    """Of as many samples as there are, with the labels that they have."""
+    seen: dict[str, tuple[tuple[int, ...], list[int]]] = {}
+
+    def shape(features: np.ndarray, labels: np.ndarray) -> float:
+        seen[where] = features.shape, labels.tolist()
+        return 1.0
+
+    where = "speech"
+    speech = small_speech_trial({"evaluation": {"utterance_label": "speaker"}})
+    plain = small_speech_dataset()
+    spoken = {
+        name: replace(split, labels={"speaker": tuple("ba" * len(split))[: len(split)]})
+        for name in ("train", "valid", "test")
+        for split in [getattr(plain, name)]
+    }
+    data = replace(plain, **spoken)
+    evaluation = evaluate_speech(
+        build_encoder(speech),
+        data,
+        speech.evaluation,
+        seed=0,
+        waveform=speech.waveform,
+        own_metrics={"eval/own_shape": shape},
+    )
+    assert evaluation.metrics["eval/own_shape"] == 1.0
+    speakers = data.valid.labels["speaker"]
+    assert seen[where][0] == (len(data.valid), 16)
+    assert seen[where][1] == [sorted(set(speakers)).index(s) for s in speakers]
+
+    where = "text"
+    text = small_text_trial()
+    corpus = small_text_dataset()
+    evaluation = evaluate_texts(
+        build_encoder(text),
+        corpus,
+        text.evaluation,
+        seed=0,
+        own_metrics={"eval/own_shape": shape},
+    )
+    assert evaluation.metrics["eval/own_shape"] == 1.0
+    assert seen[where][0] == (len(corpus.rows), text.text.width)
+    assert seen[where][1][: len(corpus.labels)] == corpus.labels.tolist()
 
 
 def test_another_metric_is_an_evaluation_and_no_training() -> None:

@@ -6,6 +6,7 @@ labels there are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +19,7 @@ from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders.speech import SpeechEncoder
 from d2v_core.evaluation.labels import label_draws, uniform
 from d2v_core.evaluation.outcome import Evaluation
+from d2v_core.evaluation.own import OwnMetric, measured
 from d2v_core.evaluation.rank import NO_LABELS, RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.speech.checks import check_labels
 from d2v_core.evaluation.speech.ctc import ctc_criterion
@@ -44,6 +46,7 @@ def evaluate_speech(
     *,
     seed: int,
     waveform: WaveformConfig | None = None,
+    own_metrics: Mapping[str, OwnMetric] | None = None,
 ) -> Evaluation:
     """Every number the configuration asks for, in per cent, means over label draws.
 
@@ -61,6 +64,9 @@ def evaluate_speech(
         config: The protocol.
         seed: Of the labelled subsets, and of what is trained.
         waveform: How utterances are prepared; None: the default.
+        own_metrics: Of the user's own, by the name they are logged under; of the mean
+            frames of the utterances that RankMe is of, with their
+            ``utterance_label`` if one is asked for.
 
     Raises:
         ConfigError: The data lacks what the protocol needs.
@@ -68,7 +74,7 @@ def evaluate_speech(
     """
     waveform = waveform or WaveformConfig()
     result = Evaluation({}, {}, _pretraining_notes(dataset, waveform))
-    rank = _rank(encoder, dataset, config, waveform)
+    rank = _rank(encoder, dataset, config, waveform, own_metrics)
     dataset = dataset.probed or dataset
     if not dataset.labelled:
         return result.joined(rank).joined(Evaluation({}, {}, (NO_LABELS,)))
@@ -161,16 +167,20 @@ def _rank(
     dataset: SpeechDataset,
     config: SpeechEvaluation,
     waveform: WaveformConfig,
+    own_metrics: Mapping[str, OwnMetric] | None,
 ) -> Evaluation:
     """How many directions frames use; of a few utterances, spread over ``valid``."""
     size = len(dataset.valid)
     chosen = np.unique(np.linspace(0, size - 1, min(size, RANK_UTTERANCES)).astype(int))
     some = dataset.valid.subset(chosen)
-    frames = torch.cat(
-        encode_frames(encoder, some, waveform, num_layers=config.num_layers)
-    )
+    encoded = encode_frames(encoder, some, waveform, num_layers=config.num_layers)
+    frames = torch.cat(encoded)
     looked_at = frames.cpu().numpy()[rank_indices(len(frames))]
-    return Evaluation({RANK_METRIC: rankme(looked_at)}, {})
+    means = torch.stack([one.mean(dim=0) for one in encoded]).cpu().numpy()
+    names = some.labels.get(config.utterance_label or "", ("",) * len(some))
+    labels = np.unique(np.array(names), return_inverse=True)[1].astype(np.int64)
+    own = measured(own_metrics, means, labels)
+    return Evaluation({RANK_METRIC: rankme(looked_at), **own}, {})
 
 
 def _aligned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import fmean
 
@@ -12,6 +13,7 @@ from d2v_core.data.text.dataset import TextDataset
 from d2v_core.data.text.tasks import Task
 from d2v_core.encoders.text import TextEncoder
 from d2v_core.evaluation.outcome import Evaluation, over_draws
+from d2v_core.evaluation.own import OwnMetric, measured
 from d2v_core.evaluation.protocol import ALL_LABELS
 from d2v_core.evaluation.rank import NO_TASKS, RANK_METRIC, rank_indices, rankme
 from d2v_core.evaluation.text.features import pooled_tokens
@@ -26,7 +28,12 @@ from d2v_core.evaluation.text.probes import (
 
 
 def evaluate_texts(
-    encoder: TextEncoder, dataset: TextDataset, config: TextEvaluation, *, seed: int
+    encoder: TextEncoder,
+    dataset: TextDataset,
+    config: TextEvaluation,
+    *,
+    seed: int,
+    own_metrics: Mapping[str, OwnMetric] | None = None,
 ) -> Evaluation:
     """All tasks; ``eval/glue_score`` is the mean of their scores, in per cent.
 
@@ -41,12 +48,18 @@ def evaluate_texts(
         dataset: Its tasks and its tokenizer are used.
         config: The protocol.
         seed: Of the labelled subsets, the head's weights, order and dropout.
+        own_metrics: Of the user's own, by the name they are logged under; of the
+            training rows that RankMe is of, and the classes of those that have one.
     """
-    rows = dataset.rows.read(rank_indices(len(dataset.rows)))
+    indices = rank_indices(len(dataset.rows))
+    rows = dataset.rows.read(indices)
     features = pooled_tokens(
         encoder, rows, config.pooling, num_layers=config.num_layers
     )
-    rank = Evaluation({RANK_METRIC: rankme(features)}, {})
+    labels = np.zeros(len(dataset.rows), np.int64)
+    labels[: len(dataset.labels)] = dataset.labels  # the first rows have them
+    own = measured(own_metrics, features, labels[indices])
+    rank = Evaluation({RANK_METRIC: rankme(features), **own}, {})
     if not dataset.tasks:
         return rank.joined(Evaluation({}, {}, (NO_TASKS,)))
     if config.method == "fine_tune":

@@ -18,7 +18,7 @@ from d2v_core.encoders.images import ImageEncoder
 from d2v_core.evaluation.features import frozen_tokens
 from d2v_core.evaluation.labels import balanced, label_draws
 from d2v_core.evaluation.outcome import Evaluation
-from d2v_core.evaluation.own import OwnMetric
+from d2v_core.evaluation.own import OwnMetric, measured
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
 from d2v_core.evaluation.rank import NO_LABELS, RANK_METRIC, rank_indices, rankme
@@ -63,7 +63,6 @@ def evaluate_images(
         return Features(extracted, split.labels)
 
     looked_at = dataset.train if dataset.classes else dataset.valid
-    measures = own_metrics or {}
     if dataset.classes and dataset.probed is None:
         train = features(looked_at)
         rank = rankme(train.features[rank_indices(len(train.labels))])
@@ -71,7 +70,7 @@ def evaluate_images(
         some = features(looked_at.subset(rank_indices(len(looked_at))))
         rank = rankme(some.features)
         if dataset.probed is None:
-            found = _measured(measures, some)
+            found = measured(own_metrics, some.features, some.labels)
             return Evaluation({RANK_METRIC: rank, **found}, {}, (NO_LABELS,))
         dataset = dataset.probed
         train = features(dataset.train)
@@ -80,7 +79,8 @@ def evaluate_images(
         train, features(dataset.valid), test, config, seed=seed, device=device
     )
     # Last: MLflow compares runs by the metric that was logged first.
-    found = {RANK_METRIC: rank, **_measured(measures, test)}
+    of_test = measured(own_metrics, test.features, test.labels)
+    found = {RANK_METRIC: rank, **of_test}
     frozen = frozen.joined(Evaluation(found, {}))
     if config.fine_tuning is None:
         return _with_accuracy(frozen, config.protocol)
@@ -97,13 +97,6 @@ def evaluate_images(
         own_change=own_change,
     )
     return _with_accuracy(frozen.joined(tuned), config.protocol)
-
-
-def _measured(measures: Mapping[str, OwnMetric], found: Features) -> dict[str, float]:
-    return {
-        name: measure(found.features, found.labels)
-        for name, measure in measures.items()
-    }
 
 
 def _with_accuracy(found: Evaluation, protocol: Protocol) -> Evaluation:
