@@ -22,6 +22,7 @@ from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import Duration
+from d2v_core.config.own_data import OwnAudio
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.errors import Problem
 from d2v_core.training.schedules import Decay
@@ -178,6 +179,7 @@ SpeechData = Annotated[
     | AudioFolderData
     | LibriSpeechData
     | SpeechCommandsData
+    | OwnAudio
     | MemoryData,
     Field(discriminator="source"),
 ]

@@ -24,6 +24,7 @@ from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
+from d2v_core.config.own_data import OwnTexts
 from d2v_core.config.own_masks import OwnTokenMask
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
@@ -141,7 +142,8 @@ class TextFolderData(UnlabelledData):
 
 CorpusData = LinesData | TextFolderData
 TextData = Annotated[
-    PydocData | LinesData | TextFolderData | MemoryData, Field(discriminator="source")
+    PydocData | LinesData | TextFolderData | OwnTexts | MemoryData,
+    Field(discriminator="source"),
 ]
 
 

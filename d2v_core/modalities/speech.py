@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.own_data import OwnAudio
 from d2v_core.config.own_masks import OwnFrameMask
 from d2v_core.config.speech import (
     LEAST_FRAMES,
@@ -19,6 +20,7 @@ from d2v_core.config.speech import (
     SpeechTrial,
     Wav2Vec2FrontEnd,
 )
+from d2v_core.config.speech_data import SpeechData
 from d2v_core.data.batch import Batches
 from d2v_core.data.speech.dataset import (
     SpeechBatches,
@@ -28,6 +30,7 @@ from d2v_core.data.speech.dataset import (
     prepared,
     speech_digest,
 )
+from d2v_core.data.speech.own_audio import load_own_audio
 from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders import log_mel, wav2vec_front_end
 from d2v_core.encoders.front_end import FrontEnd
@@ -62,16 +65,21 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
 
     def data_digest(self, trial: SpeechTrial) -> str:
         """Digest of audio and transcripts, of those that are probed on too."""
-        return joined_digest(speech_digest, trial.data, trial.evaluation.data)
+        return joined_digest(
+            lambda data: _digest(data, trial), trial.data, trial.evaluation.data
+        )
 
     def training_digest(self, trial: SpeechTrial) -> str:
         """Digest of what it is trained on."""
-        return speech_digest(trial.data)
+        return _digest(trial.data, trial)
 
     def load_data(self, trial: SpeechTrial) -> SpeechDataset:
         """All splits, at 16 kHz; refuses an evaluation that they cannot serve."""
         least = samples_for(1, trial.speech.front_end.windows)
-        dataset = load_speech(trial.data, least_samples=least)
+        if isinstance(trial.data, OwnAudio):
+            dataset = load_own_audio(trial, trial.data)
+        else:
+            dataset = load_speech(trial.data, least_samples=least)
         if trial.evaluation.data is not None:
             probed = load_speech(trial.evaluation.data, least_samples=least)
             dataset = replace(
@@ -185,6 +193,12 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             "sample_rate_hz": SAMPLE_RATE_HZ,
             "normalise": trial.waveform.normalise,
         }
+
+
+def _digest(data: SpeechData, trial: SpeechTrial) -> str:
+    if isinstance(data, OwnAudio):
+        return load_own_audio(trial, data).digest
+    return speech_digest(data)
 
 
 def build_frame_masks(trial: SpeechTrial) -> FrameMasks:

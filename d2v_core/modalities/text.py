@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.own_data import OwnTexts
 from d2v_core.config.own_masks import OwnTokenMask
 from d2v_core.config.text import TextSpanMask, TextTrial
 from d2v_core.data.batch import Batches
 from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
+from d2v_core.data.text.own_texts import load_own_texts, own_texts, own_texts_digest
 from d2v_core.data.text.tokenizer import TextTokenizer
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.text import TextEncoder
@@ -39,11 +41,11 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
 
     def data_digest(self, trial: TextTrial) -> str:
         """Digest of the corpus and the tasks."""
-        return text_digest(trial.data, trial.evaluation.tasks)
+        return text_digest(trial.data, trial.evaluation.tasks, _own_digest(trial))
 
     def training_digest(self, trial: TextTrial) -> str:
         """Digest of the corpus: tasks are read by the evaluation alone."""
-        return text_digest(trial.data, ())
+        return text_digest(trial.data, (), _own_digest(trial))
 
     def load_data(self, trial: TextTrial) -> TextDataset:
         """The corpus, tokenised, and the tasks.
@@ -51,12 +53,14 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
         Raises:
             ConfigError: More labels are wanted than a task has.
         """
-        dataset = load_text(
-            trial.data,
-            trial.evaluation.tasks,
-            vocab_size=trial.text.vocab_size,
-            max_tokens=trial.text.max_tokens,
-        )
+        sizes = {
+            "vocab_size": trial.text.vocab_size,
+            "max_tokens": trial.text.max_tokens,
+        }
+        own = None
+        if isinstance(trial.data, OwnTexts):
+            own = load_own_texts(trial, trial.data, **sizes)
+        dataset = load_text(trial.data, trial.evaluation.tasks, own=own, **sizes)
         sizes = {task.name: len(task.train) for task in dataset.tasks}
         check_num_labels(trial.evaluation, sizes)
         return dataset
@@ -137,6 +141,13 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
     ) -> Mapping[str, Any]:
         """The tokenizer."""
         return {"tokenizer": dataset.tokenizer.json}
+
+
+def _own_digest(trial: TextTrial) -> str:
+    """Of what the user's own function gives; empty: the corpus is none of these."""
+    if not isinstance(trial.data, OwnTexts):
+        return ""
+    return own_texts_digest(own_texts(trial, trial.data))
 
 
 def build_token_masks(trial: TextTrial) -> TokenMasks:

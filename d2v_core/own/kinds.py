@@ -32,6 +32,7 @@ TAU, DECAY = "tau schedule", "learning-rate decay"
 OPTIMISER = "optimiser"
 ENCODER, OBJECTIVE = "encoder", "objective"
 METRIC, AUGMENTATION, DATA = "metric", "augmentation", "data source"
+AUDIO, TEXTS = "audio source", "text source"
 PATCH_MASK, FRAME_MASK, TOKEN_MASK = "patch mask", "frame mask", "token mask"
 
 KINDS: Mapping[str, Kind] = {
@@ -55,6 +56,12 @@ KINDS: Mapping[str, Kind] = {
         "train, valid and test, each with images (uint8, of shape images, channels, "
         "image_size, image_size) and labels",
     ),
+    AUDIO: Kind(
+        ("root",),
+        "train, valid and test, each a mapping with waves (float, 16 kHz), perhaps "
+        "texts, labels",
+    ),
+    TEXTS: Kind(("root",), "list of texts"),
     ENCODER: Kind(
         ("config",),
         "torch module with patch_embed, blocks (a ModuleList) and norm",

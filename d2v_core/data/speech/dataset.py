@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from d2v_core.config.memory import MemoryData
+from d2v_core.config.own_data import OwnAudio
 from d2v_core.config.speech_data import (
     AudioFolderData,
     SpeechData,
@@ -58,6 +59,7 @@ def speech_digest(data: SpeechData) -> str:
     """
     if isinstance(data, MemoryData):
         return data.digest
+    assert not isinstance(data, OwnAudio), "the modality asks the user's own function"
     if isinstance(data, SpokenDigitsData):
         return spoken_digits_digest(data)
     if isinstance(data, AudioFolderData):
@@ -78,6 +80,7 @@ def load_speech(data: SpeechData, *, least_samples: int = 1) -> SpeechDataset:
     if isinstance(data, MemoryData):
         in_memory: SpeechDataset = held(data)
         return in_memory
+    assert not isinstance(data, OwnAudio), "the modality asks the user's own function"
     if isinstance(data, SpokenDigitsData):
         return load_spoken_digits(data)
     if isinstance(data, AudioFolderData):

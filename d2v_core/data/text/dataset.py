@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from d2v_core.config.memory import MemoryData
+from d2v_core.config.own_data import OwnTexts
 from d2v_core.config.text import EMBEDDED_TASKS, PydocData, TextData
 from d2v_core.data.cache import files_digest
 from d2v_core.data.file_errors import FileErrors
@@ -22,7 +23,7 @@ from d2v_core.data.inventory import (
 )
 from d2v_core.data.memory import held
 from d2v_core.data.text.glue import has_second_header, load_task, task_files
-from d2v_core.data.text.line_files import lines_digest, load_lines
+from d2v_core.data.text.line_files import LineCorpus, lines_digest, load_lines
 from d2v_core.data.text.pydoc_text import load_pydoc, pydoc_digest
 from d2v_core.data.text.tasks import Task
 from d2v_core.data.text.token_rows import RowStore, store_rows
@@ -59,13 +60,18 @@ class TextDataset:
     inventory: Inventory = Inventory("texts", {})
 
 
-def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
+def text_digest(data: TextData, tasks: tuple[str, ...], own: str = "") -> str:
     """Digest the corpus and the tasks: 16 hex digits.
+
+    Args:
+        data: Where the corpus comes from.
+        tasks: The tasks.
+        own: Digest of a corpus that the user's own function gives.
 
     Raises:
         DataError: Files are missing; all of them at once.
     """
-    parts = [_corpus_digest(data)]
+    parts = [own or _corpus_digest(data)]
     missing: list[str] = []
     for task in tasks:
         if task in EMBEDDED_TASKS:
@@ -88,13 +94,26 @@ def text_digest(data: TextData, tasks: tuple[str, ...]) -> str:
 def _corpus_digest(data: TextData) -> str:
     if isinstance(data, MemoryData):
         return data.digest
+    assert not isinstance(data, OwnTexts), "the modality asks the user's own function"
     return pydoc_digest() if isinstance(data, PydocData) else lines_digest(data)
 
 
 def load_text(
-    data: TextData, tasks: tuple[str, ...], *, vocab_size: int, max_tokens: int
+    data: TextData,
+    tasks: tuple[str, ...],
+    *,
+    vocab_size: int,
+    max_tokens: int,
+    own: LineCorpus | None = None,
 ) -> TextDataset:
     """Read the corpus, tokenised, and the tasks.
+
+    Args:
+        data: Where the text comes from.
+        tasks: The tasks.
+        vocab_size: Most tokens.
+        max_tokens: Of a row.
+        own: The corpus that the user's own function gives.
 
     Raises:
         DataError: Files are missing, or lines of them cannot be used: all of them.
@@ -108,7 +127,12 @@ def load_text(
     notes = tuple(note for task in usable for note in task.notes())
     if not isinstance(data, PydocData):
         num_left_out = errors.num_lines
-        corpus = load_lines(data, errors, vocab_size=vocab_size, max_tokens=max_tokens)
+        if own is not None:
+            corpus = own
+        else:
+            assert not isinstance(data, OwnTexts)
+            sizes = {"vocab_size": vocab_size, "max_tokens": max_tokens}
+            corpus = load_lines(data, errors, **sizes)
         return TextDataset(
             name=corpus.name,
             tokenizer=corpus.tokenizer,
@@ -179,7 +203,8 @@ def _load_task(data: TextData, task: str, errors: FileErrors) -> Task | None:
 
 def _task_folder(data: TextData, task: str) -> Path:
     assert not isinstance(data, PydocData | MemoryData)
-    if data.root is None and Path(data.folder).is_absolute():
+    folder = "" if isinstance(data, OwnTexts) else data.folder
+    if data.root is None and Path(folder).is_absolute():
         raise DataError(
             f"evaluation.tasks: {task} lies below a data root and none was given; pass "
             "--data-root FOLDER or set D2V_DATA, or --set evaluation.tasks=[] for "
