@@ -23,6 +23,7 @@ from d2v_core.config.own import settled
 from d2v_core.config.parsing import known_settings, nearest, one_of
 from d2v_core.errors import ConfigError, Problem, shown
 from d2v_core.weights_files import SETTING as INITIAL_WEIGHTS
+from d2v_core.weights_files import TIMM
 
 MAX_TYPED = 10_000
 """Characters of one ``--set``."""
@@ -202,7 +203,7 @@ def _merge(
 
 def _whole_path(given: Any, folder: Path | None) -> Any:
     """A path from where its layer stands; what is none is refused elsewhere."""
-    if not isinstance(given, str):
+    if not isinstance(given, str) or given.startswith(TIMM):
         return given
     path = os.path.expanduser(given)
     return os.path.abspath(os.path.join(folder or Path.cwd(), path))

@@ -82,7 +82,8 @@ class TrialConfig(Section):
     """Limits below which targets or predictions count as collapsed."""
     init_from: str | None = execution_field(None)
     """Weights the encoder begins with instead of random ones: a folder of a kept or
-    exported encoder, or a file as timm names weights; null: random. The place is no
+    exported encoder, a file as timm names weights, or ``timm:NAME``, whose weights
+    were downloaded before; null: random. The place is no
     part of the identity, the weights are (:mod:`d2v_core.initial_weights`)."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of initial weights, data order, masks, augmentation and label subset."""

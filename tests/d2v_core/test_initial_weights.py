@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from safetensors.torch import save_file
 
 from ablations.identity import training_key
 from ablations.layers import Layer, resolve, set_layer
+from ablations.study.arms import Request
 from d2v_core.build import build_encoder, build_objective, check_buildable
 from d2v_core.config import parse_trial
 from d2v_core.errors import ConfigError
 from d2v_core.export.timm_folder import export_timm
 from d2v_core.kept_files import write_kept
+from sweeps.plan.planning import plan_study
 from tests.d2v_core.small import SMALL
 
 
@@ -87,6 +90,60 @@ def test_a_file_of_timms_weights_with_a_classifier_serves(tmp_path, suffix):
             assert torch.equal(found[f"vit.{name}"], value), name
 
 
+def test_a_timm_model_by_name_is_taken_from_the_cache(tmp_path, monkeypatch):
+    """As ``hf download`` lays it out; nothing is asked for over the network."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    name = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    vision = {"timm_model": name.partition(".")[0]}
+    tiny = parse_trial({"modality": "vision", "vision": vision})
+    begun = parse_trial(tiny.model_dump(mode="json") | {"init_from": f"timm:{name}"})
+    with pytest.raises(ConfigError, match="is not in Hugging Face's cache; download"):
+        check_buildable(begun)
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    folder = tmp_path / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc")
+    snapshot = folder / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    vit = timm.create_model(name.partition(".")[0])
+    save_file(vit.state_dict(), snapshot / "model.safetensors")
+    assert training_key(begun, "data") != training_key(tiny, "data")
+    found = build_objective(begun, num_classes=0).network("student").state_dict()
+    wanted = vit.state_dict()["blocks.3.mlp.fc1.weight"]
+    assert torch.equal(found["vit.blocks.3.mlp.fc1.weight"], wanted)
+    with pytest.raises(ConfigError, match="must name a timm model with weights"):
+        check_buildable(trial(init_from="timm:no_such_model"))
+
+
+def test_arms_of_a_study_begin_with_it(tmp_path, other_weights, monkeypatch):
+    """From scratch, from the weights, and the weights as they are: three keys."""
+    monkeypatch.chdir(tmp_path)
+    kept(tmp_path / "mine", other_weights)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    recipe = {k: v for k, v in SMALL.items() if k != "seed"}
+    (tmp_path / "tiny.yaml").write_text(json.dumps(recipe))
+    request = Request("vision", "tiny", seeds=(0,), recipe=str(tmp_path / "tiny.yaml"))
+    plan = plan_study(str(tmp_path / "study.yaml"), request)
+    begins = {cell.arm.label: cell.trial.init_from for cell in plan.cells}
+    place = str(tmp_path / "mine")
+    assert begins == {"scratch": None, "from mine": place, "mine as it is": place}
+    assert len({cell.training for cell in plan.cells}) == 3
+
+
+STUDY = """
+name: own_start
+title: Where to begin
+arms:
+  - {name: scratch}
+  - {name: from mine, set: {init_from: mine}}
+  - {name: mine as it is, set: {init_from: mine, objective.kind: untrained}}
+seeds: 1
+metric: {vision: linear_accuracy}
+"""
+
+
 def test_the_key_follows_the_weights_and_not_the_place(tmp_path, other_weights):
     here, there = tmp_path / "a", tmp_path / "b"
     kept(here, other_weights)
@@ -145,7 +202,7 @@ def broken(what: str, folder: Path, weights: dict[str, torch.Tensor]) -> Path:
     [
         ("nothing there", "must be a folder that holds student.safetensors"),
         ("empty folder", "must be a folder that holds student.safetensors"),
-        ("a text", "or a file \\*.safetensors, \\*.pth"),
+        ("a text", "a file \\*.safetensors, \\*.pth"),
         ("cut short", "cannot be read"),
         ("a torn kept encoder", "student.safetensors has .* bytes"),
         ("a pickle of code", "cannot be read"),
