@@ -165,7 +165,8 @@ def _scales(node: Node) -> Iterator[tuple[str, str, str, str]]:
     for scale in SCALES:
         trial = resolve("vision", [Layer.from_yaml(read_recipe(f"vision-{scale}"))])
         execution = trial.execution
-        takes = f"{execution.num_threads} core(s)"
+        cores = execution.num_threads
+        takes = "1 core" if cores == 1 else f"{cores} cores"
         if execution.num_gpus:
             takes += f", {execution.num_gpus:g} GPU"
         fits = not resource_problems([node], trial)

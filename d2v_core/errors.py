@@ -47,6 +47,11 @@ class ConfigError(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def refused(path: str, message: str) -> ConfigError:
+    """The refusal of one setting or argument."""
+    return ConfigError([Problem(path, message)])
+
+
 class DataError(ValueError):
     """Data is missing or broken; the message says where and what to do."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import torch
 
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.config.choices import Network
+from d2v_core.data.speech.any_waves import as_waves
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.inputs import mean_over_real
 from d2v_core.errors import ConfigError, Problem
+from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.kept_files import BrokenEncoderError
 from d2v_core.modalities import modality_of
 from d2v_core.trained import read_trained
@@ -40,15 +42,19 @@ class LoadedEncoder:
 
     @torch.no_grad()
     def features(
-        self, samples: Sequence[Any] | np.ndarray, batch_size: int = BATCH_SIZE
+        self,
+        samples: Any,
+        batch_size: int = BATCH_SIZE,
+        sample_rate: int = SAMPLE_RATE_HZ,
     ) -> np.ndarray:
         """One vector per sample: the mean of its tokens, as the linear probe sees it.
 
         Args:
-            samples: Of vision: uint8 images (samples, channels, height, width) at the
-                encoder's size. Of speech: waveforms at 16 kHz, in [-1, 1], each of its
-                own length. Of text: strings.
+            samples: A list, an array or a tensor. Of vision: images of any size, cut
+                and resized as in training; uint8, or floats between 0 and 1. Of
+                speech: waveforms, each of its own length. Of text: strings.
             batch_size: Samples that are read together.
+            sample_rate: Of waveforms, in Hz; they are brought to 16 kHz.
 
         Returns:
             float32 of shape (samples, dim).
@@ -61,6 +67,8 @@ class LoadedEncoder:
         parts = [np.zeros((0, self.encoder.dim), np.float32)]
         for start in range(0, len(samples), batch_size):
             batch = samples[start : start + batch_size]
+            if sample_rate != SAMPLE_RATE_HZ:
+                batch = as_waves(batch, sample_rate)
             inputs = modality.inputs_of(self.trial, batch, self.preprocessing)
             moved = inputs.to(device)
             tokens = self.encoder(moved)

@@ -1,8 +1,9 @@
 """Settings that fit the data at hand: what a recipe written for it would say.
 
-The numbers at ``laptop`` are those of the recipes for small data, calibrated in
-``docs/log.md``; those at ``gpu`` are the same network at the paper's depth. Lengths
-that should keep their meaning are shares of the run: warm-up and the teacher's horizon.
+For images the numbers at ``laptop`` are those of ``vision-smoke``, calibrated on digits
+(``docs/log.md``). Audio and text get the same length, rate and horizon, and ``gpu`` the
+paper's depth; nobody has calibrated those. Lengths that should keep their meaning are
+shares of the run: warm-up and the teacher's horizon.
 """
 
 from __future__ import annotations

@@ -44,7 +44,10 @@ def _of_timm(name: str) -> Path:
     import huggingface_hub
     import timm
 
-    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    try:
+        known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    except RuntimeError:  # the model has no weights under this tag
+        known = None
     repository = known.hf_hub_id if known is not None else None
     if not repository:
         message = f"must name a timm model with weights after {TIMM}, got {shown(name)}"

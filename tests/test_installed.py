@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.mutations.__main__ import copy_tree
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_OF_THE_CORE = ("ray", "mlflow", "optuna", "pandas", "typer", "rich", "ruamel")
@@ -58,10 +60,11 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The libraries are those of this environment: installing torch again would take
     gigabytes. What the core does not declare cannot be imported.
     """
-    folder = tmp_path_factory.mktemp("bare")
+    folder, sources = tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("tree")
+    copy_tree(None, sources)  # building leaves files that a later wheel would take in
     wheel = run(
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
-        *("--no-build-isolation", "--wheel-dir", folder, ROOT),
+        *("--no-build-isolation", "--wheel-dir", folder, sources),
         cwd=folder,
     )
     assert wheel.returncode == 0, wheel.stderr

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from d2v_core.api.samples import Labels, Samples, class_indices, unpacked
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.data.splits import hold_out
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import refused
 from d2v_core.evaluation.labels import check_num_labels
 from d2v_core.evaluation.probe import Features
 from d2v_core.evaluation.protocol import evaluate_features
 from d2v_core.evaluation.rank import RANK_METRIC, rank_indices, rankme
+from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.loading import LoadedEncoder
 
 TEST_FRACTION = 0.25
@@ -29,19 +32,20 @@ def evaluate(
     test_labels: Labels | None = None,
     num_labels: int | None = None,
     num_label_draws: int = 1,
+    sample_rate: int = SAMPLE_RATE_HZ,
     seed: int = 0,
 ) -> dict[str, float]:
     """Linear probe, k-NN and RankMe on frozen features (mean of the tokens).
 
     Args:
         encoder: From :func:`d2v_core.pretrain` or :func:`d2v_core.load_encoder`.
-        samples: As the encoder reads them (:meth:`LoadedEncoder.features`), or a torch
-            data set.
+        samples: As :func:`d2v_core.pretrain` takes them.
         labels: Class of each; None: only RankMe is told.
         test_samples: Reported; None: a quarter of ``samples``, the same always.
         test_labels: Their classes.
         num_labels: Labelled samples the probe sees, class-balanced; None: all.
         num_label_draws: Subsets of so many, whose mean score is given.
+        sample_rate: Of waveforms, in Hz.
         seed: Of these subsets.
 
     Returns:
@@ -53,7 +57,8 @@ def evaluate(
     """
     given = unpacked(samples)
     known = labels if labels is not None else given.labels
-    features = encoder.features(given.samples)
+    features_of = partial(encoder.features, sample_rate=sample_rate)
+    features = features_of(given.samples)
     rank = {"rankme": rankme(features[rank_indices(len(features))])}
     if known is None:
         return rank
@@ -63,19 +68,19 @@ def evaluate(
         found = test_labels if test_labels is not None else tested.labels
         if found is None:
             message = "must be given where test_samples are"
-            raise ConfigError([Problem("test_labels", message)])
+            raise refused("test_labels", message)
         test_known = found
     indices, classes = class_indices(
         [*known, *test_known], len(features) + (len(tested.samples) if tested else 0)
     )
     if len(classes) < 2:
         message = f"must have at least 2 classes, got {len(classes)}"
-        raise ConfigError([Problem("labels", message)])
+        raise refused("labels", message)
     config = EvaluationConfig(num_labels=num_labels, num_label_draws=num_label_draws)
     everything = Features(features, indices[: len(features)])
     if tested is not None:
         rest = everything
-        test = Features(encoder.features(tested.samples), indices[len(features) :])
+        test = Features(features_of(tested.samples), indices[len(features) :])
     else:
         kept, out = hold_out(everything.labels, TEST_FRACTION)
         rest, test = everything.subset(kept), everything.subset(out)

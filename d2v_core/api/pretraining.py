@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from d2v_core.api.images import GivenImages, as_images
+from d2v_core.api.images import GivenImages
 from d2v_core.api.samples import (
     Given,
     Labels,
@@ -23,14 +23,15 @@ from d2v_core.api.samples import (
     unpacked,
 )
 from d2v_core.api.texts import GivenTexts, as_texts
-from d2v_core.api.waves import GivenWaves, as_waves
+from d2v_core.api.waves import GivenWaves
 from d2v_core.build import check_buildable
 from d2v_core.config import TrialConfig, parse_trial
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.parsing import one_of
 from d2v_core.config.registry import TRIAL_TYPES
-from d2v_core.data.memory import hold
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.data.speech.any_waves import as_waves
+from d2v_core.data.vision.any_images import as_images
+from d2v_core.errors import refused
 from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.loading import LoadedEncoder
 from d2v_core.sizing import SizedFor
@@ -112,7 +113,6 @@ def pretrain(
     trial = _trial(given, settings or {}, seed)
     check_buildable(trial)
     dataset = given.dataset(trial)
-    hold(trial.data, dataset)  # type: ignore[attr-defined]
     file = None if checkpoint is None else Path(checkpoint)
     history: list[dict[str, int | float]] = []
     about: dict[str, Any] = {}
@@ -170,7 +170,7 @@ def _given(
         case "text":
             return GivenTexts(as_texts(items.samples), indices, classes, sized_for)
         case _:
-            raise ConfigError([Problem("modality", one_of(TRIAL_TYPES, name))])
+            raise refused("modality", one_of(TRIAL_TYPES, name))
 
 
 def _trial(given: Given, settings: Mapping[str, Any], seed: int) -> TrialConfig:

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import refused
 
 Samples: TypeAlias = Any
 """An array or tensor of images, a list of images, waveforms or strings, or a torch data
@@ -66,16 +66,17 @@ def unpacked(samples: Samples, where: str = "samples") -> Unpacked:
     if not hasattr(samples, "__len__") or isinstance(samples, str | bytes | Mapping):
         kinds = "an array, a list or a torch data set with a length"
         given = type(samples).__name__
-        raise _problem(where, f"must be {kinds}, got {given}")
+        raise refused(where, f"must be {kinds}, got {given}")
     size = len(samples)
     if size == 0:
-        raise _problem(where, "must not be empty")
+        raise refused(where, "must not be empty")
     if not isinstance(samples, TorchDataset):
         return Unpacked(samples)
     items = [samples[i] for i in range(size)]
-    if all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+    sizes = {len(item) if isinstance(item, tuple | list) else 0 for item in items}
+    if sizes == {2}:
         return Unpacked([x for x, _ in items], [y for _, y in items])
-    return Unpacked(items)
+    return Unpacked([x for (x,) in items] if sizes == {1} else items)
 
 
 def modality_in(samples: Samples) -> str:
@@ -101,13 +102,13 @@ def class_indices(
     """
     if len(labels) != num_samples:
         message = f"must be as many as the samples, {num_samples:,}"
-        raise _problem(where, f"{message}, got {len(labels):,}")
+        raise refused(where, f"{message}, got {len(labels):,}")
     plain = [one.item() if hasattr(one, "item") else one for one in labels]
     try:
         names = sorted(set(plain))
     except TypeError:
         message = "must be numbers or texts, all of one kind"
-        raise _problem(where, message) from None
+        raise refused(where, message) from None
     index = {name: i for i, name in enumerate(names)}
     return np.array([index[one] for one in plain], np.int64), tuple(map(str, names))
 
@@ -118,7 +119,3 @@ def content_digest(parts: Iterable[bytes]) -> str:
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()[:16]
-
-
-def _problem(where: str, message: str) -> ConfigError:
-    return ConfigError([Problem(where, message)])

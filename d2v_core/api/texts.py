@@ -14,7 +14,7 @@ from d2v_core.data.inventory import Inventory
 from d2v_core.data.text.dataset import TextDataset
 from d2v_core.data.text.token_rows import store_rows
 from d2v_core.data.text.tokenizer import TextTokenizer, train_bpe
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import refused
 from d2v_core.sizing import SizedFor, TextFacts, settings_for
 
 
@@ -70,5 +70,5 @@ def as_texts(samples: Any, where: str = "samples") -> list[str]:
         if not isinstance(text, str) or not text.strip():
             given = repr(text)[:40] if isinstance(text, str) else type(text).__name__
             message = f"must be a string that is not blank, got {given}"
-            raise ConfigError([Problem(f"{where}[{i}]", message)])
+            raise refused(f"{where}[{i}]", message)
     return list(samples)

@@ -22,6 +22,7 @@ from d2v_core.config.speech import (
 )
 from d2v_core.config.speech_data import SpeechData
 from d2v_core.data.batch import Batches
+from d2v_core.data.speech.any_waves import as_waves
 from d2v_core.data.speech.dataset import (
     SpeechBatches,
     check_shortest,
@@ -30,13 +31,13 @@ from d2v_core.data.speech.dataset import (
     prepared,
     speech_digest,
 )
-from d2v_core.data.speech.own_audio import load_own_audio
+from d2v_core.data.speech.own_audio import check_lengths, load_own_audio
 from d2v_core.data.speech.utterances import SpeechDataset
 from d2v_core.encoders import log_mel, wav2vec_front_end
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import Inputs, Padded
 from d2v_core.encoders.speech import SpeechEncoder
-from d2v_core.errors import ConfigError, DataError, Problem
+from d2v_core.errors import DataError, refused
 from d2v_core.evaluation.labels import label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.own import own_metrics
@@ -78,6 +79,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
         least = samples_for(1, trial.speech.front_end.windows)
         if isinstance(trial.data, OwnAudio):
             dataset = load_own_audio(trial, trial.data)
+            check_lengths(dataset, least)
         else:
             dataset = load_speech(trial.data, least_samples=least)
         if trial.evaluation.data is not None:
@@ -179,10 +181,11 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
         self, trial: SpeechTrial, samples: Any, preprocessing: Mapping[str, Any]
     ) -> Inputs:
         """Waveforms, each normalised as in training, padded to the longest."""
-        waves = [np.asarray(wave, np.float32) for wave in samples]
-        if strange := [wave.shape for wave in waves if wave.ndim != 1]:
-            message = "must be waveforms of one dimension each"
-            raise ConfigError([Problem("samples", f"{message}, got {strange[0]}")])
+        waves = as_waves(samples, SAMPLE_RATE_HZ)
+        least = samples_for(1, trial.speech.front_end.windows)
+        if (shortest := min(map(len, waves))) < least:
+            message = f"must have {least} samples at 16 kHz each, the shortest has"
+            raise refused("samples", f"{message} {shortest}")
         return pad_waves([prepared(wave, trial.waveform) for wave in waves])
 
     def preprocessing(

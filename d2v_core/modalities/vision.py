@@ -23,7 +23,7 @@ from d2v_core.config.vision import (
     VisionTrial,
 )
 from d2v_core.data.batch import Batches
-from d2v_core.data.memory import held
+from d2v_core.data.vision.any_images import as_images, fitted_image
 from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.digits import digits_digest, load_digit_images
 from d2v_core.data.vision.folders import find_image_folders, load_image_folders
@@ -31,13 +31,17 @@ from d2v_core.data.vision.images import ImageDataset, scaled_images
 from d2v_core.data.vision.own import own_change
 from d2v_core.data.vision.own_images import load_own_images
 from d2v_core.data.vision.torchvision_sets import load_torchvision, torchvision_digest
-from d2v_core.data.vision.unlabelled import find_images, load_unlabelled
+from d2v_core.data.vision.unlabelled import (
+    find_images,
+    images_digest,
+    load_unlabelled,
+)
 from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.own import encoder_problems, own_encoder
 from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
-from d2v_core.errors import ConfigError, Problem
+from d2v_core.errors import Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.own import own_metrics
@@ -170,13 +174,10 @@ class Vision(Modality[VisionTrial, ImageEncoder, ImageDataset]):
     def inputs_of(
         self, trial: VisionTrial, samples: Any, preprocessing: Mapping[str, Any]
     ) -> Inputs:
-        """Images scaled and shifted as in training."""
+        """Images cut to squares, resized, scaled and shifted as in training."""
         size, channels = trial.vision.image_size, trial.vision.channels
-        images, wanted = np.asarray(samples), (channels, size, size)
-        if images.dtype != np.uint8 or images.shape[1:] != wanted:
-            given = f"{images.dtype} of shape {images.shape}"
-            message = f"must be uint8 of shape (images, {channels}, {size}, {size})"
-            raise ConfigError([Problem("samples", f"{message}, got {given}")])
+        fitted = [fitted_image(one, size, channels) for one in as_images(samples)]
+        images = np.concatenate(fitted)
         mean, std = (np.array(preprocessing[name]) for name in ("mean", "std"))
         return scaled_images(torch.from_numpy(images), mean, std)
 
@@ -198,7 +199,7 @@ def _digest(data: VisionData, trial: VisionTrial) -> str:
     if isinstance(data, FolderData):
         return find_image_folders(data.root, data.folder).digest()
     if isinstance(data, ImagesData):
-        return find_images(data).digest()
+        return images_digest(find_images(data))
     if isinstance(data, OwnImages):
         return load_own_images(trial, data).digest
     return torchvision_digest(data)
@@ -207,8 +208,7 @@ def _digest(data: VisionData, trial: VisionTrial) -> str:
 def _load(data: VisionData, trial: VisionTrial) -> ImageDataset:
     size, channels = trial.vision.image_size, trial.vision.channels
     if isinstance(data, MemoryData):
-        in_memory: ImageDataset = held(data)
-        return in_memory
+        raise data.gone()
     if isinstance(data, DigitsData):
         return load_digit_images(size=size, channels=channels)
     if isinstance(data, FolderData):

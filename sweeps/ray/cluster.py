@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from d2v_core.config import TrialConfig
 from d2v_core.errors import Problem
 from sweeps.plan.resources import Node
 from sweeps.tracking.stores import Stores
@@ -47,12 +48,20 @@ class Wanted:
     Attributes:
         token_file: Written by the driver into the storage folder.
         token: Its content.
-        data_roots: Folders of real data.
+        places: Folders of real data, and files of initial weights.
     """
 
     token_file: Path
     token: str
-    data_roots: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+def read_of(trial: TrialConfig) -> list[str]:
+    """Folders and files that a trial reads, where they are known by whole paths."""
+    data = [getattr(trial, "data", None), getattr(trial.evaluation, "data", None)]
+    given = [getattr(one, name, None) for one in data for name in ("root", "folder")]
+    given.append(trial.init_from)  # of timm, it is no path
+    return [place for place in given if place and os.path.isabs(place)]
 
 
 def look(wanted: Wanted) -> dict[str, Any]:
@@ -64,7 +73,7 @@ def look(wanted: Wanted) -> dict[str, Any]:
     return {
         "storage": seen == wanted.token,
         "writable": os.access(file.parent, os.W_OK | os.X_OK),
-        "lacks": [root for root in wanted.data_roots if not os.path.isdir(root)],
+        "lacks": [place for place in wanted.places if not os.path.exists(place)],
     }
 
 
@@ -83,8 +92,8 @@ def node_problems(node: Node, wanted: Wanted, seen: dict[str, Any]) -> list[Prob
         problems.append(
             Problem("--storage", f"{message}; run Ray as the same user there")
         )
-    for root in seen["lacks"]:
-        message = f"node {node.host} has no folder {root!r}"
-        advice = "put the data at the same path on every node"
+    for place in seen["lacks"]:
+        message = f"node {node.host} has no {place!r}"
+        advice = "put data and initial weights at the same path on every node"
         problems.append(Problem("--data-root", f"{message}; {advice}"))
     return problems

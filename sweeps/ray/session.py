@@ -30,7 +30,7 @@ from sweeps.plan.resources import (
     resource_problems,
     this_machine,
 )
-from sweeps.ray.cluster import Wanted, look, node_problems, place_problems
+from sweeps.ray.cluster import Wanted, look, node_problems, place_problems, read_of
 from sweeps.ray.compat import JOB_CONFIG, NO_GPU_UNLESS_RESERVED, ON_LOOPBACK
 from sweeps.tracking.stores import Stores, check_address
 
@@ -224,8 +224,7 @@ class RaySession:
 
     def _node_problems(self, trials: Iterable[TrialConfig]) -> list[Problem]:
         """Every node that may get a trial must see the storage and the data."""
-        roots = {getattr(getattr(t, "data"), "root", None) for t in trials}  # noqa: B009
-        given = tuple(sorted(str(root) for root in roots if root))
+        given = tuple(sorted({place for trial in trials for place in read_of(trial)}))
         problems: list[Problem] = []
         with _token(self._stores.storage, given) as wanted:
             for node, seen in _ask_all(self.nodes, wanted):
@@ -313,7 +312,7 @@ def _alive_nodes() -> list[Node]:
 
 
 @contextmanager
-def _token(storage: Path, data_roots: tuple[str, ...]) -> Iterator[Wanted]:
+def _token(storage: Path, places: tuple[str, ...]) -> Iterator[Wanted]:
     """A file in the storage that only those who share it can read."""
     token = uuid.uuid4().hex
     file = storage / f".token-{token}"
@@ -321,7 +320,7 @@ def _token(storage: Path, data_roots: tuple[str, ...]) -> Iterator[Wanted]:
     storage.mkdir(parents=True, exist_ok=True)
     file.write_text(token)
     try:
-        yield Wanted(file, token, data_roots)
+        yield Wanted(file, token, places)
     finally:
         file.unlink(missing_ok=True)
         if made and not any(storage.iterdir()):

@@ -84,8 +84,10 @@ def test_an_mlflow_model_gives_the_same_features_in_a_fresh_process(
 def test_other_samples_are_refused(planned: tuple[Stores, ManifestCell]) -> None:
     stores, cell = planned
     encoder = load_encoder(stores.encoders / cell.training)
-    with pytest.raises(ConfigError, match="samples: must be uint8 of shape"):
-        encoder.features(np.zeros((2, 1, 9, 9), np.uint8))
+    with pytest.raises(ConfigError, match=r"samples\[0\]: must be of shape"):
+        encoder.features(np.zeros((2, 9), np.uint8))
+    with pytest.raises(ConfigError, match=r"samples\[0\]: floats must lie between"):
+        encoder.features(np.full((2, 1, 8, 8), 255.0))
     with pytest.raises(ConfigError, match="no encoder is kept there"):
         load_encoder(stores.encoders / "nowhere")
 

@@ -113,8 +113,9 @@ def test_a_timm_model_by_name_is_taken_from_the_cache(tmp_path, monkeypatch):
     found = build_objective(begun, num_classes=0).network("student").state_dict()
     wanted = vit.state_dict()["blocks.3.mlp.fc1.weight"]
     assert torch.equal(found["vit.blocks.3.mlp.fc1.weight"], wanted)
-    with pytest.raises(ConfigError, match="must name a timm model with weights"):
-        check_buildable(trial(init_from="timm:no_such_model"))
+    for none in ("no_such_model", "vit_tiny_patch16_224.no_such_tag", ""):
+        with pytest.raises(ConfigError, match="must name a timm model with weights"):
+            check_buildable(trial(init_from=f"timm:{none}"))
 
 
 def test_arms_of_a_study_begin_with_it(tmp_path, other_weights, monkeypatch):

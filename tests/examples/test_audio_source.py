@@ -2,7 +2,7 @@
 
 import pytest
 
-from d2v_core.errors import ConfigError
+from d2v_core.errors import ConfigError, DataError
 from d2v_core.modalities.speech import MODALITY
 from tests.d2v_core.small_speech import SMALL_SPEECH
 from tests.examples.places import EXAMPLES, own_trial, trained
@@ -38,6 +38,18 @@ def test_the_digest_is_of_what_it_gives() -> None:
         MODALITY.data_digest(small({"data.settings.num_waves": n})) for n in (8, 8, 9)
     )
     assert first == same != other
+
+
+def test_waves_too_short_for_a_frame_are_refused_before_training(tmp_path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "def f(root):\n"
+        "    one = {'waves': [np.ones(9000), np.ones(7)], 'labels': ['a', 'b']}\n"
+        "    return {'train': one, 'valid': one, 'test': one}\n"
+    )
+    trial = small({"data.function": "mine.py:f"}, tmp_path)
+    with pytest.raises(DataError, match="the shortest of train has 7; leave it out"):
+        MODALITY.load_data(trial)
 
 
 GIVES = """

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,55 +27,28 @@ from d2v_core.data.speech.files import refuse, skipped_note
 from d2v_core.data.speech.utterances import AudioFile, SpeechDataset, Utterances
 from d2v_core.data.splits import hold_out_named
 from d2v_core.data.vision.folders import source_folder
-from d2v_core.data.walk import files_below
+from d2v_core.data.walk import MIN_FILES, FoundFiles, find_files
 from d2v_core.errors import DataError
 
 AUDIO_SUFFIXES = (".flac", ".ogg", ".wav")
-MIN_FILES = 2
-"""One to train on and one to hold out."""
 MAX_PIECES = 10_000
 """Of one file; a header that claims more is not believed."""
 
 
-@dataclass(frozen=True)
-class FoundAudio:
-    """The audio files below a folder.
-
-    Attributes:
-        root: The folder.
-        paths: Files, sorted.
-        left_out: How many other files lie there, by reason.
-    """
-
-    root: Path
-    paths: list[Path]
-    left_out: Mapping[str, int]
-
-    def digest(self) -> str:
-        """Digest the files: 16 hex digits."""
-        return files_digest(self.root, self.paths)
-
-    def name(self, path: Path) -> str:
-        """Path below the folder."""
-        return path.relative_to(self.root).as_posix()
-
-
-def find_audio(data: AudioFolderData) -> FoundAudio:
+def find_audio(data: AudioFolderData) -> FoundFiles:
     """List every audio file below the folder.
 
     Raises:
         DataError: The folder is not there, or holds fewer than two such files.
     """
-    root = source_folder(data.root, data.folder)
-    paths, left_out = files_below(root, AUDIO_SUFFIXES)
-    if len(paths) < MIN_FILES:
-        why = "".join(f"; {count:,} {text}" for text, count in left_out.items())
-        raise DataError(
-            f"{root}: must hold at least {MIN_FILES} audio files "
-            f"({' '.join(AUDIO_SUFFIXES)}), one to train on and one to hold out, "
-            f"found {len(paths)}{why}"
-        )
-    return FoundAudio(root, paths, left_out)
+    return find_files(
+        source_folder(data.root, data.folder), AUDIO_SUFFIXES, "audio files"
+    )
+
+
+def audio_digest(found: FoundFiles) -> str:
+    """Digest the files: 16 hex digits."""
+    return files_digest(found.root, found.paths)
 
 
 def load_audio_folder(
@@ -93,7 +64,7 @@ def load_audio_folder(
         DataError: Files that are broken, all named at once, or too few are left.
     """
     found = find_audio(data)
-    digest = found.digest()
+    digest = audio_digest(found)
     pieces = cut(found.paths, data.piece_seconds)
     content = content_key(found.root, found.paths, digest)
     key = f"{content}-pieces-{data.piece_seconds:g}-v{DECODING_VERSION}"
@@ -159,7 +130,7 @@ def _is_cut(pieces: list[AudioFile]) -> bool:
 
 
 def _notes(
-    found: FoundAudio,
+    found: FoundFiles,
     pieces: list[AudioFile],
     broken: tuple[tuple[str, str], ...],
     data: AudioFolderData,

@@ -18,9 +18,12 @@ from d2v_core.config.speech_data import (
 )
 from d2v_core.data.cache import CacheEntry
 from d2v_core.data.inventory import Inventory
-from d2v_core.data.memory import held
 from d2v_core.data.speech.alignment import Alignment, spans_digest
-from d2v_core.data.speech.audio_folder import find_audio, load_audio_folder
+from d2v_core.data.speech.audio_folder import (
+    audio_digest,
+    find_audio,
+    load_audio_folder,
+)
 from d2v_core.data.speech.files import list_splits, listings_digest, load_files
 from d2v_core.data.speech.synthesiser.phones import NAMES
 from d2v_core.data.speech.synthesiser.spoken_digits import (
@@ -63,7 +66,7 @@ def speech_digest(data: SpeechData) -> str:
     if isinstance(data, SpokenDigitsData):
         return spoken_digits_digest(data)
     if isinstance(data, AudioFolderData):
-        return find_audio(data).digest()
+        return audio_digest(find_audio(data))
     return listings_digest(list_splits(data))
 
 
@@ -78,8 +81,7 @@ def load_speech(data: SpeechData, *, least_samples: int = 1) -> SpeechDataset:
         DataError: The data is not there, or broken; names every broken file at once.
     """
     if isinstance(data, MemoryData):
-        in_memory: SpeechDataset = held(data)
-        return in_memory
+        raise data.gone()
     assert not isinstance(data, OwnAudio), "the modality asks the user's own function"
     if isinstance(data, SpokenDigitsData):
         return load_spoken_digits(data)

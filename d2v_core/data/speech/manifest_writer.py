@@ -11,8 +11,9 @@ import soundfile
 from d2v_core.config.speech_data import AudioFolderData
 from d2v_core.data.progress import told
 from d2v_core.data.speech.audio_files import NUM_DECODING_THREADS
-from d2v_core.data.speech.audio_folder import MIN_FILES, find_audio
+from d2v_core.data.speech.audio_folder import find_audio
 from d2v_core.data.splits import hold_out_named
+from d2v_core.data.walk import MIN_FILES
 from d2v_core.errors import DataError
 
 UNWRITABLE = ("\t", "\n", "\r")

@@ -17,6 +17,7 @@ from d2v_core.data.speech.utterances import (
     Utterances,
     ctc_classes,
 )
+from d2v_core.errors import DataError
 from d2v_core.own.kinds import AUDIO
 from d2v_core.own.loading import own, tried
 
@@ -42,6 +43,21 @@ def load_own_audio(trial: TrialConfig, data: OwnAudio) -> SpeechDataset:
         _loaded.clear()
         _loaded[wanted] = _dataset(given.partition("@")[0], splits)
     return _loaded[wanted]
+
+
+def check_lengths(dataset: SpeechDataset, least_samples: int) -> None:
+    """Refuse waveforms that are too short for an encoder's first frame.
+
+    Raises:
+        DataError: One is.
+    """
+    splits = {"train": dataset.train, "valid": dataset.valid, "test": dataset.test}
+    for name, split in splits.items():
+        if (shortest := int(split.audio.lengths.min())) < least_samples:
+            raise DataError(
+                f"data.function: waves must have {least_samples} samples, the shortest "
+                f"of {name} has {shortest}; leave it out"
+            )
 
 
 def _splits(given: Any) -> dict[str, Utterances]:

@@ -21,7 +21,6 @@ from d2v_core.data.inventory import (
     missing_classes,
     suspicious_classes,
 )
-from d2v_core.data.memory import held
 from d2v_core.data.text.glue import has_second_header, load_task, task_files
 from d2v_core.data.text.line_files import LineCorpus, lines_digest, load_lines
 from d2v_core.data.text.pydoc_text import load_pydoc, pydoc_digest
@@ -119,8 +118,7 @@ def load_text(
         DataError: Files are missing, or lines of them cannot be used: all of them.
     """
     if isinstance(data, MemoryData):
-        in_memory: TextDataset = held(data)
-        return in_memory
+        raise data.gone()
     errors = FileErrors()
     loaded = [_load_task(data, task, errors) for task in tasks]
     usable = tuple(task for task in loaded if task is not None)

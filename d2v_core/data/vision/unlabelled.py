@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -23,54 +20,29 @@ from d2v_core.data.vision.folders import (
 )
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.data.vision.pictures import is_read_otherwise
-from d2v_core.data.walk import files_below
+from d2v_core.data.walk import MIN_FILES, FoundFiles, find_files
 from d2v_core.errors import DataError
 
-MIN_IMAGES = 2
-"""One to train on and one to hold out."""
 FEW_HELD_OUT = 256
 """Below it a reader is told that RankMe is bounded by the number of images."""
 
 
-@dataclass(frozen=True)
-class FoundImages:
-    """The image files below a folder.
-
-    Attributes:
-        root: The folder.
-        paths: Files, sorted.
-        left_out: How many other files lie there, by reason.
-    """
-
-    root: Path
-    paths: list[Path]
-    left_out: Mapping[str, int]
-
-    def digest(self) -> str:
-        """Digest the files: 16 hex digits."""
-        return files_digest(self.root, self.paths, is_read_otherwise)
-
-
-def find_images(data: ImagesData) -> FoundImages:
+def find_images(data: ImagesData) -> FoundFiles:
     """List every image file below the folder.
 
     Raises:
         DataError: The folder is not there, or holds fewer than two images.
     """
-    root = source_folder(data.root, data.folder)
-    paths, left_out = files_below(root, IMAGE_SUFFIXES)
-    if len(paths) < MIN_IMAGES:
-        why = "".join(f"; {count:,} {text}" for text, count in left_out.items())
-        raise DataError(
-            f"{root}: must hold at least {MIN_IMAGES} images "
-            f"({' '.join(sorted(IMAGE_SUFFIXES))}), one to train on and one to hold "
-            f"out, found {len(paths)}{why}"
-        )
-    return FoundImages(root, paths, left_out)
+    return find_files(source_folder(data.root, data.folder), IMAGE_SUFFIXES, "images")
+
+
+def images_digest(found: FoundFiles) -> str:
+    """Digest the files: 16 hex digits."""
+    return files_digest(found.root, found.paths, is_read_otherwise)
 
 
 def load_unlabelled(
-    found: FoundImages, data: ImagesData, *, size: int, channels: int
+    found: FoundFiles, data: ImagesData, *, size: int, channels: int
 ) -> ImageDataset:
     """Decode or open the images; ``valid`` is held out, ``test`` is empty.
 
@@ -83,7 +55,7 @@ def load_unlabelled(
     Raises:
         DataError: Files that cannot be decoded, all named at once, or too few are left.
     """
-    digest = found.digest()
+    digest = images_digest(found)
     key = f"{content_key(found.root, found.paths, digest)}-all"
     reader, broken = open_images(
         found.paths, size=size, channels=channels, key=key, on_error=data.on_error
@@ -96,9 +68,9 @@ def load_unlabelled(
         classes=(os.fspath(found.root),),
         on_error=data.on_error,
     )
-    names = [found.paths[i].relative_to(found.root).as_posix() for i in checked.kept]
-    if len(names) < MIN_IMAGES:
-        message = f"at least {MIN_IMAGES} images must decode, {len(names)} does"
+    names = [found.name(found.paths[i]) for i in checked.kept]
+    if len(names) < MIN_FILES:
+        message = f"at least {MIN_FILES} images must decode, {len(names)} does"
         raise DataError(f"{found.root}: {message}")
     kept, held = hold_out_named(names, data.held_out_fraction)
     everything = Split(reader, labels[checked.kept])

@@ -86,8 +86,8 @@ def evaluate_speech(
             encoder, dataset, draw, config, waveform, seed=seed
         )
         result = result.joined(tuned)
-    result = result.joined(rank)
     result = result.joined(_frozen(encoder, dataset, drawn, config, waveform, seed))
+    result = result.joined(rank)  # last: MLflow compares by the metric logged first
     return result if config.num_labels is not None else replace(result, draws={})
 
 

@@ -63,7 +63,7 @@ def evaluate_texts(
     if not dataset.tasks:
         return rank.joined(Evaluation({}, {}, (NO_TASKS,)))
     if config.method == "fine_tune":
-        return rank.joined(_fine_tuned(encoder, dataset, config, seed))
+        return _fine_tuned(encoder, dataset, config, seed).joined(rank)
     probed = {
         task.name: probe_task(encoder, dataset.tokenizer, task, config, seed=seed)
         for task in dataset.tasks
@@ -73,7 +73,8 @@ def evaluate_texts(
         for task in dataset.tasks
         if task.train.second is None and task.score == "accuracy"
     ]
-    return rank.joined(_few(probed, single, config)).joined(_whole(probed, single))
+    # RankMe last: MLflow compares runs by the metric that was logged first.
+    return _few(probed, single, config).joined(_whole(probed, single)).joined(rank)
 
 
 def _few(

@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 import d2v_core
 from d2v_core.build import build_encoder
 from d2v_core.config import parse_trial
+from d2v_core.data.speech.audio_files import resample
 from d2v_core.errors import ConfigError
 from d2v_core.modalities import modality_of
 from tests.d2v_core.small import fill_with_noise
@@ -118,6 +119,38 @@ def test_images_of_several_sizes_are_cut_to_squares():
     assert (found.trial.vision.image_size, found.trial.vision.channels) == (8, 3)
 
 
+def test_features_and_scores_take_what_was_trained_on():
+    images = digits()
+    found = pretrain(images, VISION)
+    expected = found.features(images[:, None])
+    pictures = [Image.fromarray(image) for image in images]
+    for other in (images, images / 255.0, torch.from_numpy(images), pictures):
+        assert np.array_equal(found.features(other), expected)
+    # Larger ones in colour are brought to the encoder's size.
+    large = [
+        p.resize((40, 40), Image.Resampling.NEAREST).convert("RGB") for p in pictures
+    ]
+    assert found.features(large).shape == expected.shape
+    labelled = TensorDataset(torch.from_numpy(images), torch.arange(24) % 2)
+    assert d2v_core.evaluate(found, labelled)["linear_accuracy"] >= 0.0
+    assert set(d2v_core.evaluate(found, TensorDataset(torch.from_numpy(images)))) == {
+        "rankme"
+    }
+
+
+def test_features_of_another_rate_are_those_of_the_resampled_waves():
+    slow = waves(rate=8_000)
+    found = pretrain(slow, SPEECH, sample_rate=8_000)
+    at_16_khz = [resample(wave, 8_000) for wave in slow]
+    features = found.features(slow, sample_rate=8_000)
+    assert np.array_equal(features, found.features(at_16_khz))
+    assert not np.allclose(features, found.features(slow))
+    rank = d2v_core.evaluate(found, slow, sample_rate=8_000)
+    assert rank == d2v_core.evaluate(found, at_16_khz)
+    with pytest.raises(ConfigError, match="samples: must have .* the shortest has 3"):
+        found.features([slow[0], slow[0][:3]])
+
+
 def test_waveforms_at_another_rate_are_brought_to_16_khz():
     found = pretrain(waves(rate=8_000), SPEECH, sample_rate=8_000)
     assert found.trial.waveform.max_seconds == pytest.approx(1.5, abs=0.5)
@@ -125,10 +158,10 @@ def test_waveforms_at_another_rate_are_brought_to_16_khz():
 
 def test_labels_serve_a_supervised_encoder():
     labels = load_digits().target[:24]
-    found = pretrain(
-        digits(), VISION | {"objective": {"kind": "supervised"}}, labels=labels
-    )
-    assert "train/accuracy" in found.history[-1] or found.history[-1]["train/loss"] > 0
+    supervised = VISION | {"objective": {"kind": "supervised"}}
+    found = pretrain(digits(), supervised, labels=labels)
+    assert not same(found, pretrain(digits(), supervised, labels=labels[::-1]))
+    assert same(pretrain(digits(), VISION), pretrain(digits(), VISION, labels=labels))
     with pytest.raises(ConfigError, match="labels: must be as many as the samples"):
         pretrain(digits(), VISION, labels=labels[:5])
 
@@ -191,14 +224,13 @@ def test_a_rate_and_a_modality_that_are_none_are_refused():
         d2v_core.pretrain(waves(), modality="smell")
 
 
-def test_another_program_is_told_that_the_samples_are_gone():
-    found = pretrain(digits(), VISION)
-    gone = parse_trial(
-        found.trial.model_dump(mode="json")
-        | {"data": {"source": "memory", "digest": "0" * 16}}
-    )
-    with pytest.raises(d2v_core.DataError, match="a program that has ended"):
-        modality_of(gone).load_data(gone)
+@pytest.mark.parametrize("modality", ["vision", "speech", "text"])
+def test_whoever_would_load_the_samples_is_told_that_they_are_in_no_file(modality):
+    data = {"source": "memory", "digest": "0" * 16}
+    trial = parse_trial({"modality": modality, "data": data})
+    assert modality_of(trial).training_digest(trial)
+    with pytest.raises(d2v_core.DataError, match="lie in no file"):
+        modality_of(trial).load_data(trial)
 
 
 def test_a_probe_tells_classes_apart_and_test_samples_may_be_ones_own():

@@ -116,7 +116,7 @@ def test_all_that_is_missing_is_told_before_anything_starts(pair: Pair) -> None:
         "--tracking-uri: on a cluster of several machines the store must be served",
         f"mlflow server --backend-store-uri sqlite:///{apart}/lab/mlflow.db",
         f"--storage: node {pair.node.address} does not see this machine's",
-        f"--data-root: node {pair.node.address} has no folder '{images}'",
+        f"--data-root: node {pair.node.address} has no '{images}'",
     )
 
 
