@@ -272,11 +272,6 @@ def _data_of(trial: Any) -> list[Any]:
     return [trial.data] if probed is None else [trial.data, probed]
 
 
-def reads_disk(trial: Any) -> bool:
-    """Whether a trial reads files, other than embedded ones."""
-    return any(hasattr(each, "root") for each in _data_of(trial))
-
-
 def note_unused_data_root(
     context: typer.Context, trials: Iterable[Any], console: Console
 ) -> None:

@@ -89,30 +89,6 @@ def run(
     )
 
 
-def _read_data(trials: Sequence[Any]) -> None:
-    """Decode what lies on disk into the cache, once, before trials do it at a time.
-
-    So how far it is can be told, and a broken file is an error before anything starts.
-
-    Raises:
-        DataError: It is missing or broken, or there is no room for it.
-    """
-    from d2v_core.errors import DataError
-    from d2v_core.modalities import modality_of
-
-    read = set[str]()
-    for trial in trials:
-        data = modality_of(trial).same_data(trial)
-        if o.reads_disk(trial) and data not in read:
-            read.add(data)
-            try:
-                modality_of(trial).load_data(trial)
-            except OSError as error:
-                message = f"cannot be read into the cache ({error.strerror or error})"
-                remedy = "make space, or set D2V_CACHE to another folder"
-                raise DataError(f"data: {message}; {remedy}") from error
-
-
 @dataclass(frozen=True)
 class Places:
     """The options that say where, as given."""
@@ -164,8 +140,6 @@ def run_and_show(
         from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
 
         plans = [replace(plan_expanded(each), looks=looks) for each in studies]
-        if trains and places.address is None:
-            _read_data([cell.trial for each in plans for cell in each.cells])
         notes = {each.note for each in studies} - {""}
         for warning in {seed_warning(p.seeds) for p in plans} - {None} | notes:
             note = f"note: {warning}"

@@ -8,6 +8,8 @@ from functools import cache, partial
 
 from rich.console import Console
 
+from d2v_core.config import TrialConfig
+from d2v_core.errors import DataError
 from d2v_core.modalities import modality_of
 from sweeps.driver.bookkeeper import Bookkeeper, open_tracker
 from sweeps.driver.budget import Budget
@@ -137,7 +139,13 @@ def _next_jobs(
 
 
 def prepare_data(plans: Sequence[StudyPlan]) -> dict[str, str]:
-    """Load (and so decode and check) every data set once; its name by trial key."""
+    """Load (and so decode and check) every data set once; its name by trial key.
+
+    So a broken file is told, and how far decoding is, before a trial starts.
+
+    Raises:
+        DataError: One is missing or broken, or there is no room to decode it.
+    """
     names: dict[str, str] = {}
     loaded: dict[str, str] = {}
     for plan in plans:
@@ -145,6 +153,16 @@ def prepare_data(plans: Sequence[StudyPlan]) -> dict[str, str]:
             modality = modality_of(cell.trial)
             data = modality.same_data(cell.trial)
             if data not in loaded:
-                loaded[data] = modality.load_data(cell.trial).name
+                loaded[data] = _loaded_name(cell.trial)
             names[cell.key] = loaded[data]
     return names
+
+
+def _loaded_name(trial: TrialConfig) -> str:
+    try:
+        name: str = modality_of(trial).load_data(trial).name
+    except OSError as error:
+        message = f"cannot be read into the cache ({error.strerror or error})"
+        remedy = "make space, or set D2V_CACHE to another folder"
+        raise DataError(f"data: {message}; {remedy}") from error
+    return name

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import d2v_cli
-from d2v_cli.run import _read_data
-from d2v_core.config import VisionTrial
+from ablations.study.arms import Request
 from d2v_core.data.speech.manifests import read_manifest
 from d2v_core.errors import DataError
+from sweeps.driver.run import prepare_data
+from sweeps.plan.planning import plan_study
 from tests.d2v_core.data.speech.test_audio_folder import recordings
 from tests.d2v_core.data.speech.trees import write_splits
 from tests.d2v_core.data.text.test_text_folder import essays
 from tests.d2v_core.data.vision.test_unlabelled import photos
 from tests.d2v_core.data.vision.trees import STANDARD, write_tree
-from tests.d2v_core.small import small_trial
 
 
 @pytest.fixture(autouse=True)
@@ -150,10 +150,10 @@ def test_what_cannot_be_used_is_one_sentence(
 
 def test_a_run_names_broken_files_before_trials_start(tmp_path: Path) -> None:
     (photos(tmp_path / "photos") / "bad.jpg").write_text("no image")
-    settings = small_trial().model_dump()
-    settings["data"] = {"source": "images", "folder": str(tmp_path / "photos")}
+    folder = f"data.folder={tmp_path / 'photos'}"
+    plan = plan_study("first_look", Request("vision", "smoke", (folder,), seeds=(0,)))
     with pytest.raises(DataError, match="1 of 13 do not"):
-        _read_data([small_trial(), VisionTrial.model_validate(settings)])
+        prepare_data([plan])
 
 
 def test_manifests_are_fairseqs_and_ours(
