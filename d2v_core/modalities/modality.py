@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from d2v_core.config.data2vec2 import InverseBlockMask
@@ -165,6 +166,21 @@ def joined_digest(digest: Callable[[Any], str], data: Any, probed: Any | None) -
         return digest(data)
     both = f"{digest(data)} {digest(probed)}"
     return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+
+def probed_beside(dataset: Any, probed: Any) -> Any:
+    """A data set with the labelled one it is evaluated on.
+
+    Args:
+        dataset: A dataclass with ``probed``, ``notes`` and ``inventory``.
+        probed: Another of its type.
+    """
+    return replace(
+        dataset,
+        probed=probed,
+        notes=(*dataset.notes, *probed.notes),
+        inventory=dataset.inventory.beside(probed.name, probed.inventory),
+    )
 
 
 def block_rule(mask: InverseBlockMask) -> BlockRule:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, assert_never
 
@@ -51,7 +50,12 @@ from d2v_core.masks.inverse_block import inverse_block_rows
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.own import own_frame_masks
 from d2v_core.masks.spans import span_masks
-from d2v_core.modalities.modality import Modality, block_rule, joined_digest
+from d2v_core.modalities.modality import (
+    Modality,
+    block_rule,
+    joined_digest,
+    probed_beside,
+)
 from d2v_core.objectives.parts.criteria import Criterion
 from d2v_core.training.parallel import ALONE, Workers
 
@@ -84,12 +88,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             dataset = load_speech(trial.data, least_samples=least)
         if trial.evaluation.data is not None:
             probed = load_speech(trial.evaluation.data, least_samples=least)
-            dataset = replace(
-                dataset,
-                probed=probed,
-                notes=(*dataset.notes, *probed.notes),
-                inventory=dataset.inventory.beside(probed.name, probed.inventory),
-            )
+            dataset = probed_beside(dataset, probed)
         labelled = dataset.probed or dataset
         if labelled.labelled:
             check_labels(labelled, trial.evaluation)

@@ -50,7 +50,12 @@ from d2v_core.masks.inverse_block import InverseBlockMasks
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.own import own_patch_masks
 from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
-from d2v_core.modalities.modality import Modality, block_rule, joined_digest
+from d2v_core.modalities.modality import (
+    Modality,
+    block_rule,
+    joined_digest,
+    probed_beside,
+)
 from d2v_core.training.parallel import ALONE, Workers
 
 
@@ -78,12 +83,7 @@ class Vision(Modality[VisionTrial, ImageEncoder, ImageDataset]):
             # Scaled as the encoder was trained, whatever their own mean.
             probed = _load(trial.evaluation.data, trial)
             probed = replace(probed, mean=dataset.mean, std=dataset.std)
-            dataset = replace(
-                dataset,
-                probed=probed,
-                notes=(*dataset.notes, *probed.notes),
-                inventory=dataset.inventory.beside(probed.name, probed.inventory),
-            )
+            dataset = probed_beside(dataset, probed)
         labelled = dataset.probed or dataset
         if labelled.classes:
             check_num_labels(trial.evaluation, {labelled.name: len(labelled.train)})

@@ -35,6 +35,7 @@ Answer = TypeVar("Answer")
 NUM_TRIED = 1_000
 """Places of a schedule that are looked at before anything starts."""
 GUIDE = "docs/extending.md shows one"
+_last: dict[str, tuple[str, Any]] = {}
 
 
 def check_own(trial: TrialConfig) -> None:
@@ -107,6 +108,23 @@ def tried(path: str, kind: str, given: str, call: Callable[[], Answer]) -> Answe
         where = _last_line(error)
         reason = f"a first call gave {type(error).__name__}: {error}{where}"
         raise _refusal(path, kind, given, reason) from error
+
+
+def given_once(kind: str, asked: str, make: Callable[[], Answer]) -> Answer:
+    """The answer to a question, made anew only where the last one was another.
+
+    Who plans asks a data source for its digest, then loads it: once is enough.
+
+    Args:
+        kind: What the function is for; each has a last answer of its own.
+        asked: All that the answer depends on.
+        make: Gives it.
+    """
+    if _last.get(kind, ("", None))[0] != asked:
+        _last.pop(kind, None)  # its memory first
+        _last[kind] = asked, make()
+    answer: Answer = _last[kind][1]
+    return answer
 
 
 def share(value: Any, where: str) -> float:

@@ -19,14 +19,12 @@ from d2v_core.data.speech.utterances import (
 )
 from d2v_core.errors import DataError
 from d2v_core.own.kinds import AUDIO
-from d2v_core.own.loading import own, tried
+from d2v_core.own.loading import given_once, own, tried
 
 SPLITS = ("train", "valid", "test")
 LABEL = "label"
 """Kind of the labels, for ``evaluation.utterance_label``."""
 PARTS = {"waves", "texts", "labels"}
-_loaded: dict[str, SpeechDataset] = {}
-"""The last one: who plans asks for its digest, then loads it."""
 
 
 def load_own_audio(trial: TrialConfig, data: OwnAudio) -> SpeechDataset:
@@ -35,14 +33,14 @@ def load_own_audio(trial: TrialConfig, data: OwnAudio) -> SpeechDataset:
     Raises:
         ConfigError: The function cannot be called, or gives something else.
     """
-    wanted = data.model_dump_json()
-    if wanted not in _loaded:
+
+    def load() -> SpeechDataset:
         path, given = "data.function", data.function
         function = own(trial, path, AUDIO, given, data.settings)
         splits = tried(path, AUDIO, given, lambda: _splits(function(data.root)))
-        _loaded.clear()
-        _loaded[wanted] = _dataset(given.partition("@")[0], splits)
-    return _loaded[wanted]
+        return _dataset(given.partition("@")[0], splits)
+
+    return given_once(AUDIO, data.model_dump_json(), load)
 
 
 def check_lengths(dataset: SpeechDataset, least_samples: int) -> None:

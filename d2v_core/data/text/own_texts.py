@@ -11,10 +11,7 @@ from d2v_core.data.text.line_files import LineCorpus
 from d2v_core.data.text.token_rows import store_rows
 from d2v_core.data.text.tokenizer import trained_tokenizer
 from d2v_core.own.kinds import TEXTS
-from d2v_core.own.loading import own, tried
-
-_given: dict[str, tuple[str, ...]] = {}
-"""The last one: who plans asks for its digest, then loads it."""
+from d2v_core.own.loading import given_once, own, tried
 
 
 def own_texts(trial: TrialConfig, data: OwnTexts) -> tuple[str, ...]:
@@ -23,14 +20,13 @@ def own_texts(trial: TrialConfig, data: OwnTexts) -> tuple[str, ...]:
     Raises:
         ConfigError: It cannot be called, or gives something else.
     """
-    wanted = data.model_dump_json()
-    if wanted not in _given:
+
+    def load() -> tuple[str, ...]:
         path, given = "data.function", data.function
         function = own(trial, path, TEXTS, given, data.settings)
-        texts = tried(path, TEXTS, given, lambda: _texts(function(data.root)))
-        _given.clear()
-        _given[wanted] = texts
-    return _given[wanted]
+        return tried(path, TEXTS, given, lambda: _texts(function(data.root)))
+
+    return given_once(TEXTS, data.model_dump_json(), load)
 
 
 def own_texts_digest(texts: tuple[str, ...]) -> str:

@@ -12,13 +12,11 @@ from d2v_core.config.vision import OwnImages, VisionTrial
 from d2v_core.data.inventory import Inventory
 from d2v_core.data.vision.images import ArrayImages, ImageDataset, Split
 from d2v_core.own.kinds import DATA
-from d2v_core.own.loading import own, tried
+from d2v_core.own.loading import given_once, own, tried
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images and labels."""
 SPLITS = ("train", "valid", "test")
-_loaded: dict[str, ImageDataset] = {}
-"""The last one: who plans asks for its digest, then loads it."""
 
 
 def load_own_images(trial: VisionTrial, data: OwnImages) -> ImageDataset:
@@ -28,8 +26,8 @@ def load_own_images(trial: VisionTrial, data: OwnImages) -> ImageDataset:
         ConfigError: The function cannot be called, or gives something else.
     """
     size, channels = trial.vision.image_size, trial.vision.channels
-    wanted = f"{data.model_dump_json()} {size} {channels}"
-    if wanted not in _loaded:
+
+    def load() -> ImageDataset:
         path, given = "data.function", data.function
         function = own(trial, path, DATA, given, data.settings)
         shape = channels, size, size
@@ -37,10 +35,9 @@ def load_own_images(trial: VisionTrial, data: OwnImages) -> ImageDataset:
         def call() -> dict[str, Arrays]:
             return _splits(function(data.root, size, channels), shape)
 
-        made = tried(path, DATA, given, call)
-        _loaded.clear()
-        _loaded[wanted] = _dataset(given.partition("@")[0], made)
-    return _loaded[wanted]
+        return _dataset(given.partition("@")[0], tried(path, DATA, given, call))
+
+    return given_once(DATA, f"{data.model_dump_json()} {size} {channels}", load)
 
 
 def _splits(given: Any, shape: tuple[int, int, int]) -> dict[str, Arrays]:
