@@ -108,6 +108,27 @@ GLUE_ALL = Metric(
     True,
     needs="evaluation.num_labels",
 )
+HIDDEN_WORDS = Metric(
+    "masked_word_accuracy",
+    "masked word, linear probe accuracy (%)",
+    True,
+    needs="evaluation.words",
+    validation="masked_word_validation_accuracy",
+)
+HIDDEN_TAGS = Metric(
+    "masked_tag_accuracy",
+    "tag of a masked word, linear probe accuracy (%)",
+    True,
+    needs="evaluation.words",
+    validation="masked_tag_validation_accuracy",
+)
+TAGS = Metric(
+    "tag_accuracy",
+    "tag of a word, linear probe accuracy (%)",
+    True,
+    needs="evaluation.words",
+    validation="tag_validation_accuracy",
+)
 RANKME = Metric("rankme", "RankMe (effective rank)", True)
 """Needs no labels."""
 
@@ -128,7 +149,10 @@ METRICS: dict[str, dict[str, Metric]] = {
         *(WORD_ERRORS, CHARACTER_ERRORS, PHONE_FRAMES, WORD_FRAMES),
         *(LINEAR, KNN, LINEAR_ALL, KNN_ALL, RANKME),
     ),
-    "text": _by_name(GLUE, MEAN_LINEAR, GLUE_ALL, LINEAR_ALL, RANKME),
+    "text": _by_name(
+        *(GLUE, MEAN_LINEAR, GLUE_ALL, LINEAR_ALL),
+        *(HIDDEN_WORDS, HIDDEN_TAGS, TAGS, RANKME),
+    ),
 }
 
 

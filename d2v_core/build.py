@@ -5,12 +5,11 @@ Each modality builds its encoder, each file in :mod:`d2v_core.objectives` its ob
 
 from __future__ import annotations
 
-import torch
-
 from d2v_core.config.trial import TrialConfig, modality_name, num_layers_problem
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.initial_weights import load_initial_weights
+from d2v_core.meta_device import without_memory
 from d2v_core.modalities import modality_of
 from d2v_core.objectives import BUILDERS
 from d2v_core.objectives.protocol import Objective
@@ -72,7 +71,7 @@ def check_around(trial: TrialConfig, encoder: Encoder) -> None:
     Raises:
         ConfigError: The encoder lacks what the trial asks of it.
     """
-    with torch.device("meta"):
+    with without_memory():
         _around(encoder, trial, num_classes=1, workers=ALONE)
 
 
@@ -112,7 +111,7 @@ def build_on_meta(trial: TrialConfig) -> Encoder:
     """
     section = modality_name(trial)
     try:
-        with torch.device("meta"):
+        with without_memory():
             return build_encoder(trial)
     except (ValueError, TypeError, AssertionError, RuntimeError) as error:
         path, _, rest = str(error).partition(" ")

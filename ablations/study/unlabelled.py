@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablations.metrics import RANKME
+from ablations.metrics import HIDDEN_WORDS, RANKME
 from ablations.mlflow_names import evaluation_metric
 from ablations.study.claims import Collapses
 from ablations.study.fields import OwnMetric
@@ -12,7 +12,7 @@ from d2v_core.config.base import UnlabelledData
 
 TITLE = "RankMe (effective rank; no labels)"
 LABELLED_GROUP = "eval/"
-"""What the names of scores begin with; all but RankMe need labels."""
+"""What the names of scores begin with; all but two need labels."""
 
 
 def served_by(study: Study, modality: str, base: TrialConfig) -> tuple[Study, str]:
@@ -61,9 +61,8 @@ def served_by(study: Study, modality: str, base: TrialConfig) -> tuple[Study, st
 
 
 def _needs_labels(logged: str) -> bool:
-    return logged.startswith(LABELLED_GROUP) and logged != evaluation_metric(
-        RANKME.name
-    )
+    need_none = [evaluation_metric(metric.name) for metric in (RANKME, HIDDEN_WORDS)]
+    return logged.startswith(LABELLED_GROUP) and logged not in need_none
 
 
 def _without_supervised(study: Study, modality: str) -> Study:

@@ -32,6 +32,8 @@ from d2v_core.errors import Problem
 
 EMBEDDED_TASKS = ("pydoc/topic", "pydoc/same_passage")
 """Tasks that need no files."""
+EMBEDDED_WORDS = "pydoc/words"
+"""Running text that needs no files."""
 
 
 class TextEncoderConfig(Section):
@@ -160,6 +162,10 @@ class TextEvaluation(EvaluationConfig):
     QNLI, RTE) or with ``train.tsv`` and ``dev.tsv`` and/or ``test.tsv`` of columns
     ``sentence`` and ``label``; and, embedded, ``pydoc/topic`` and
     ``pydoc/same_passage``."""
+    words: str | None = None
+    """Running text whose words are probed: a folder below the data root with ``train``,
+    ``valid`` (or ``dev``) and ``test`` as ``.conll`` (a word, a tab and its tag per
+    line) or ``.txt``; or, embedded, ``pydoc/words``. null: no word probe."""
     method: Literal["probe", "fine_tune"] = "probe"
     """``probe``: logistic (STS-B: ridge) regression on frozen features;
     ``fine_tune``: the whole encoder with RoBERTa's head, as the paper does."""
@@ -233,6 +239,13 @@ def _check_tasks(trial: TextTrial) -> list[Problem]:
         problems.append(
             Problem("evaluation.tasks", f"{message}, got {', '.join(files)}")
         )
+    words = trial.evaluation.words
+    if isinstance(trial.data, PydocData) and words not in (None, EMBEDDED_WORDS):
+        message = (
+            f"must be {EMBEDDED_WORDS} or null with data.source pydoc, which has no "
+            "data root"
+        )
+        problems.append(Problem("evaluation.words", f"{message}, got {words}"))
     return problems
 
 

@@ -40,8 +40,10 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
     """Rows of tokens."""
 
     def data_digest(self, trial: TextTrial) -> str:
-        """Digest of the corpus and the tasks."""
-        return text_digest(trial.data, trial.evaluation.tasks, _own_digest(trial))
+        """Digest of the corpus and of what is evaluated on."""
+        asked = trial.evaluation
+        own = _own_digest(trial)
+        return text_digest(trial.data, asked.tasks, own, asked.words)
 
     def training_digest(self, trial: TextTrial) -> str:
         """Digest of the corpus: tasks are read by the evaluation alone."""
@@ -60,7 +62,10 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
         own = None
         if isinstance(trial.data, OwnTexts):
             own = load_own_texts(trial, trial.data, **sizes)
-        dataset = load_text(trial.data, trial.evaluation.tasks, own=own, **sizes)
+        asked = trial.evaluation
+        dataset = load_text(
+            trial.data, asked.tasks, words=asked.words, own=own, **sizes
+        )
         sizes = {task.name: len(task.train) for task in dataset.tasks}
         check_num_labels(trial.evaluation, sizes)
         return dataset
@@ -68,7 +73,7 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
     def same_data(self, trial: TextTrial) -> str:
         """The tokenizer depends on its size, rows on their length; tasks are read."""
         text, evaluation = trial.text, trial.evaluation
-        asked = f"{evaluation.tasks} {label_demand(evaluation)}"
+        asked = f"{evaluation.tasks} {evaluation.words} {label_demand(evaluation)}"
         return f"{super().same_data(trial)} {text.vocab_size} {text.max_tokens} {asked}"
 
     def build_encoder(self, trial: TextTrial) -> TextEncoder:

@@ -4,6 +4,7 @@ import torch
 from d2v_core.build import (
     build_encoder,
     build_objective,
+    build_on_meta,
     check_buildable,
     default_depth,
 )
@@ -12,6 +13,8 @@ from d2v_core.masks.patches import BlockMasks, RandomMasks
 from d2v_core.modalities.vision import build_patch_masks
 from d2v_core.objectives.configured import build_loss, build_tau
 from tests.d2v_core.small import small_trial
+from tests.d2v_core.small_speech import small_speech_trial
+from tests.d2v_core.small_text import small_text_trial
 
 
 def weights(*changes):
@@ -143,6 +146,17 @@ def test_checking_counts_the_parameters_without_building():
     trial = small_trial()
     expected = sum(p.numel() for p in build_encoder(trial).parameters())
     assert check_buildable(trial) == expected
+
+
+@pytest.mark.parametrize("trial", [small_trial, small_speech_trial, small_text_trial])
+def test_what_is_built_without_memory_has_the_same_weights(trial):
+    expected = build_encoder(trial()).state_dict()
+    found = build_on_meta(trial()).state_dict()
+    assert all(weight.is_meta for weight in found.values())
+    shapes = [
+        {k: (w.shape, w.dtype) for k, w in of.items()} for of in (expected, found)
+    ]
+    assert shapes[0] == shapes[1]
 
 
 def test_timm_knows_the_depth_the_recipe_leaves_out():

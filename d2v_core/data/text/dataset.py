@@ -13,7 +13,12 @@ from torch import Tensor
 
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.own_data import OwnTexts
-from d2v_core.config.text import EMBEDDED_TASKS, PydocData, TextData
+from d2v_core.config.text import (
+    EMBEDDED_TASKS,
+    EMBEDDED_WORDS,
+    PydocData,
+    TextData,
+)
 from d2v_core.data.cache import files_digest
 from d2v_core.data.file_errors import FileErrors
 from d2v_core.data.inventory import (
@@ -27,11 +32,23 @@ from d2v_core.data.text.pydoc_text import load_pydoc, pydoc_digest
 from d2v_core.data.text.tasks import Task
 from d2v_core.data.text.token_rows import RowStore, store_rows
 from d2v_core.data.text.tokenizer import TextTokenizer, trained_tokenizer
+from d2v_core.data.text.words import (
+    WordCorpus,
+    embedded_words,
+    load_words,
+    word_files,
+)
 from d2v_core.data.vision.batches import shuffled
 from d2v_core.data.vision.folders import data_root
 from d2v_core.encoders.token_inputs import TokenRows, pad_rows
 from d2v_core.errors import DataError
 from d2v_core.training.parallel import ALONE, Workers
+
+NO_TASKS = (
+    "--set evaluation.tasks=[] for RankMe alone, or --set "
+    f"'evaluation.tasks=[{', '.join(EMBEDDED_TASKS)}]'"
+)
+NO_WORDS = f"--set evaluation.words=null or {EMBEDDED_WORDS}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,7 @@ class TextDataset:
         labels: Classes of the first rows; the others have none.
         classes: Their names; empty: no row has one.
         tasks: For the evaluation.
+        words: For its word probe.
         notes: What a reader of results needs to know.
         inventory: What was found and what is used of it.
     """
@@ -55,17 +73,24 @@ class TextDataset:
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     classes: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
+    words: WordCorpus | None = None
     notes: tuple[str, ...] = ()
     inventory: Inventory = Inventory("texts", {})
 
 
-def text_digest(data: TextData, tasks: tuple[str, ...], own: str = "") -> str:
-    """Digest the corpus and the tasks: 16 hex digits.
+def text_digest(
+    data: TextData,
+    tasks: tuple[str, ...],
+    own: str = "",
+    words: str | None = None,
+) -> str:
+    """Digest the corpus and what is evaluated on: 16 hex digits.
 
     Args:
         data: Where the corpus comes from.
         tasks: The tasks.
         own: Digest of a corpus that the user's own function gives.
+        words: The text whose words are probed.
 
     Raises:
         DataError: Files are missing; all of them at once.
@@ -76,12 +101,23 @@ def text_digest(data: TextData, tasks: tuple[str, ...], own: str = "") -> str:
         if task in EMBEDDED_TASKS:
             parts.append(f"{task} {pydoc_digest()}")
             continue
-        folder = _task_folder(data, task)
+        folder = _below_root(data, task, "evaluation.tasks", NO_TASKS)
         files = task_files(folder)
         absent = [str(file) for file in files if not file.is_file()]
         missing += absent
         if not absent:
             parts.append(f"{task} {files_digest(folder, files, has_second_header)}")
+    if words == EMBEDDED_WORDS:
+        parts.append(f"{words} {pydoc_digest()}")
+    elif words is not None:
+        folder = _below_root(data, words, "evaluation.words", NO_WORDS)
+        files = word_files(folder)
+        if absent := [str(file) for file in files if not file.is_file()]:
+            raise DataError(
+                "evaluation.words: must have three splits below the data root (no word "
+                f"probe: {NO_WORDS}), missing:\n  " + "\n  ".join(absent)
+            )
+        parts.append(f"words {files_digest(folder, files)}")
     if missing:
         raise DataError(
             "evaluation.tasks: every task needs its files below the data root (no task "
@@ -103,13 +139,15 @@ def load_text(
     *,
     vocab_size: int,
     max_tokens: int,
+    words: str | None = None,
     own: LineCorpus | None = None,
 ) -> TextDataset:
-    """Read the corpus, tokenised, and the tasks.
+    """Read the corpus, tokenised, and what is evaluated on.
 
     Args:
         data: Where the text comes from.
         tasks: The tasks.
+        words: The text whose words are probed.
         vocab_size: Most tokens.
         max_tokens: Of a row.
         own: The corpus that the user's own function gives.
@@ -123,6 +161,7 @@ def load_text(
     loaded = [_load_task(data, task, errors) for task in tasks]
     usable = tuple(task for task in loaded if task is not None)
     notes = tuple(note for task in usable for note in task.notes())
+    probed = _load_words(data, words, errors)
     if not isinstance(data, PydocData):
         num_left_out = errors.num_lines
         if own is not None:
@@ -136,11 +175,13 @@ def load_text(
             tokenizer=corpus.tokenizer,
             rows=corpus.rows,
             tasks=usable,
+            words=probed,
             notes=(*_few(corpus.tokenizer, vocab_size), *corpus.notes, *notes),
             inventory=_inventory(
                 corpus.num_lines,
                 num_left_out + corpus.num_left_out,
                 usable,
+                probed,
                 {f"files {why}": count for why, count in corpus.left_out.items()},
             ),
         )
@@ -155,8 +196,9 @@ def load_text(
         labels=text.labels,
         classes=text.classes,
         tasks=usable,
+        words=probed,
         notes=(*_few(tokenizer, vocab_size), *notes),
-        inventory=_inventory(len(text.passages), 0, usable),
+        inventory=_inventory(len(text.passages), 0, usable, probed),
     )
 
 
@@ -164,6 +206,7 @@ def _inventory(
     num_lines: int,
     num_left_out: int,
     tasks: tuple[Task, ...],
+    words: WordCorpus | None,
     files: Mapping[str, int] | None = None,
 ) -> Inventory:
     used, suspicious = {"corpus": num_lines}, list[str]()
@@ -175,6 +218,9 @@ def _inventory(
         sentences = suspicious_classes(task.classes)
         sentences += missing_classes(task.classes, labels)
         suspicious += [f"{task.name}: {sentence}" for sentence in sentences]
+    if words is not None:
+        parts = {"train": words.train, "valid": words.valid, "test": words.test}
+        used |= {f"words {name}": len(part) for name, part in parts.items()}
     return Inventory(
         unit="texts",
         used=used,
@@ -196,19 +242,30 @@ def _few(tokenizer: TextTokenizer, vocab_size: int) -> tuple[str, ...]:
 def _load_task(data: TextData, task: str, errors: FileErrors) -> Task | None:
     if task in EMBEDDED_TASKS:
         return load_pydoc().tasks[task]
-    return load_task(_task_folder(data, task), errors)
+    folder = _below_root(data, task, "evaluation.tasks", NO_TASKS)
+    return load_task(folder, errors)
 
 
-def _task_folder(data: TextData, task: str) -> Path:
+def _load_words(
+    data: TextData, words: str | None, errors: FileErrors
+) -> WordCorpus | None:
+    if words is None:
+        return None
+    if words == EMBEDDED_WORDS:
+        return embedded_words()
+    folder = _below_root(data, words, "evaluation.words", NO_WORDS)
+    return load_words(folder, errors)
+
+
+def _below_root(data: TextData, folder: str, setting: str, otherwise: str) -> Path:
     assert not isinstance(data, PydocData | MemoryData)
-    folder = "" if isinstance(data, OwnTexts) else data.folder
-    if data.root is None and Path(folder).is_absolute():
+    corpus = "" if isinstance(data, OwnTexts) else data.folder
+    if data.root is None and Path(corpus).is_absolute():
         raise DataError(
-            f"evaluation.tasks: {task} lies below a data root and none was given; pass "
-            "--data-root FOLDER or set D2V_DATA, or --set evaluation.tasks=[] for "
-            f"RankMe alone, or --set 'evaluation.tasks=[{', '.join(EMBEDDED_TASKS)}]'"
+            f"{setting}: {folder} lies below a data root and none was given; pass "
+            f"--data-root FOLDER or set D2V_DATA, or {otherwise}"
         )
-    return data_root(data.root) / task
+    return data_root(data.root) / folder
 
 
 @dataclass(frozen=True)

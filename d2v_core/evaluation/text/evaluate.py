@@ -25,6 +25,7 @@ from d2v_core.evaluation.text.probes import (
     probe_task,
     task_draws,
 )
+from d2v_core.evaluation.text.word_probe import probe_words
 
 
 def evaluate_texts(
@@ -41,7 +42,8 @@ def evaluate_texts(
     same names with ``_all_labels`` stand beside them. ``eval/linear_accuracy`` is the
     mean accuracy of the tasks on single texts that are scored by it. What was chosen on
     each task's validation split is ``evaluation.<task>.<setting>``. ``eval/rankme`` is
-    the effective rank of features of the training text.
+    the effective rank of features of the training text. With text whose words are
+    probed, the scores of :func:`probe_words` stand beside.
 
     Args:
         encoder: Left as it is; fine-tuning works on copies.
@@ -60,8 +62,13 @@ def evaluate_texts(
     labels[: len(dataset.labels)] = dataset.labels  # the first rows have them
     own = measured(own_metrics, features, labels[indices])
     rank = Evaluation({RANK_METRIC: rankme(features), **own}, {})
+    if dataset.words is not None:
+        rank = probe_words(encoder, dataset.tokenizer, dataset.words, config).joined(
+            rank
+        )
     if not dataset.tasks:
-        return rank.joined(Evaluation({}, {}, (NO_TASKS,)))
+        notes = () if dataset.words is not None else (NO_TASKS,)
+        return rank.joined(Evaluation({}, {}, notes))
     if config.method == "fine_tune":
         return _fine_tuned(encoder, dataset, config, seed).joined(rank)
     probed = {
