@@ -59,9 +59,10 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Troubled:
     folder = tmp_path_factory.mktemp("troubled")
     (folder / "trouble.yaml").write_text(STUDY)
     planned = json.loads(d2v(folder, "plan", *COMMAND, "--json").out)["trials"]
-    keys = {trial["arm"]: trial["key"] for trial in planned}
-    leave_failure(spool_at(folder, keys["ends well"]), keys["ends well"])
-    damaged = spool_at(folder, keys["raises"]).checkpoint
+    of_arm = {trial["arm"]: trial for trial in planned}
+    key = of_arm["ends well"]["key"]
+    leave_failure(spool_at(folder, key), key)
+    damaged = spool_at(folder, of_arm["raises"]["training"]).checkpoint
     damaged.parent.mkdir(parents=True)
     torch.save({"version": 0}, damaged)  # whole, and of no version we read
     first = d2v(folder, "run", *COMMAND)

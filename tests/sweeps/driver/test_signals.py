@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ablations.mlflow_names import TRAINING_TAG
 from tests.sweeps.command import TINY, d2v, environment
 from tests.sweeps.driver.long_run import (
     LONG,
@@ -71,8 +72,8 @@ def test_sigterm_saves_and_ends_with_the_closing_lines(
     killed = [trial for trial in trials if trial.info.status == "KILLED"]
     assert killed
     for trial in killed:
-        key = trial.data.tags["d2v.key"]
-        folder = existing_store / "d2v-runs" / "checkpoints" / key
+        training = trial.data.tags[TRAINING_TAG]
+        folder = existing_store / "d2v-runs" / "checkpoints" / training
         assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] > 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ablations.mlflow_names import TRAINING_TAG
 from tests.sweeps.command import TINY
 from tests.sweeps.driver.long_run import LONG, all_trials, checkpoints, client
 from tests.sweeps.ray.clusters import Host, hosts, needs_hosts, wait_for
@@ -77,5 +78,6 @@ def test_a_stopped_job_saves_first(host: Host) -> None:
     killed = [trial for trial in trials if trial.info.status == "KILLED"]
     assert killed
     for trial in killed:
-        folder = host.folder / "d2v-runs" / "checkpoints" / trial.data.tags["d2v.key"]
+        training = trial.data.tags[TRAINING_TAG]
+        folder = host.folder / "d2v-runs" / "checkpoints" / training
         assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] > 0
