@@ -68,12 +68,11 @@ class Outcome:
 
     def _ran(self) -> str:
         num_trained = self.trained.total() - self.num_evaluated
+        trained = f"{num_trained} trial{'s' * (num_trained != 1)} trained"
         if not self.num_evaluated:
-            return f"{num_trained} trials trained"
+            return trained
         evaluated = f"{self.num_evaluated} evaluated on kept encoders"
-        return (
-            f"{num_trained} trials trained, {evaluated}" if num_trained else evaluated
-        )
+        return f"{trained}, {evaluated}" if num_trained else evaluated
 
     def _why(self) -> str:
         if not self.num_unfinished:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from ablations.identity import SCHEMA_VERSION
 from ablations.record import DONE
@@ -36,6 +38,9 @@ COSTS = {
     "training_seconds": "training time (s)",
     "flops": "operations of the training (FLOPs)",
 }
+ATTEMPTS, PAUSE_SECONDS = 5, 0.2
+MADE_MEANWHILE = ("already exists", "unique", "duplicate", "locked")
+"""What SQLite and PostgreSQL say when two make the same tables at once."""
 Direction = Literal["minimize", "maximize"]
 SPACE = "space"
 """User attribute of a study: what it searches."""
@@ -67,7 +72,7 @@ def open_storage(uri: str) -> BaseStorage:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return RDBStorage(uri)
+        return _made_by_one(lambda: RDBStorage(uri))
     except Exception as error:  # whatever SQLAlchemy and its drivers raise
         reason = redacted((str(error).splitlines() or [type(error).__name__])[0])
         requirement = (
@@ -77,6 +82,22 @@ def open_storage(uri: str) -> BaseStorage:
         raise ConfigError(
             [Problem("--optuna-storage", f"{requirement}; {reason}")]
         ) from error
+
+
+def _made_by_one(opened: Callable[[], BaseStorage]) -> BaseStorage:
+    """Open a store that another process may be making at this moment.
+
+    Optuna makes its tables one by one, outside a transaction, so whoever comes second
+    finds some of them there.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return opened()
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not any(sign in str(error).lower() for sign in MADE_MEANWHILE):
+                raise
+            time.sleep(PAUSE_SECONDS)
+    return opened()
 
 
 def open_study(bound: BoundSpace, storage: BaseStorage) -> optuna.Study:

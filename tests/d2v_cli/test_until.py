@@ -217,7 +217,7 @@ def test_an_interrupted_run_goes_on_and_its_arms_stop(
 
     plain = d2v(tmp_path, "run", study, "--seeds", "9", *TINY)
     assert plain.code == 0, plain.out + plain.err
-    assert "1 trials trained (1 finished), 26 cached" in plain.out
+    assert "1 trial trained (1 finished), 26 cached" in plain.out
     assert "look at" not in plain.out
 
 

@@ -62,7 +62,7 @@ def test_every_study_fills_its_table(
     where = ("--modality", modality, "--scale", "smoke")
     done = d2v(tmp_path, "run", *studies, *where, "--seeds", "1", *SMALL[modality])
     assert done.code == 0, done.out + done.err
-    assert f"{NUM_FOR_RAY} trials trained" in done.out
+    assert f"({NUM_FOR_RAY} finished)" in done.out
     assert f"{num_trials} cached" in done.out
 
     again = here(tmp_path, "report", "--all")

@@ -70,6 +70,6 @@ def test_no_encoder_stays_where_none_is_wanted(tmp_path: Path) -> None:
     (tmp_path / "protocols.yaml").write_text(STUDY)
     done = d2v(tmp_path, "run", *RUN, "--keep-encoders=none", "--seeds=1")
     assert done.code == 0, done.out + done.err
-    assert "1 trials trained, 2 evaluated on kept encoders" in done.out
+    assert "1 trial trained, 2 evaluated on kept encoders" in done.out
     encoders = EncoderStore(tmp_path / "d2v-runs" / "encoders")
     assert list(encoders.keys()) == []

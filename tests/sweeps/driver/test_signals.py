@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablations.mlflow_names import TRAINING_TAG
+from ablations.mlflow_names import SEED_TAG, TRAINING_TAG
 from tests.sweeps.command import TINY, d2v, environment
 from tests.sweeps.driver.long_run import (
     LONG,
@@ -69,7 +69,8 @@ def test_sigterm_saves_and_ends_with_the_closing_lines(
     assert "Traceback" not in output
     trials = all_trials(client(existing_store))
     assert "RUNNING" not in {trial.info.status for trial in trials}
-    killed = [trial for trial in trials if trial.info.status == "KILLED"]
+    of_seed = [trial for trial in trials if trial.data.tags[SEED_TAG] in seed]
+    killed = [trial for trial in of_seed if trial.info.status == "KILLED"]
     assert killed
     for trial in killed:
         training = trial.data.tags[TRAINING_TAG]

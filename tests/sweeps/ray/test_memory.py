@@ -29,4 +29,4 @@ def test_workers_that_ray_ends_for_lack_of_memory(tmp_path: Path) -> None:
 
     again = d2v(tmp_path, *alone(tmp_path))  # with memory, the same command trains it
     assert again.code == 0, again.out + again.err
-    assert "1 trials trained (1 finished)" in again.out
+    assert "1 trial trained (1 finished)" in again.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,6 +160,13 @@ def test_a_store_optuna_cannot_use_is_refused():
         match="--optuna-storage: must start with sqlite:///, or a database scheme",
     ):
         open_storage("nonsense")
+
+
+def test_many_may_make_the_store_at_once(tmp_path: Path) -> None:
+    uris = [f"sqlite:///{tmp_path}/{n}.db" for n in range(3) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(open_storage, uris))
+    assert all(store.get_all_studies() == [] for store in stores)
 
 
 def test_a_result_counts_though_its_process_died_at_the_end(tmp_path):

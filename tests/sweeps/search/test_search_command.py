@@ -249,4 +249,5 @@ def test_a_second_objective_is_counted_and_every_trade_off_kept(
     assert bool(path) == better
     (table,) = tmp_path.glob("d2v-runs/reports/costly*/table.csv") if path else [None]
     if table is not None:
-        assert [row["n"] for row in csv.DictReader(table.open())] == ["2", "2"]
+        rows = csv.DictReader(table.read_text().splitlines())
+        assert [row["n"] for row in rows] == ["2", "2"]
