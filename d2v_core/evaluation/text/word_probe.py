@@ -11,8 +11,9 @@ replaced by ``<mask>``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,24 +33,38 @@ NUM_WORDS = 100
 """Different hidden words: the most frequent ones of the training split."""
 NUM_TAGS = 50
 """Tags, likewise; Penn Treebank's are 45."""
-NUM_SAMPLES = {"train": 6_000, "valid": 1_500, "test": 3_000}
-"""Words of each split, or all there are."""
+NUM_SAMPLES = {"train": 5_000, "valid": 1_000, "test": 3_000}
+"""Words of each split that are hidden, or all there are; as many are seen."""
 BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
 class WordRows:
-    """Words to be told, each in a row of its own.
+    """Words to be told, in their rows.
 
     Attributes:
-        rows: Token ids; the word is in the middle, as far as its sentence goes.
-        places: Token of each row at which the encoder's output is taken.
-        labels: Class of each word.
+        rows: Token ids.
+        places: Row of each word, and the token at which the encoder's output is taken;
+            int64 of shape (words, 2).
+        positions: Sentence and place in it of each word, likewise.
     """
 
     rows: Sequence[np.ndarray]
     places: np.ndarray
-    labels: np.ndarray
+    positions: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """What is asked of a word.
+
+    Attributes:
+        of: Class of the word at a sentence and a place in it; None: it is not asked.
+        count: Number of classes.
+    """
+
+    of: Callable[[Sentences, int, int], int | None]
+    count: int
 
 
 def probe_words(
@@ -70,69 +85,82 @@ def probe_words(
         corpus: The text.
         config: L2 grid, and how many blocks are averaged.
     """
-    probes = [("masked_word", _word_classes(corpus), True)]
+    read = partial(_read, encoder, tokenizer, corpus, config.num_layers)
+    probe = partial(
+        _probe, corpus=corpus, config=config, device=next(encoder.parameters()).device
+    )
+    hidden = read(hidden_words)
+    result = probe("masked_word", _word_classes(corpus), hidden)
     if corpus.train.tags is not None:
         tags = _tag_classes(corpus)
-        probes += [("masked_tag", tags, True), ("tag", tags, False)]
-    result = Evaluation({}, {})
-    for name, classes, hides in probes:
-        result = result.joined(
-            _probe(name, classes, hides, encoder, tokenizer, corpus, config)
-        )
+        result = result.joined(probe("masked_tag", tags, hidden))
+        result = result.joined(probe("tag", tags, read(seen_words)))
     return result
 
 
-Labels = Callable[[Sentences, int, int], int | None]
-"""Class of the word at a sentence and a place in it; None: it is none of them."""
-
-
-def _word_classes(corpus: WordCorpus) -> tuple[Labels, int]:
+def _word_classes(corpus: WordCorpus) -> _Classes:
     counts = Counter(w.lower() for words in corpus.train.words for w in words)
     index = {word: i for i, (word, _) in enumerate(counts.most_common(NUM_WORDS))}
-    return lambda split, i, j: index.get(split.words[i][j].lower()), len(index)
+    return _Classes(
+        lambda split, i, j: index.get(split.words[i][j].lower()), len(index)
+    )
 
 
-def _tag_classes(corpus: WordCorpus) -> tuple[Labels, int]:
+def _tag_classes(corpus: WordCorpus) -> _Classes:
     counts = Counter(tag for tags in corpus.train.tags or () for tag in tags)
     index = {tag: i for i, (tag, _) in enumerate(counts.most_common(NUM_TAGS))}
 
-    def label(split: Sentences, i: int, j: int) -> int | None:
+    def tag_of(split: Sentences, i: int, j: int) -> int | None:
         return None if split.tags is None else index.get(split.tags[i][j])
 
-    return label, len(index)
+    return _Classes(tag_of, len(index))
+
+
+_Drawn = Mapping[str, tuple[Float[np.ndarray, "words dim"], np.ndarray]]
+"""Features and positions of the words of each split."""
+
+
+def _read(
+    encoder: TextEncoder,
+    tokenizer: TextTokenizer,
+    corpus: WordCorpus,
+    num_layers: int,
+    draw: Callable[..., WordRows],
+) -> _Drawn:
+    drawn = {}
+    for split, size in NUM_SAMPLES.items():
+        sentences: Sentences = getattr(corpus, split)
+        words = draw(sentences, tokenizer, size=size, max_tokens=encoder.max_tokens)
+        features = word_features(encoder, words, num_layers=num_layers)
+        drawn[split] = features, words.positions
+    return drawn
 
 
 def _probe(
     name: str,
-    classes: tuple[Labels, int],
-    hides: bool,
-    encoder: TextEncoder,
-    tokenizer: TextTokenizer,
+    classes: _Classes,
+    drawn: _Drawn,
+    *,
     corpus: WordCorpus,
     config: TextEvaluation,
+    device: torch.device,
 ) -> Evaluation:
-    label, num_classes = classes
-    splits = []
-    for split, size in NUM_SAMPLES.items():
-        rows = word_rows(
-            getattr(corpus, split),
-            tokenizer,
-            label,
-            size=size,
-            max_tokens=encoder.max_tokens,
-            hides=hides,
-        )
-        features = word_features(encoder, rows, num_layers=config.num_layers)
-        splits.append(Features(features, rows.labels))
-    train, valid, test = splits
+    def labelled(split: str) -> Features:
+        (features, positions), sentences = drawn[split], getattr(corpus, split)
+        labels = [classes.of(sentences, i, j) for i, j in positions.tolist()]
+        asked = np.array([label is not None for label in labels])
+        kept = np.array([label for label in labels if label is not None], np.int64)
+        return Features(features[asked], kept)
+
+    train, valid, test = map(labelled, NUM_SAMPLES)
     fitted = fit_probes(
         train,
         [np.arange(len(train.labels))],
         valid,
         l2_grid=config.l2_grid,
         score=accuracy,
-        num_classes=num_classes,
-        device=next(encoder.parameters()).device,
+        num_classes=classes.count,
+        device=device,
     )
     reached = accuracy(test.labels, fitted.predict(test.features)[0])
     return Evaluation(
@@ -145,58 +173,82 @@ def _probe(
     )
 
 
-def word_rows(
-    split: Sentences,
-    tokenizer: TextTokenizer,
-    label: Labels,
-    *,
-    size: int,
-    max_tokens: int,
-    hides: bool,
+def hidden_words(
+    split: Sentences, tokenizer: TextTokenizer, *, size: int, max_tokens: int
 ) -> WordRows:
-    """Draw words of a split, always the same ones, each with its context.
+    """Draw words, always the same ones; each is hidden in a row of its own.
 
-    A hidden word is one ``<mask>``, however many tokens it has; one that is seen is
-    taken at its first token. A sentence that is longer than a row is cut on both sides.
+    It is one ``<mask>``, however many tokens it has. A sentence that is longer than a
+    row is cut on both sides, so that the word stays in the middle.
 
     Args:
         split: The sentences.
         tokenizer: Encodes each word with the blank before it.
-        label: Words without one are not drawn.
-        size: At most so many.
+        size: At most so many words.
         max_tokens: Of a row, ``<s>`` and ``</s>`` included.
-        hides: Whether the words are hidden.
     """
-    rows, places, labels = [], [], []
-    order = np.random.default_rng(SPLIT_SEED).permutation(positions(split))
-    for i, j in order.tolist():
-        if (of_word := label(split, i, j)) is None:
-            continue
-        row, place = _around(split.words[i], j, tokenizer, max_tokens, hides)
+    everywhere = positions(split)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(everywhere))[:size]
+    rows, places = [], []
+    for n, (i, j) in enumerate(everywhere[order].tolist()):
+        row, place = _hidden(split.words[i], j, tokenizer, max_tokens)
         rows.append(row)
-        places.append(place)
-        labels.append(of_word)
-        if len(rows) == size:
-            break
-    return WordRows(rows, np.array(places), np.array(labels))
+        places.append((n, place))
+    return WordRows(rows, np.array(places), everywhere[order])
 
 
-def _around(
-    words: Sequence[str], j: int, tokenizer: TextTokenizer, max_tokens: int, hides: bool
+def _hidden(
+    words: Sequence[str], j: int, tokenizer: TextTokenizer, max_tokens: int
 ) -> tuple[np.ndarray, int]:
-    """The row of a word and its place in it."""
+    """The row of a word, and its place in it."""
     first = max(0, j - max_tokens)  # what is further away does not fit
-    near = words[first : j + max_tokens]
-    ids = tokenizer.bare([f"{' ' if first + n else ''}{w}" for n, w in enumerate(near)])
-    j -= first
-    before = [token for word in ids[:j] for token in word]
-    after = [token for word in ids[j + 1 :] for token in word]
-    middle = [MASK] if hides else ids[j][: max_tokens - 2]
-    room = max_tokens - 2 - len(middle)
+    ids = _tokens(words[first : j + max_tokens], tokenizer, is_start=first == 0)
+    before = [token for word in ids[: j - first] for token in word]
+    after = [token for word in ids[j - first + 1 :] for token in word]
+    room = max_tokens - 3
     left = min(len(before), max(room // 2, room - len(after)))
-    right = min(len(after), room - left)
     kept = before[len(before) - left :]
-    return np.array([BOS, *kept, *middle, *after[:right], EOS]), 1 + left
+    return np.array([BOS, *kept, MASK, *after[: room - left], EOS]), 1 + left
+
+
+def seen_words(
+    split: Sentences, tokenizer: TextTokenizer, *, size: int, max_tokens: int
+) -> WordRows:
+    """Draw sentences, always the same ones, until they have so many words.
+
+    A word is taken at its first token; of a sentence that is longer than a row, those
+    that fit.
+
+    Args:
+        split: The sentences.
+        tokenizer: Encodes each word with the blank before it.
+        size: At most so many words.
+        max_tokens: Of a row, ``<s>`` and ``</s>`` included.
+    """
+    rows: list[np.ndarray] = []
+    places: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
+    for i in np.random.default_rng(SPLIT_SEED).permutation(len(split)).tolist():
+        row = [BOS]
+        for j, ids in enumerate(_tokens(split.words[i][:max_tokens], tokenizer)):
+            if len(row) + len(ids) >= max_tokens or len(found) == size:
+                break
+            places.append((len(rows), len(row)))
+            found.append((i, j))
+            row += ids
+        rows.append(np.array([*row, EOS]))
+        if len(found) == size:
+            break
+    return WordRows(rows, np.array(places), np.array(found))
+
+
+def _tokens(
+    words: Sequence[str], tokenizer: TextTokenizer, *, is_start: bool = True
+) -> list[list[int]]:
+    """Token ids of each word, which are those of the sentence as it stands."""
+    return tokenizer.bare(
+        [word if is_start and n == 0 else f" {word}" for n, word in enumerate(words)]
+    )
 
 
 @torch.no_grad()
@@ -207,20 +259,23 @@ def word_features(
 
     Args:
         encoder: Left as it is.
-        words: The rows; those of like length are read together.
+        words: Those of rows of like length are read together.
         num_layers: Blocks whose outputs are averaged; 1: the final output.
     """
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
     order = np.argsort([len(row) for row in words.rows], kind="stable")
-    features = np.zeros((len(order), encoder.dim), dtype=np.float32)
+    features = np.zeros((len(words.places), encoder.dim), dtype=np.float32)
     for start in range(0, len(order), BATCH_SIZE):
         batch = order[start : start + BATCH_SIZE]
         inputs = pad_rows([words.rows[i] for i in batch]).to(device)
         tokens = frozen_tokens(encoder, inputs, num_layers=num_layers)
-        places = torch.from_numpy(words.places[batch]).to(device)
-        at_words = tokens[torch.arange(len(batch), device=device), places]
-        features[batch] = at_words.float().cpu().numpy()
+        place_of = {row: n for n, row in enumerate(batch.tolist())}
+        here = np.flatnonzero(np.isin(words.places[:, 0], batch))
+        rows = torch.tensor([place_of[row] for row in words.places[here, 0].tolist()])
+        columns = torch.from_numpy(words.places[here, 1])
+        at_words = tokens[rows.to(device), columns.to(device)]
+        features[here] = at_words.float().cpu().numpy()
     encoder.train(was_training)
     return features

@@ -10,7 +10,12 @@ from d2v_core.encoders.inputs import Padded
 from d2v_core.encoders.token_inputs import BOS, EOS, MASK
 from d2v_core.evaluation.text import word_probe
 from d2v_core.evaluation.text.evaluate import evaluate_texts
-from d2v_core.evaluation.text.word_probe import probe_words, word_features, word_rows
+from d2v_core.evaluation.text.word_probe import (
+    hidden_words,
+    probe_words,
+    seen_words,
+    word_features,
+)
 from tests.d2v_core.small import fill_with_noise
 from tests.d2v_core.small_text import (
     WORDS,
@@ -46,62 +51,62 @@ def encoder():
     return encoder
 
 
-def labels_of(split, i, j):
-    return WORDS.index(split.words[i][j])
-
-
-@pytest.mark.parametrize("hides", [True, False])
 @pytest.mark.parametrize("max_tokens", [8, 11, 24])
-def test_rows_are_the_word_in_as_much_context_as_fits(hides, max_tokens):
+def test_a_hidden_word_has_as_much_context_as_fits(max_tokens):
     tokenizer = small_tokenizer()
     words = tuple(np.random.default_rng(0).choice(WORDS, 9).tolist())
     split = Sentences((words, words[:2]))
-    drawn = word_rows(
-        split, tokenizer, labels_of, size=99, max_tokens=max_tokens, hides=hides
-    )
-    assert len(drawn.rows) == 11  # every word once
-    for row, place, label in zip(drawn.rows, drawn.places, drawn.labels, strict=True):
+    drawn = hidden_words(split, tokenizer, size=99, max_tokens=max_tokens)
+    assert len({tuple(position) for position in drawn.positions.tolist()}) == 11
+    for n, row in enumerate(drawn.rows):
+        (r, place), (i, j) = drawn.places[n].tolist(), drawn.positions[n].tolist()
+        assert r == n
         assert (row[0], row[-1]) == (BOS, EOS)
         assert len(row) <= max_tokens
-        assert (row == MASK).sum() == hides
-        shown = tokenizer.decode(row[1:place].tolist())
-        whole = " ".join(words)
-        if hides:
-            assert row[place] == MASK
-            after = tokenizer.decode(row[place + 1 : -1].tolist())
-            text = f"{shown} {WORDS[label]}{after}"
-        else:
-            text = tokenizer.decode(row[1:-1].tolist())
-        assert text.strip() in whole
-    long = [row for row in drawn.rows if len(row) < max_tokens]
-    assert not long or max_tokens == 24 or len(long) <= 2
+        np.testing.assert_array_equal(np.flatnonzero(row == MASK), [place])
+        before = tokenizer.decode(row[1:place].tolist()).strip()
+        after = tokenizer.decode(row[place + 1 : -1].tolist()).strip()
+        said = split.words[i]
+        assert " ".join(said[:j]).endswith(before)
+        assert " ".join(said[j + 1 :]).startswith(after)
+        whole = tokenizer.bare([" ".join(said)])[0]
+        if len(whole) > max_tokens:
+            assert len(row) >= max_tokens - 1  # nothing that fits is left out
 
 
-def test_the_same_words_are_drawn_every_time():
+@pytest.mark.parametrize("max_tokens", [8, 24])
+def test_seen_words_are_those_of_the_sentence(max_tokens):
+    tokenizer, split = small_tokenizer(), sentences(20, 3)
+    drawn = seen_words(split, tokenizer, size=50, max_tokens=max_tokens)
+    whole = tokenizer.rows([" ".join(words) for words in split.words], max_tokens)
+    assert len(drawn.places) == len(drawn.positions) == 50
+    for (r, place), (i, j) in zip(
+        drawn.places.tolist(), drawn.positions.tolist(), strict=True
+    ):
+        row = drawn.rows[r]
+        assert len(row) <= max_tokens
+        np.testing.assert_array_equal(row[:-1], whole[i][: len(row) - 1])
+        word = tokenizer.bare([f" {split.words[i][j]}" if j else split.words[i][j]])[0]
+        np.testing.assert_array_equal(row[place : place + len(word)], word)
+
+
+@pytest.mark.parametrize("draw", [hidden_words, seen_words])
+def test_the_same_words_are_drawn_every_time(draw):
     tokenizer, split = small_tokenizer(), sentences(50, 3)
-    options = {"max_tokens": 24, "hides": True}
-    a, b = (
-        word_rows(split, tokenizer, labels_of, size=size, **options)
-        for size in (20, 40)
-    )
-    assert len(a.labels) == 20
-    np.testing.assert_array_equal(a.labels, b.labels[:20])
-    assert all(np.array_equal(x, y) for x, y in zip(a.rows, b.rows, strict=False))
+    a, b = (draw(split, tokenizer, size=size, max_tokens=24) for size in (20, 40))
+    assert len(a.positions) == 20
+    np.testing.assert_array_equal(a.positions, b.positions[:20])
+    np.testing.assert_array_equal(a.places, b.places[:20])
 
 
-def test_features_are_the_encoders_output_at_the_word(encoder):
-    rows = word_rows(
-        sentences(90, 4),
-        small_tokenizer(),
-        labels_of,
-        size=200,
-        max_tokens=24,
-        hides=True,
-    )
-    found = word_features(encoder.train(), rows)
+@pytest.mark.parametrize("draw", [hidden_words, seen_words])
+def test_features_are_the_encoders_output_at_the_word(encoder, draw):
+    words = draw(sentences(90, 4), small_tokenizer(), size=200, max_tokens=24)
+    found = word_features(encoder.train(), words)
     assert encoder.training
     encoder.eval()
-    for row, place, feature in zip(rows.rows, rows.places, found, strict=True):
+    for (r, place), feature in zip(words.places.tolist(), found, strict=True):
+        row = words.rows[r]
         inputs = Padded(torch.from_numpy(row)[None], (len(row),))
         with torch.no_grad():
             expected = encoder(inputs)[0, place].numpy()
