@@ -19,10 +19,10 @@ demo: $(READY)  ## train the first look at the paper's claims on digits, print i
 	$(BIN)/d2v run first_look --modality vision --scale smoke
 
 test: $(DEV)  ## everything in a few minutes: one small study really runs
-	$(PYTEST) -m "not thorough"
+	$(PYTEST) -m "not thorough" $(PYTEST_ARGS)
 
 test-rest: $(DEV)  ## what test leaves out: faults, clusters, servers, browser, studies
-	$(PYTEST) -m thorough
+	$(PYTEST) -m thorough $(PYTEST_ARGS)
 
 test-all: test test-rest  ## both
 
