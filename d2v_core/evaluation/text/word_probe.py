@@ -33,7 +33,7 @@ NUM_WORDS = 100
 """Different hidden words: the most frequent ones of the training split."""
 NUM_TAGS = 50
 """Tags, likewise; Penn Treebank's are 45."""
-NUM_SAMPLES = {"train": 5_000, "valid": 1_000, "test": 3_000}
+NUM_SAMPLES = {"train": 3_000, "valid": 1_000, "test": 2_000}
 """Words of each split that are hidden, or all there are; as many are seen."""
 BATCH_SIZE = 128
 
@@ -189,22 +189,23 @@ def hidden_words(
     """
     everywhere = positions(split)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(everywhere))[:size]
+    drawn = everywhere[order]
+    ids_of = _tokenised(split, sorted(set(drawn[:, 0].tolist())), tokenizer)
     rows, places = [], []
-    for n, (i, j) in enumerate(everywhere[order].tolist()):
-        row, place = _hidden(split.words[i], j, tokenizer, max_tokens)
+    for n, (i, j) in enumerate(drawn.tolist()):
+        row, place = _hidden(ids_of[i], j, max_tokens)
         rows.append(row)
         places.append((n, place))
-    return WordRows(rows, np.array(places), everywhere[order])
+    return WordRows(rows, np.array(places), drawn)
 
 
 def _hidden(
-    words: Sequence[str], j: int, tokenizer: TextTokenizer, max_tokens: int
+    ids: Sequence[Sequence[int]], j: int, max_tokens: int
 ) -> tuple[np.ndarray, int]:
-    """The row of a word, and its place in it."""
-    first = max(0, j - max_tokens)  # what is further away does not fit
-    ids = _tokens(words[first : j + max_tokens], tokenizer, is_start=first == 0)
-    before = [token for word in ids[: j - first] for token in word]
-    after = [token for word in ids[j - first + 1 :] for token in word]
+    """The row of a word of a sentence, and its place in it."""
+    # What is further away than a row is long does not fit.
+    before = [token for word in ids[max(0, j - max_tokens) : j] for token in word]
+    after = [token for word in ids[j + 1 : j + 1 + max_tokens] for token in word]
     room = max_tokens - 3
     left = min(len(before), max(room // 2, room - len(after)))
     kept = before[len(before) - left :]
@@ -228,9 +229,11 @@ def seen_words(
     rows: list[np.ndarray] = []
     places: list[tuple[int, int]] = []
     found: list[tuple[int, int]] = []
-    for i in np.random.default_rng(SPLIT_SEED).permutation(len(split)).tolist():
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(split))[:size].tolist()
+    ids_of = _tokenised(split, order, tokenizer)
+    for i in order:
         row = [BOS]
-        for j, ids in enumerate(_tokens(split.words[i][:max_tokens], tokenizer)):
+        for j, ids in enumerate(ids_of[i]):
             if len(row) + len(ids) >= max_tokens or len(found) == size:
                 break
             places.append((len(rows), len(row)))
@@ -242,13 +245,17 @@ def seen_words(
     return WordRows(rows, np.array(places), np.array(found))
 
 
-def _tokens(
-    words: Sequence[str], tokenizer: TextTokenizer, *, is_start: bool = True
-) -> list[list[int]]:
-    """Token ids of each word, which are those of the sentence as it stands."""
-    return tokenizer.bare(
-        [word if is_start and n == 0 else f" {word}" for n, word in enumerate(words)]
-    )
+def _tokenised(
+    split: Sentences, sentences: Sequence[int], tokenizer: TextTokenizer
+) -> dict[int, list[list[int]]]:
+    """Token ids of each word of some sentences, which are those of the whole text."""
+    words = [
+        f" {word}" if j else word
+        for i in sentences
+        for j, word in enumerate(split.words[i])
+    ]
+    ids = iter(tokenizer.bare(words))
+    return {i: [next(ids) for _ in split.words[i]] for i in sentences}
 
 
 @torch.no_grad()
