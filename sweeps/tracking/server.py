@@ -60,13 +60,17 @@ def serve_ui(stores: Stores, port: int) -> None:
     """
     command = [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", stores.tracking_uri),
         *("--default-artifact-root", stores.artifacts.as_uri()),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--uvicorn-opts", "--log-level warning"),
     ]
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # GenAI's
-    server = subprocess.Popen(command, start_new_session=True)
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # GenAI's
+        **os.environ,
+        # Not an argument: it may hold a password, and everybody sees those of others.
+        "MLFLOW_BACKEND_STORE_URI": stores.tracking_uri,
+    }
+    server = subprocess.Popen(command, start_new_session=True, env=environment)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.wait()

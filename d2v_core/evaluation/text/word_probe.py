@@ -161,6 +161,7 @@ def _probe(
         score=accuracy,
         num_classes=classes.count,
         device=device,
+        closed_form=True,
     )
     reached = accuracy(test.labels, fitted.predict(test.features)[0])
     return Evaluation(
@@ -249,13 +250,13 @@ def _tokenised(
     split: Sentences, sentences: Sequence[int], tokenizer: TextTokenizer
 ) -> dict[int, list[list[int]]]:
     """Token ids of each word of some sentences, which are those of the whole text."""
-    words = [
-        f" {word}" if j else word
+    said = {
+        i: [f" {word}" if j else word for j, word in enumerate(split.words[i])]
         for i in sentences
-        for j, word in enumerate(split.words[i])
-    ]
-    ids = iter(tokenizer.bare(words))
-    return {i: [next(ids) for _ in split.words[i]] for i in sentences}
+    }
+    different = list({word: None for words in said.values() for word in words})
+    ids_of = dict(zip(different, tokenizer.bare(different), strict=True))
+    return {i: [ids_of[word] for word in words] for i, words in said.items()}
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -132,6 +133,17 @@ def test_the_link_is_opened_once_the_server_answers(shown: Lab, ui: Ui) -> None:
         assert time.monotonic() < deadline, "no browser was started"
         time.sleep(0.1)
     assert told.read_text().strip() == ui.link
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_the_stores_address_is_an_argument_of_no_process(shown: Lab, ui: Ui) -> None:
+    """It may hold a password, and everybody sees the arguments of others."""
+    seen = list[bytes]()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            seen.append(file.read_bytes())
+    assert any(b"--default-artifact-root" in arguments for arguments in seen)
+    assert not any(b"mlflow.db" in arguments for arguments in seen)
 
 
 @pytest.mark.browser

@@ -127,7 +127,7 @@ def test_a_hidden_word_is_found_where_its_context_tells_it(encoder):
     # The third word's tag is itself: a third of all words, at chance one of four.
     assert told["eval/masked_tag_accuracy"] > untold["eval/masked_tag_accuracy"] + 10
     assert untold["eval/masked_tag_accuracy"] == pytest.approx(75, abs=4)
-    assert untold["eval/tag_accuracy"] > 95  # seen
+    assert untold["eval/tag_accuracy"] > 90  # seen
     assert told["eval/masked_word_accuracy"] > untold["eval/masked_word_accuracy"] + 10
 
 
