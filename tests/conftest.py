@@ -1,17 +1,11 @@
-"""Which tests may run beside each other, those of different groups, and until when."""
+"""Which tests may run beside each other: those of different groups."""
 
 from __future__ import annotations
-
-import os
-import time
 
 import pytest
 
 SHARED = ("undisturbed", "lab")
 """Fixtures of the session that take a run of Ray: made by one process only."""
-MINUTES = "D2V_TEST_MINUTES"
-"""Environment variable: tests that were not begun by then are skipped, and named."""
-BEGAN = time.monotonic()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,14 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(shared_by(item) or file_of(item)))
     items.sort(key=lambda item: shared_by(item) is None)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
-    """A machine that is slow today must not lose what it has tested already."""
-    minutes = os.environ.get(MINUTES)
-    if minutes and time.monotonic() - BEGAN > 60.0 * float(minutes):
-        pytest.skip(f"not begun within {minutes} minutes")
 
 
 def shared_by(item: pytest.Item) -> str | None:
