@@ -39,6 +39,16 @@ def shown_params(cell: PlannedCell) -> dict[str, Any]:
     return {"arm": cell.arm.label, **settings, **cell.arm.values}
 
 
+def trial_note(cell: PlannedCell, plan: StudyPlan) -> str:
+    """Markdown for a trial's page: what it is, and of which study."""
+    request, title = plan.expanded.request, plan.expanded.study.title
+    settings = ", ".join(f"`{k}={param_text(v)}`" for k, v in cell.arm.settings.items())
+    return (
+        f"**{cell.arm.label}**, seed {cell.seed}, of *{title}* ({request.modality}, "
+        f"scale {request.scale}): {settings or 'the recipe as it is'}"
+    )
+
+
 def trial_kind(trial: TrialConfig) -> str:
     """What trials of equal cost have in common: objective and length."""
     return f"{trial.objective.kind} {trial.training.num_steps}"

@@ -35,6 +35,7 @@ from sweeps.tracking.labels import (
     shown_params,
     source_tags,
     trial_kind,
+    trial_note,
     with_try,
 )
 from sweeps.tracking.reader import StoreReader
@@ -122,6 +123,7 @@ class Tracker(StoreReader):
             names.SEED_TAG: str(cell.seed),
             names.ARM_TAG: cell.arm.label,
             names.KIND_TAG: trial_kind(cell.trial),
+            NOTE_TAG: trial_note(cell, plan)[: names.TAG_LENGTH],
             **_belongs(plan, cell.arm.label),
         }
         run = self.client.create_run(
