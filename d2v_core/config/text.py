@@ -231,20 +231,16 @@ def _check_tasks(trial: TextTrial) -> list[Problem]:
         message = "must be different tasks, stands twice"
         problems.append(Problem("evaluation.tasks", f"{message}: {', '.join(twice)}"))
     files = [task for task in tasks if task not in EMBEDDED_TASKS]
-    if files and isinstance(trial.data, PydocData):
-        message = (
-            f"must be among {', '.join(EMBEDDED_TASKS)} with data.source pydoc, which "
-            "has no data root"
-        )
+    rootless = isinstance(trial.data, PydocData | MemoryData)
+    where = f"with data.source {trial.data.source}, which has no data root"
+    if files and rootless:
+        message = f"must be among {', '.join(EMBEDDED_TASKS)} {where}"
         problems.append(
             Problem("evaluation.tasks", f"{message}, got {', '.join(files)}")
         )
     words = trial.evaluation.words
-    if isinstance(trial.data, PydocData) and words not in (None, EMBEDDED_WORDS):
-        message = (
-            f"must be {EMBEDDED_WORDS} or null with data.source pydoc, which has no "
-            "data root"
-        )
+    if rootless and words not in (None, EMBEDDED_WORDS):
+        message = f"must be {EMBEDDED_WORDS} or null {where}"
         problems.append(Problem("evaluation.words", f"{message}, got {words}"))
     return problems
 

@@ -258,7 +258,9 @@ def _load_words(
 
 
 def _below_root(data: TextData, folder: str, setting: str, otherwise: str) -> Path:
-    assert not isinstance(data, PydocData | MemoryData)
+    assert not isinstance(data, PydocData | MemoryData), "refused by the configuration"
+    if Path(folder).is_absolute():
+        return Path(folder)
     corpus = "" if isinstance(data, OwnTexts) else data.folder
     if data.root is None and Path(corpus).is_absolute():
         raise DataError(

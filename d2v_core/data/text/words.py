@@ -70,6 +70,12 @@ def load_words(folder: Path, errors: FileErrors) -> WordCorpus | None:
     train, valid, test = splits
     if train is None or valid is None or test is None:
         return None
+    for kind, asked in (("words", train.words), ("tags", train.tags)):
+        different = {one for sentence in asked or () for one in sentence}
+        if asked is not None and len(different) < 2:
+            message = f"must hold at least 2 different {kind}, holds {len(different)}"
+            errors.file(word_files(folder)[0], message)
+            return None
     return WordCorpus(folder.name, train, valid, test)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from d2v_core.config.choices import TextPooling
 from d2v_core.data.text.tasks import Samples
 from d2v_core.data.text.tokenizer import TextTokenizer
 from d2v_core.encoders.inputs import mean_over_real
 from d2v_core.encoders.text import TextEncoder
-from d2v_core.encoders.token_inputs import pad_rows
+from d2v_core.encoders.token_inputs import TokenRows, pad_rows
 from d2v_core.evaluation.features import frozen_tokens
 
 BATCH_SIZE = 128
@@ -50,7 +51,6 @@ def extract_features(
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
 
 
-@torch.no_grad()
 def pooled_tokens(
     encoder: TextEncoder,
     rows: Sequence[np.ndarray],
@@ -58,21 +58,30 @@ def pooled_tokens(
     *,
     num_layers: int = 1,
 ) -> np.ndarray:
-    """Tokens of each row as one vector, padding left out.
+    """Tokens of each row as one vector, padding left out."""
+    pooled = np.zeros((len(rows), encoder.dim), dtype=np.float32)
+    for batch, inputs, tokens in read_rows(encoder, rows, num_layers=num_layers):
+        mean = pooling == "mean"
+        vectors = mean_over_real(tokens, encoder.real(inputs)) if mean else tokens[:, 0]
+        pooled[batch] = vectors.float().cpu().numpy()
+    return pooled
 
-    Rows of like length are read together; the encoder is in evaluation mode.
+
+def read_rows(
+    encoder: TextEncoder, rows: Sequence[np.ndarray], *, num_layers: int
+) -> Iterator[tuple[np.ndarray, TokenRows, Tensor]]:
+    """Indices, inputs and tokens (batch, tokens, dim) of rows of like length.
+
+    The encoder is in evaluation mode meanwhile.
     """
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
     order = np.argsort([len(row) for row in rows], kind="stable")
-    pooled = np.zeros((len(rows), encoder.dim), dtype=np.float32)
     for start in range(0, len(rows), BATCH_SIZE):
         batch = order[start : start + BATCH_SIZE]
         inputs = pad_rows([rows[i] for i in batch]).to(device)
-        tokens = frozen_tokens(encoder, inputs, num_layers=num_layers)
-        mean = pooling == "mean"
-        vectors = mean_over_real(tokens, encoder.real(inputs)) if mean else tokens[:, 0]
-        pooled[batch] = vectors.float().cpu().numpy()
+        with torch.no_grad():
+            tokens = frozen_tokens(encoder, inputs, num_layers=num_layers)
+        yield batch, inputs, tokens
     encoder.train(was_training)
-    return pooled

@@ -24,10 +24,10 @@ from d2v_core.data.splits import SPLIT_SEED
 from d2v_core.data.text.tokenizer import TextTokenizer
 from d2v_core.data.text.words import Sentences, WordCorpus, positions
 from d2v_core.encoders.text import TextEncoder
-from d2v_core.encoders.token_inputs import BOS, EOS, MASK, pad_rows
-from d2v_core.evaluation.features import frozen_tokens
+from d2v_core.encoders.token_inputs import BOS, EOS, MASK
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.probe import Features, accuracy, fit_probes
+from d2v_core.evaluation.text.features import read_rows
 
 NUM_WORDS = 100
 """Different hidden words: the most frequent ones of the training split."""
@@ -35,7 +35,6 @@ NUM_TAGS = 50
 """Tags, likewise; Penn Treebank's are 45."""
 NUM_SAMPLES = {"train": 3_000, "valid": 1_000, "test": 2_000}
 """Words of each split that are hidden, or all there are; as many are seen."""
-BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
@@ -153,6 +152,10 @@ def _probe(
         return Features(features[asked], kept)
 
     train, valid, test = map(labelled, NUM_SAMPLES)
+    what = name.replace("_", " ")
+    if not all(len(split.labels) for split in (train, valid, test)):
+        note = f"no {what} probe: a split of evaluation.words has no word to ask for"
+        return Evaluation({}, {}, (note,))
     fitted = fit_probes(
         train,
         [np.arange(len(train.labels))],
@@ -170,7 +173,7 @@ def _probe(
             f"eval/{name}_validation_accuracy": 100.0 * fitted.validation_scores[0],
         },
         choices={f"evaluation.{name}_l2": fitted.median_l2},
-        notes=fitted.notes(f"the {name.replace('_', ' ')} probe's"),
+        notes=fitted.notes(f"the {what} probe's"),
     )
 
 
@@ -259,7 +262,6 @@ def _tokenised(
     return {i: [ids_of[word] for word in words] for i, words in said.items()}
 
 
-@torch.no_grad()
 def word_features(
     encoder: TextEncoder, words: WordRows, *, num_layers: int = 1
 ) -> Float[np.ndarray, "words dim"]:
@@ -267,23 +269,15 @@ def word_features(
 
     Args:
         encoder: Left as it is.
-        words: Those of rows of like length are read together.
+        words: In their rows.
         num_layers: Blocks whose outputs are averaged; 1: the final output.
     """
-    device = next(encoder.parameters()).device
-    was_training = encoder.training
-    encoder.eval()
-    order = np.argsort([len(row) for row in words.rows], kind="stable")
     features = np.zeros((len(words.places), encoder.dim), dtype=np.float32)
-    for start in range(0, len(order), BATCH_SIZE):
-        batch = order[start : start + BATCH_SIZE]
-        inputs = pad_rows([words.rows[i] for i in batch]).to(device)
-        tokens = frozen_tokens(encoder, inputs, num_layers=num_layers)
+    for batch, _, tokens in read_rows(encoder, words.rows, num_layers=num_layers):
         place_of = {row: n for n, row in enumerate(batch.tolist())}
         here = np.flatnonzero(np.isin(words.places[:, 0], batch))
         rows = torch.tensor([place_of[row] for row in words.places[here, 0].tolist()])
         columns = torch.from_numpy(words.places[here, 1])
-        at_words = tokens[rows.to(device), columns.to(device)]
+        at_words = tokens[rows.to(tokens.device), columns.to(tokens.device)]
         features[here] = at_words.float().cpu().numpy()
-    encoder.train(was_training)
     return features

@@ -66,6 +66,30 @@ def test_every_mistake_is_named_with_its_line(tmp_path):
         again.notes("raise")
 
 
+def test_text_that_asks_nothing_is_refused(tmp_path):
+    for split in ("train", "valid", "test"):
+        write_table(tmp_path / f"{split}.conll", "a|X", "b|X")
+    errors = FileErrors()
+    assert load_words(tmp_path, errors) is None
+    with pytest.raises(DataError, match="at least 2 different tags, holds 1"):
+        errors.notes("raise")
+
+
+def test_words_may_lie_elsewhere_when_given_whole(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "train.txt").write_text("a line\n" * 9)
+    words = write_tagged(tmp_path / "apart")
+    trial = small_text_trial(
+        {
+            "data": {"source": "lines", "folder": str(folder)},
+            "evaluation": {"tasks": [], "words": str(words)},
+        }
+    )
+    assert TEXT.load_data(trial).words.name == "apart"
+    assert TEXT.data_digest(trial) != TEXT.training_digest(trial)
+
+
 def test_missing_files_are_named_by_the_digest_too(tmp_path):
     folder = write_tagged(tmp_path / "words", ("train",))
     assert [file.name for file in word_files(folder)] == [

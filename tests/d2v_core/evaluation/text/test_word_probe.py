@@ -142,6 +142,17 @@ def test_the_most_frequent_words_are_asked_for(encoder, monkeypatch):
     assert "eval/tag_accuracy" not in found.metrics
 
 
+def test_a_split_with_no_word_to_ask_for_is_told(encoder):
+    parts = _splits(corpus())
+    strange = WordCorpus("odd", parts[0], Sentences((("yak", "zebu"),)), parts[2])
+    found = probe_words(
+        encoder, small_tokenizer(), strange, small_text_trial().evaluation
+    )
+    assert "eval/masked_word_accuracy" not in found.metrics
+    assert any("no masked word probe" in note for note in found.notes)
+    assert not any(np.isnan(value) for value in found.metrics.values())
+
+
 def _splits(corpus):
     return corpus.train, corpus.valid, corpus.test
 
