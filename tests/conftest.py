@@ -8,6 +8,7 @@ SHARED = ("undisturbed", "lab")
 """Fixtures of the session that take a run of Ray: made by one process only."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For ``--dist loadgroup``: a group is a file, or all that share a run.
 
