@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup \
   --no-loadscope-reorder
 
-.PHONY: demo test test-rest test-all check format reproduce results constraints clean
+.PHONY: demo test test-rest test-all check format reproduce results gallery constraints clean
 
 demo: $(READY)  ## train the first look at the paper's claims on digits, print its table
 	$(BIN)/d2v run first_look --modality vision --scale smoke
@@ -48,6 +48,11 @@ reproduce: $(READY)  ## STUDY= MODALITY= [SCALE= SEEDS=]: run it again, say what
 
 results: $(READY)  ## docs/results/ anew from its records: tables, verdicts, pictures
 	$(BIN)/python -m reports.results docs/results
+
+gallery: $(DEV)  ## the pictures of the documents anew (needs Chromium)
+	$(BIN)/python -m tests.gallery docs/images
+	D2V_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest -q -m thorough \
+	  tests/sweeps/tracking/test_mlflow_ui.py
 
 constraints: $(DEV)  ## write down the versions installed here
 	{ echo "# Exact versions of everything in the environment: pip install -c constraints.txt."; \
