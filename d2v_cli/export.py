@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from d2v_core.config import TrialConfig
     from d2v_core.config.choices import Network
     from d2v_core.encoders.encoder import Encoder
+    from d2v_core.export.hf_choice import Exported
 
-MLFLOW = "mlflow"
+HF, TIMM, MLFLOW = "hf", "timm", "mlflow"
 OPENED_BY = {
-    "hf": "transformers.AutoModel.from_pretrained({folder!r})",
-    "timm": "timm.create_model({source!r}, pretrained=True)",
+    HF: "transformers.AutoModel.from_pretrained({folder!r})",
+    TIMM: "timm.create_model({source!r}, pretrained=True)",
     MLFLOW: "from mlflow import pyfunc; pyfunc.load_model({folder!r})",
 }
 
@@ -84,8 +85,7 @@ def export(
         trained = _of_kept(kept, chosen)
     else:
         trained = _of_checkpoint(str(source), recipe, tuple(set_ or ()), chosen)
-    _write(trained, to, Path(out))
-    _say(trained, to, Path(out))
+    _say(trained, to, Path(out), _write(trained, to, Path(out)))
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,16 @@ def _of_checkpoint(
     return Trained(encoder, trial, preprocessing, content["step"], network)
 
 
-def _write(trained: Trained, to: str, folder: Path) -> None:
+def _write(trained: Trained, to: str, folder: Path) -> Exported | None:
+    """Write the folder; what class of transformers opens it, if one does."""
     from d2v_core.config import modality_name
     from d2v_core.config.parsing import one_of
     from d2v_core.errors import ConfigError, Problem
     from d2v_core.export import EXPORTERS
+    from d2v_core.export.hf_choice import export_for_objective
 
-    exporters = EXPORTERS[modality_name(trained.trial)]
+    modality = modality_name(trained.trial)
+    exporters = EXPORTERS[modality]
     if to not in (*exporters, MLFLOW):
         raise ConfigError([Problem("--to", one_of([*exporters, MLFLOW], to))])
     if folder.exists() and not folder.is_dir():
@@ -159,11 +162,24 @@ def _write(trained: Trained, to: str, folder: Path) -> None:
         raise ConfigError([Problem("--out", message)])
     if to == MLFLOW:
         _write_model(trained, folder)
-        return
+        return None
+    encoder, preprocessing = trained.encoder, trained.preprocessing
     try:
-        exporters[to](trained.encoder, folder, **trained.preprocessing)
+        if to == HF:
+            return export_for_objective(
+                encoder,
+                folder,
+                modality=modality,
+                objective=trained.trial.objective,
+                preprocessing=preprocessing,
+            )
+        exporters[to](encoder, folder, **preprocessing)
     except ValueError as error:
-        raise ConfigError([Problem(f"--to {to}", str(error))]) from None
+        others = [name for name in (*exporters, MLFLOW) if name != to]
+        instead = " or ".join(f"--to {name}" for name in others)
+        problem = Problem(f"--to {to}", f"{error}; try {instead}")
+        raise ConfigError([problem]) from None
+    return None
 
 
 def _write_model(trained: Trained, folder: Path) -> None:
@@ -183,15 +199,16 @@ def _write_model(trained: Trained, folder: Path) -> None:
         save_encoder_model(trained.kept, folder, trained.network)
 
 
-def _say(trained: Trained, to: str, folder: Path) -> None:
+def _say(trained: Trained, to: str, folder: Path, exported: Exported | None) -> None:
     hint = OPENED_BY[to].format(folder=str(folder), source=f"local-dir:{folder}")
-    Console().print(
-        f"exported the {trained.network} after {trained.step:,} updates to {folder}\n"
+    lines = [
+        f"exported the {trained.network} after {trained.step:,} updates to {folder}",
         f"open it with {hint}",
-        soft_wrap=True,
-        markup=False,
-        highlight=False,
-    )
+    ]
+    if exported is not None:
+        lines[1] += f", which gives a {exported.class_name}"
+        lines += exported.remarks
+    Console().print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
 def _checked(to: str, network: str) -> Network:

@@ -2,9 +2,11 @@
 
 Five grouped convolutions, one on the other, each followed by a layer norm without
 parameters and GELU (fairseq ``wav2vec2.py`` ``make_conv_pos`` with ``pos_conv_depth``;
-no weight norm). Departure: padding is zero before each of them, so that it changes
-nothing; fairseq and Hugging Face zero it before the first only, and the frames before
-an utterance's end depend on whether it was padded.
+no weight norm). Without the layer norm one of them is wav2vec 2.0's, but for its weight
+norm, which changes training and not what can be computed. Departure: padding is zero
+before each of them, so that it changes nothing; fairseq and Hugging Face zero it before
+the first only, and the frames before an utterance's end depend on whether it was
+padded.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from d2v_core.config.choices import PositionNorm
 from d2v_core.encoders.frame_convolution import convolve
 
 
@@ -24,10 +27,20 @@ class ConvPositions(nn.Module):
         num_layers: Convolutions.
         kernel: Frames each sees; of an even number one more lies before the frame.
         groups: Of channels; must divide ``dim``.
+        norm: ``layer`` before each GELU, as in data2vec, or ``none``.
     """
 
-    def __init__(self, *, dim: int, num_layers: int, kernel: int, groups: int) -> None:
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_layers: int,
+        kernel: int,
+        groups: int,
+        norm: PositionNorm = "layer",
+    ) -> None:
         super().__init__()
+        self.norm = norm
         self.layers = nn.ModuleList(
             nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=groups)
             for _ in range(num_layers)
@@ -50,7 +63,7 @@ class ConvPositions(nn.Module):
                 groups=conv.groups,
             )
             y = y[:, : x.shape[1]]  # an even kernel gives one frame too many
-            x = F.gelu(F.layer_norm(y, y.shape[2:]))
+            x = F.gelu(F.layer_norm(y, y.shape[2:]) if self.norm == "layer" else y)
         return x
 
 

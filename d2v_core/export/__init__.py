@@ -1,6 +1,7 @@
 """Encoders as folders that Hugging Face transformers and timm open, and back.
 
-A new format is a file here and a line in ``EXPORTERS``.
+A new format is a file here and a line in ``EXPORTERS``; there ``hf`` is data2vec's own
+class. Which class an objective's encoder gets is :mod:`d2v_core.export.hf_choice`'s.
 """
 
 from __future__ import annotations

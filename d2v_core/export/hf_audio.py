@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from d2v_core.encoders.speech import SpeechEncoder
 from d2v_core.encoders.wav2vec_front_end import Wav2Vec2FrontEnd
 from d2v_core.export.folder import CONFIG, read_folder, write_json, write_weights
+from d2v_core.export.hf_class import HfClass, cannot_express
 from d2v_core.export.hf_config import differences
 from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.randomness import global_torch_seed
 
+NAME = "Data2VecAudioModel"
 PREFIX = "data2vec_audio."
 """Prefix of encoder weights in a folder that holds a recogniser or a classifier."""
 MASK_TOKEN = "masked_spec_embed"
@@ -84,41 +86,55 @@ def export_hf_audio(
     Raises:
         ValueError: Hugging Face cannot express the encoder; every reason at once.
     """
-    if reasons := differently_computed(encoder):
-        raise ValueError(
-            "Hugging Face's Data2VecAudioModel cannot express this encoder: "
-            + "; ".join(reasons)
-        )
+    if reasons := against_data2vec_audio(encoder):
+        raise ValueError(cannot_express({NAME: reasons}))
     write_weights(folder, to_hf(encoder.state_dict()))
     write_json(folder / CONFIG, describe(encoder))
     if normalise is not None:
-        processor = {
-            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-            "feature_size": 1,
-            "sampling_rate": sample_rate_hz,
-            "do_normalize": normalise,
-            "padding_side": "right",
-            "padding_value": 0.0,
-            "return_attention_mask": True,
-        }
-        write_json(folder / "preprocessor_config.json", processor)
+        described = describe_waveforms(sample_rate_hz, normalise)
+        write_json(folder / "preprocessor_config.json", described)
 
 
-def differently_computed(encoder: SpeechEncoder) -> list[str]:
-    """What Hugging Face cannot compute."""
-    front_end, reasons = encoder.front_end, []
-    if not isinstance(front_end, Wav2Vec2FrontEnd):
-        reasons.append("its front end is log mel, it must be wav2vec2")
-    elif not all(
+def describe_waveforms(sample_rate_hz: int, normalise: bool) -> dict[str, Any]:
+    """What :mod:`d2v_core.data` does to waveforms, for ``AutoFeatureExtractor``."""
+    return {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "feature_size": 1,
+        "sampling_rate": sample_rate_hz,
+        "do_normalize": normalise,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+    }
+
+
+def against_data2vec_audio(encoder: SpeechEncoder) -> list[str]:
+    """What ``Data2VecAudioModel`` cannot compute."""
+    front_end: Any = encoder.front_end
+    reasons = front_end_reasons(encoder)
+    if not reasons and not all(
         isinstance(layer.layer_norm, nn.LayerNorm)
         for layer in front_end.extractor.conv_layers
     ):
         message = "its convolutions have a group norm, they must have layer norms"
-        reasons.append(f"{message} (front_end.norm: layer)")
+        reasons.append(f"{message} (speech.front_end.norm: layer)")
+    if encoder.positions.norm != "layer":
+        message = "its positional convolutions have no layer norm, they must have one"
+        reasons.append(f"{message} (speech.position_norm: layer)")
     block: Any = encoder.transformer.blocks[0]
     if block.norm_first:
-        reasons.append("its blocks are pre-norm, they must be post-norm")
+        message = "its blocks are pre-norm, they must be post-norm"
+        reasons.append(f"{message} (speech.norm: post)")
     return reasons
+
+
+def front_end_reasons(encoder: SpeechEncoder) -> list[str]:
+    """What no class for waveforms can compute."""
+    if isinstance(encoder.front_end, Wav2Vec2FrontEnd):
+        return []
+    given = type(encoder.front_end).__name__
+    message = f"its front end is a {given}, it must be wav2vec 2.0's"
+    return [f"{message} (speech.front_end.kind: wav2vec2)"]
 
 
 def describe(encoder: SpeechEncoder) -> dict[str, Any]:
@@ -130,7 +146,7 @@ def describe(encoder: SpeechEncoder) -> dict[str, Any]:
     known: Any = block
     dropouts = ("hidden", "activation", "attention", "feat_proj")
     return {
-        "architectures": ["Data2VecAudioModel"],
+        "architectures": [NAME],
         "model_type": "data2vec-audio",
         "dtype": str(encoder.mask_token.dtype).removeprefix("torch."),
         "hidden_size": encoder.dim,
@@ -267,3 +283,6 @@ def from_hf(weights: Mapping[str, Tensor], depth: int) -> dict[str, Tensor]:
             for ours, theirs in BLOCK_NAMES.items():
                 named[f"{block}.{ours}.{kind}"] = weights[f"{layer}.{theirs}.{kind}"]
     return named
+
+
+DATA2VEC_AUDIO = HfClass(NAME, against_data2vec_audio, export_hf_audio)

@@ -1,8 +1,9 @@
-"""Text encoders as Hugging Face ``Data2VecTextModel`` folders, and back.
+"""Text encoders as Hugging Face folders: ``Data2VecTextModel``, ``RobertaModel``.
 
-Source: transformers 5.23 ``models/data2vec/modeling_data2vec_text.py`` and its
-configuration. Departures from the published ``facebook/data2vec-text-base``: no pooler
-(pre-training has none; transformers makes a new one), and ``<mask>`` has id 4.
+Data2VecText's are read back too. Source: transformers 5.23 ``models/data2vec/
+modeling_data2vec_text.py`` and its configuration; ``models/roberta`` computes the same
+under the same names. Departures from the published ``facebook/data2vec-text-base``: no
+pooler (pre-training has none; transformers makes a new one), and ``<mask>`` has id 4.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from torch import Tensor
 from d2v_core.encoders.text import TextEncoder
 from d2v_core.encoders.token_inputs import BOS, EOS, MASK, PAD, SPECIAL_TOKENS
 from d2v_core.export.folder import CONFIG, read_folder, write_json, write_weights
+from d2v_core.export.hf_class import HfClass, cannot_express
 from d2v_core.export.hf_config import differences
 from d2v_core.randomness import global_torch_seed
 
+NAME, ROBERTA_NAME = "Data2VecTextModel", "RobertaModel"
 PREFIX = "data2vec_text."
 """Prefix of encoder weights in a folder that holds a classifier or a language model."""
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
@@ -55,7 +58,7 @@ BLOCK_NAMES = {
 def export_hf_text(
     encoder: TextEncoder, folder: Path, *, tokenizer: str | None = None
 ) -> None:
-    """Write a folder for ``AutoModel`` and ``AutoTokenizer`` with equal outputs.
+    """Write a folder for ``Data2VecTextModel`` and ``AutoTokenizer``, equal outputs.
 
     Dropout is left at 0: it belongs to a training, not to the encoder.
 
@@ -67,17 +70,44 @@ def export_hf_text(
     Raises:
         ValueError: Hugging Face cannot express the encoder.
     """
+    _export(encoder, folder, tokenizer, name=NAME, model_type="data2vec-text")
+
+
+def export_roberta(
+    encoder: TextEncoder, folder: Path, *, tokenizer: str | None = None
+) -> None:
+    """Write a folder for ``RobertaModel``, as :func:`export_hf_text` does.
+
+    Raises:
+        ValueError: Hugging Face cannot express the encoder.
+    """
+    _export(encoder, folder, tokenizer, name=ROBERTA_NAME, model_type="roberta")
+
+
+def against_post_norm_text(encoder: TextEncoder) -> list[str]:
+    """What neither class can compute."""
+    block: Any = encoder.transformer.blocks[0]
+    if not block.norm_first:
+        return []
+    return ["its blocks are pre-norm, they must be post-norm (text.norm: post)"]
+
+
+def _export(
+    encoder: TextEncoder,
+    folder: Path,
+    tokenizer: str | None,
+    *,
+    name: str,
+    model_type: str,
+) -> None:
+    if reasons := against_post_norm_text(encoder):
+        raise ValueError(cannot_express({name: reasons}))
     blocks: Any = encoder.transformer.blocks
-    if blocks[0].norm_first:
-        raise ValueError(
-            "Hugging Face's Data2VecTextModel cannot express this encoder: its blocks "
-            "are pre-norm, they must be post-norm"
-        )
     weights = to_hf(encoder.state_dict())
     weights[TOKEN_TYPES] = torch.zeros(1, encoder.dim)
     config = {
-        "architectures": ["Data2VecTextModel"],
-        "model_type": "data2vec-text",
+        "architectures": [name],
+        "model_type": model_type,
         "dtype": str(encoder.pos_embed.dtype).removeprefix("torch."),
         "vocab_size": encoder.vocab_size,
         "hidden_size": encoder.dim,
@@ -217,3 +247,7 @@ def from_hf(weights: Mapping[str, Tensor], depth: int) -> dict[str, Tensor]:
             for ours, theirs in BLOCK_NAMES.items():
                 named[f"{block}.{ours}.{kind}"] = weights[f"{layer}.{theirs}.{kind}"]
     return named
+
+
+DATA2VEC_TEXT = HfClass(NAME, against_post_norm_text, export_hf_text)
+ROBERTA = HfClass(ROBERTA_NAME, against_post_norm_text, export_roberta)

@@ -20,6 +20,7 @@ from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.export.beit_names import as_beit, from_hf, to_hf
 from d2v_core.export.folder import CONFIG, read_folder, write_json, write_weights
+from d2v_core.export.hf_class import OWN_ENCODER, HfClass, cannot_express
 from d2v_core.export.hf_config import (
     DEFAULTS,
     create_beit,
@@ -32,6 +33,7 @@ from d2v_core.export.hf_config import (
 )
 from d2v_core.randomness import global_torch_seed
 
+NAME = "Data2VecVisionModel"
 MASK_TOKEN = "embeddings.mask_token"
 PREFIX = "data2vec_vision."
 """Prefix of encoder weights in a folder that holds a classifier or segmenter."""
@@ -60,21 +62,15 @@ def export_hf(
         ValueError: Hugging Face cannot express the encoder; every reason at once.
     """
     if not isinstance(encoder, VisionEncoder):
-        raise ValueError(
-            "Hugging Face's Data2VecVisionModel cannot express an encoder of your own"
-        )
+        raise ValueError(f"Hugging Face's {NAME} cannot express an encoder of your own")
+    if reasons := against_data2vec_vision(encoder):
+        raise ValueError(cannot_express({NAME: reasons}))
     vit = encoder.vit
-    reasons = differently_computed(vit) or differently_shaped(vit)
-    if reasons:
-        raise ValueError(
-            "Hugging Face's Data2VecVisionModel cannot express this encoder: "
-            + "; ".join(reasons)
-        )
     config = describe(vit)
     weights = to_hf(as_beit(vit))
     weights[MASK_TOKEN] = encoder.mask_token.view(1, 1, -1)
     fixed = {
-        "architectures": ["Data2VecVisionModel"],
+        "architectures": [NAME],
         "model_type": "data2vec-vision",
         "dtype": str(encoder.mask_token.dtype).removeprefix("torch."),
         "hidden_dropout_prob": 0.0,
@@ -86,6 +82,13 @@ def export_hf(
     if mean is not None and std is not None:
         processor = describe_preprocessing(config["image_size"], mean, std)
         write_json(folder / "preprocessor_config.json", processor)
+
+
+def against_data2vec_vision(encoder: ImageEncoder) -> list[str]:
+    """What ``Data2VecVisionModel`` cannot compute."""
+    if not isinstance(encoder, VisionEncoder):
+        return [OWN_ENCODER]
+    return differently_computed(encoder.vit) or differently_shaped(encoder.vit)
 
 
 def load_hf_vision(folder: Path) -> VisionEncoder:
@@ -136,3 +139,6 @@ def _encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not name.removeprefix(PREFIX).startswith("pooler.")
         if not name.endswith("relative_position_index")
     }
+
+
+DATA2VEC_VISION = HfClass(NAME, against_data2vec_vision, export_hf)

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file
-from transformers import AutoImageProcessor, AutoModel, Data2VecVisionModel
+from transformers import AutoImageProcessor, AutoModel, Data2VecVisionModel, ViTMAEModel
 
 from d2v_cli.recipe import resolve_recipe
 from d2v_core.build import build_objective
@@ -125,7 +125,8 @@ def test_a_trained_network_is_opened_by_hugging_face(
     done = export(run, f"--network={network}")
     assert done.code == 0, done.err
     assert f"exported the {network} after 6 updates to out" in done.out
-    assert "transformers.AutoModel.from_pretrained('out')" in done.out
+    opened = "transformers.AutoModel.from_pretrained('out'), which gives a Data2Vec"
+    assert opened in done.out
     encoder, trial = trained(tmp_path, network)
     data = VISION.load_data(trial)
     pixels = data.test.images.read(torch.arange(5).numpy())
@@ -183,6 +184,26 @@ def test_reference_arms_are_exported_too(
     torch.testing.assert_close(tokens, expected, atol=1e-4, rtol=0.0)
 
 
+def test_an_encoder_of_mae_is_opened_by_the_class_of_its_method(
+    tmp_path: Path, run: Command
+) -> None:
+    setting = "--set=objective.kind=pixels"
+    train(run, setting)
+    done = export(run, setting)
+    assert done.code == 0, done.err
+    assert "from_pretrained('out'), which gives a ViTMAEModel" in done.out
+    assert "it shuffles patches in every pass; to keep their order, call" in done.out
+    model = AutoModel.from_pretrained(tmp_path / "out")
+    assert isinstance(model, ViTMAEModel)
+    encoder, _ = trained(tmp_path, "student", setting)
+    images, num_patches = torch.randn(2, 1, 8, 8), encoder.grid[0] * encoder.grid[1]
+    noise = torch.arange(num_patches).expand(len(images), -1)
+    with torch.no_grad():
+        expected = encoder.all_tokens(images)
+        tokens = model(images, noise=noise).last_hidden_state
+    torch.testing.assert_close(tokens, expected, atol=1e-4, rtol=0.0)
+
+
 def test_mistakes_are_named_and_nothing_is_written(
     tmp_path: Path, run: Command
 ) -> None:
@@ -221,7 +242,7 @@ def test_what_does_not_fit_the_checkpoint_or_the_format_is_named(
     refused = export(run, "--set=vision.timm_model=vit_medium_patch16_gap_240")
     assert refused.code == 2
     assert "--to hf: Hugging Face's Data2VecVisionModel cannot express" in refused.err
-    assert "it has no class token" in refused.err
+    assert "it has no class token; try --to timm or --to mlflow" in refused.err
     assert not (tmp_path / "out").exists()
 
     (tmp_path / "out").write_text("")
@@ -267,4 +288,4 @@ def test_a_front_end_hugging_face_does_not_have_is_refused(run: Command) -> None
     options = ("--recipe=speech-smoke", *settings, "--to=hf", "--out=out")
     done = run("export", "c.pt", *options)
     assert done.code == 2
-    assert "its front end is log mel, it must be wav2vec2" in done.err
+    assert "its front end is a LogMelFrontEnd, it must be wav2vec 2.0" in done.err

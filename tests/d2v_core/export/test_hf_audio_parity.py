@@ -214,7 +214,7 @@ def test_the_feature_extractor_prepares_waveforms_as_training_does(normalise, tm
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (LOG_MEL, "its front end is log mel, it must be wav2vec2"),
+        (LOG_MEL, "its front end is a LogMelFrontEnd, it must be wav2vec 2.0"),
         (
             {"speech": {"norm": "pre"}},
             "its blocks are pre-norm, they must be post-norm",
