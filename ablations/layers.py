@@ -84,7 +84,8 @@ class Layer:
                             )
                         ]
                     )
-            place[last] = value
+            # A copy: another path may go into it, and it is not ours.
+            place[last] = copy.deepcopy(value)
         return cls(nested, locate, folder, if_known)
 
 

@@ -12,6 +12,8 @@ RECORD_ARTIFACT = "record.json"
 MANIFEST_ARTIFACT = "study.json"
 ENCODER_ARTIFACT = "encoder"
 """Folder of a kept encoder, on the run that trained it; see :mod:`d2v_core.trained`."""
+SAMPLES_ARTIFACT = "samples"
+"""Folder of pictures, on the run that trained: what is hidden and what is recovered."""
 DATABASE_FILE = "mlflow.db"
 """The default store, in the storage folder."""
 

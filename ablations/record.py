@@ -182,9 +182,13 @@ class Manifest(Section):
         return request_id(name, *where, self.assignments, self.recipe)
 
 
+OF_RESULTS = frozenset({REASON_TAG, NOTES_TAG, DRAWS_TAG})
+"""Tags that a result may lack; older stores have empty ones instead."""
+
+
 def record_tags(record: Record) -> dict[str, str]:
-    """Tags that repeat a record on its run."""
-    return {
+    """Tags that repeat a record on its run; none is empty."""
+    tags = {
         **_draws_tag(record),
         STATUS_TAG: record.status,
         REASON_TAG: record.reason[:TAG_LENGTH],
@@ -192,6 +196,7 @@ def record_tags(record: Record) -> dict[str, str]:
         KEY_TAG: record.key,
         SEED_TAG: str(record.seed),
     }
+    return {name: value for name, value in tags.items() if value}
 
 
 def _draws_tag(record: Record) -> dict[str, str]:

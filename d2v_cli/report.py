@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from d2v_cli import options as o
-from d2v_cli.showing import show_report, show_study
+from d2v_cli.showing import print_reports, show_report, show_study
 
 
 def report(
@@ -113,7 +113,8 @@ def report(
     elif everything:
         scorecard = _report_all(stores, console, chosen, **how)
         if as_json:
-            _print_json(scorecard.reports, scorecard.files, scorecard.claims.faults)
+            faults = scorecard.claims.faults
+            print_reports(scorecard.reports, scorecard.files, faults)
         raise typer.Exit(1 if scorecard.claims.faults else 0)
     else:
         reports = [
@@ -121,7 +122,7 @@ def report(
             for name in names
         ]
         if as_json:
-            _print_json(reports)
+            print_reports(reports)
 
 
 def _read_records(file: Path) -> Any:
@@ -226,22 +227,3 @@ def _compare(
         agrees &= found.agrees
     if not agrees:
         raise typer.Exit(1)
-
-
-def _print_json(
-    reports: Sequence[Any],
-    files: Mapping[str, Any] | None = None,
-    faults: Sequence[Any] = (),
-) -> None:
-    """Everything that was reported, as one document."""
-    import json
-
-    from reports.document import report_document
-
-    document = {
-        "version": 1,
-        "reports": [report_document(report) for report in reports],
-        "files": {name: str(path) for name, path in (files or {}).items()},
-        "faults": [str(fault) for fault in faults],
-    }
-    typer.echo(json.dumps(document, indent=1))

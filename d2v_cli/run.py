@@ -11,7 +11,7 @@ from rich.console import Console
 
 from d2v_cli import options as o
 from d2v_cli.commands import typed_command
-from d2v_cli.showing import show_outcome, show_study
+from d2v_cli.showing import print_reports, show_outcome, show_study
 from d2v_cli.until import (
     MaxSeeds,
     UntilDecided,
@@ -63,6 +63,14 @@ def run(
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
     bars: o.Bars = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON document for programs at the end; the rest goes to "
+            "standard error.",
+        ),
+    ] = False,
 ) -> None:
     """Train every trial the store lacks, then print the table and write the report.
 
@@ -86,6 +94,7 @@ def run(
         budget=budget,
         bars=bars,
         looks=looks,
+        as_json=as_json,
     )
 
 
@@ -110,36 +119,41 @@ def run_and_show(
     budget: str | None = None,
     bars: bool = False,
     looks: tuple[int, ...] = (),
+    as_json: bool = False,
 ) -> None:
     """What ``d2v run`` does, and ``d2v evaluate``, which trains nothing."""
-    from ablations.study.arms import expand_named
-    from sweeps.plan.durations import parse_budget
-    from sweeps.ray.session import RaySession
-    from sweeps.tracking.stores import check_address, check_stores, choose_stores
+    from sweeps.driver.waiting import busy
 
-    console = Console()
-    budget_seconds = parse_budget(budget) if budget is not None else None
-    studies = [expand_named(name, request) for name in study]
-    if looks:
-        check_claims(studies)
-    trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
-    o.check_data_root(context, trials, console)
-    if places.address in (None, "local"):
-        o.note_unused_gpu(trials, console)
-    stores = choose_stores(places.storage, places.tracking_uri)
-    check_stores(stores, [each.study.name for each in studies])
-    check_address(places.address)
+    console = Console(stderr=as_json)
+    with busy(console, "reading what is asked for"):
+        from ablations.study.arms import expand_named
+        from sweeps.plan.durations import parse_budget
+        from sweeps.ray.session import RaySession
+        from sweeps.tracking.stores import check_address, check_stores, choose_stores
+
+        budget_seconds = parse_budget(budget) if budget is not None else None
+        studies = [expand_named(name, request) for name in study]
+        if looks:
+            check_claims(studies)
+        trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
+        o.check_data_root(context, trials, console)
+        if places.address in (None, "local"):
+            o.note_unused_gpu(trials, console)
+        stores = choose_stores(places.storage, places.tracking_uri)
+        check_stores(stores, [each.study.name for each in studies])
+        check_address(places.address)
     with RaySession(places.address, stores) as session:
         if (
             stores.is_new and trains and budget is None
         ):  # which would time steps beside it
             # All has to be trained: Ray starts while the rest is read.
             session.begin()
-        from sweeps.driver.run import run_studies
-        from sweeps.driver.trainings import TrainingPolicy
-        from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
+        with busy(console, "planning"):
+            from sweeps.driver.run import run_studies
+            from sweeps.driver.trainings import TrainingPolicy
+            from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s
 
-        plans = [replace(plan_expanded(each), looks=looks) for each in studies]
+            plans = [replace(plan_expanded(each), looks=looks) for each in studies]
         notes = {each.note for each in studies} - {""}
         for warning in {seed_warning(p.seeds) for p in plans} - {None} | notes:
             note = f"note: {warning}"
@@ -167,5 +181,7 @@ def run_and_show(
     for report in reports if looks else ():
         for line in decision_lines(report):
             console.print(line, markup=False, soft_wrap=True)
+    if as_json:
+        print_reports(reports, run=outcome.document())
     if outcome.failed or outcome.interrupted or outcome.lacking:
         raise typer.Exit(1)

@@ -62,18 +62,21 @@ def search(
     Begins with the paper's setting; the same command continues a search that was
     stopped. Selects on the validation split; the ablation path reports the test split.
     """
-    from ablations.library import read_space
-    from ablations.search.bound_space import bind
-    from sweeps.search.run import run_search
-    from sweeps.search.study import default_storage
-    from sweeps.tracking.stores import (
-        check_address,
-        check_search_storage,
-        check_stores,
-        choose_stores,
-    )
+    from sweeps.driver.waiting import busy
 
     console = Console()
+    with busy(console, "reading what is asked for"):
+        from ablations.library import read_space
+        from ablations.search.bound_space import bind
+        from sweeps.search.run import run_search
+        from sweeps.search.study import default_storage
+        from sweeps.tracking.stores import (
+            check_address,
+            check_search_storage,
+            check_stores,
+            choose_stores,
+        )
+
     if path_seeds is not None:
         chosen = o.parse_seeds(path_seeds)
         if "," not in path_seeds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -65,23 +66,26 @@ def show_study(
     Returns:
         The :class:`reports.build.Report`.
     """
-    from reports.build import build_report
+    from sweeps.driver.waiting import busy
     from sweeps.planned import id_of_request
 
     wanted = id_of_request(study, request)
     parts = [study, request.modality, request.scale]
     if request.assignments or request.recipe:
         parts.append(wanted[:8])
-    built = build_report(
-        tracking_uri="" if records else stores.tracking_uri,
-        records=records,
-        study=study,
-        modality=request.modality,
-        scale=request.scale,
-        folder=stores.storage / "reports" / "-".join(parts),
-        request_id=None if last else wanted,
-        caption=caption,
-    )
+    with busy(console, "making the report"):
+        from reports.build import build_report
+
+        built = build_report(
+            tracking_uri="" if records else stores.tracking_uri,
+            records=records,
+            study=study,
+            modality=request.modality,
+            scale=request.scale,
+            folder=stores.storage / "reports" / "-".join(parts),
+            request_id=None if last else wanted,
+            caption=caption,
+        )
     show_report(built, console, verbose=verbose)
     return built
 
@@ -99,3 +103,23 @@ def show_report(report: Any, console: Console, *, verbose: bool = False) -> None
         console.print(for_terminal(report.noise))
     page = report.files["report.html"]
     console.print(f"report: {page}", soft_wrap=True, markup=False)
+
+
+def print_reports(
+    reports: Sequence[Any],
+    files: Mapping[str, Any] | None = None,
+    faults: Sequence[Any] = (),
+    **more: Any,
+) -> None:
+    """Print everything that was reported as one document, with more beside it."""
+    from d2v_cli.options import print_json
+    from reports.document import report_document
+
+    document = {
+        "version": 1,
+        **more,
+        "reports": [report_document(report) for report in reports],
+        "files": {name: str(path) for name, path in (files or {}).items()},
+        "faults": [str(fault) for fault in faults],
+    }
+    print_json(document)

@@ -13,7 +13,14 @@ from d2v_cli import options as o
 
 if TYPE_CHECKING:
     from d2v_core.config import TrialConfig
-    from d2v_core.training.events import Event
+    from d2v_core.training.events import Event, Progress, Started
+
+MATTER = (
+    *("train/loss", "target/std", "prediction/gain"),
+    *("train/accuracy", "prediction/std", "train/grad_norm", "optimizer/learning_rate"),
+)
+"""Metrics of a line of progress: the first three that an objective has."""
+NUM_SHOWN = 3
 
 
 def train(
@@ -37,13 +44,16 @@ def train(
 
     The encoder is kept in the storage folder, for d2v export and d2v run.
     """
-    from d2v_cli.recipe import resolve_recipe
-    from d2v_core.errors import ConfigError, Problem
-    from d2v_core.trained import TrainedEncoder, write_trained
-    from d2v_core.training.events import Started, Trained
-    from d2v_core.trial import run_trial
+    from sweeps.driver.waiting import busy
 
     console = Console()
+    with busy(console, "reading what is asked for"):
+        from d2v_cli.recipe import resolve_recipe
+        from d2v_core.errors import ConfigError, Problem
+        from d2v_core.trained import TrainedEncoder, write_trained
+        from d2v_core.training.events import Started, Trained
+        from d2v_core.trial import run_trial
+
     trial = resolve_recipe(
         recipe, seed=seed, assignments=tuple(set_ or ()), data_root=data_root
     )
@@ -56,14 +66,17 @@ def train(
     file = Path(checkpoint) if checkpoint else None
     place = _place(trial, storage)
     shown: dict[str, Any] = {}
+    started = None
     for event in run_trial(trial, checkpoint=file):
         match event:
             case Started():
+                started = event
                 shown = {"data": event.data, "inventory": event.inventory}
             case Trained():
                 trained = TrainedEncoder.taken_from(event.state, trial, **shown)
                 write_trained(place, trained)
-        _show(event, file, console)
+                console.print("trained; now it is evaluated")
+        _show(event, started, file, console)
     line = f"the encoder is kept: d2v export {shlex.quote(str(place))} --to … --out …"
     console.print(line, markup=False, soft_wrap=True, highlight=False)
 
@@ -79,7 +92,27 @@ def _place(trial: TrialConfig, storage: str | None) -> Path:
     return EncoderStore(choose_stores(storage, None).encoders).place(key)
 
 
-def _show(event: Event, file: Path | None, console: Console) -> None:
+def progress_line(event: Progress, started: Started) -> str:
+    """How far it is, what is left at the speed so far, and what matters most."""
+    from sweeps.plan.durations import duration
+
+    per_update = (event.seconds - started.seconds) / max(1, event.step - started.step)
+    rest = duration(per_update * (started.num_steps - event.step))
+    names = [name for name in MATTER if name in event.metrics][:NUM_SHOWN]
+    shown = [f"{n.removeprefix('train/')} {event.metrics[n]:.4g}" for n in names]
+    width, percent = len(str(started.num_steps)), 100 * event.step // started.num_steps
+    return "  ".join(
+        [
+            f"{event.step:>{width}}/{started.num_steps} {percent:3d} %",
+            f"{duration(event.seconds)}  ETA {rest}",
+            *shown,
+        ]
+    )
+
+
+def _show(
+    event: Event, started: Started | None, file: Path | None, console: Console
+) -> None:
     """Print what happened, line by line, and save when it is time."""
     from d2v_core.training.events import (
         CheckpointDue,
@@ -89,7 +122,6 @@ def _show(event: Event, file: Path | None, console: Console) -> None:
         Started,
         Trained,
     )
-    from sweeps.plan.durations import duration
 
     match event:
         case Started():
@@ -99,9 +131,8 @@ def _show(event: Event, file: Path | None, console: Console) -> None:
                 f"{event.num_steps:,} updates{resumed}"
             )
             console.print(event.data, markup=False, soft_wrap=True)
-        case Progress():
-            shown = "  ".join(f"{k} {v:.4g}" for k, v in event.metrics.items())
-            line = f"{event.step:>7}  {duration(event.seconds)}  {shown}"
+        case Progress() if started is not None:
+            line = progress_line(event, started)
             console.print(line, soft_wrap=True, highlight=False)
         case CheckpointDue() | Trained() if file is not None:
             event.save(file)

@@ -35,7 +35,7 @@ def ui(
     Prints a link for every study, or for the one given: its trials by arm, with the
     metric that counts. --scale and --modality, if given, choose among them.
     """
-    from reports.store.links import web_address
+    from reports.store.links import CLASSIC, web_address
     from reports.store.mlflow_view import study_views
     from reports.store.runs import open_store
     from sweeps.tracking.server import (
@@ -65,8 +65,8 @@ def ui(
         view.publish(client)
         links.append((view.label, web_address(server, view.fragment)))
     if not study:
-        fragment = "/experiments?workflowType=machine_learning"
-        links.append(("all experiments", web_address(server, fragment)))
+        everything = web_address(server, f"/experiments?{CLASSIC}")
+        links.append(("all experiments", everything))
     for label, link in links:
         console.print(f"{label}: {link}", soft_wrap=True, markup=False)
     if open_:

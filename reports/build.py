@@ -252,7 +252,7 @@ def gather(source: Source, planned: PlannedStudy, tracking_uri: str) -> Content:
 
 
 def _siblings(source: Source, manifest: Manifest) -> tuple[Sibling, ...]:
-    """The figures of the study at this scale in other modalities, as last run.
+    """The study at this scale in other modalities, as last run.
 
     Those that cannot be read have a report of their own that says why.
     """
@@ -266,8 +266,8 @@ def _siblings(source: Source, manifest: Manifest) -> tuple[Sibling, ...]:
             frame, _ = trial_frames(source, other)
         except ConfigError:
             continue
-        figure = figure_data(study_result(frame, other), other)
-        found.append(Sibling(modality, figure))
+        result = study_result(frame, other)
+        found.append(Sibling(modality, result, figure_data(result, other)))
     return tuple(found)
 
 

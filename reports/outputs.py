@@ -39,6 +39,7 @@ from reports.tables.latex import Caption, to_latex
 from reports.tables.ledger import ledger_json, ledger_markdown
 from reports.tables.noise_table import noise_csv, noise_markdown
 from reports.tables.paper import paper_numbers
+from reports.tables.side_by_side import side_by_side_markdown
 from reports.text import for_markdown, one_line
 
 ARTIFACT_FOLDER = "report"
@@ -68,6 +69,7 @@ def report_contents(content: Content, caption: Caption = "short") -> Contents:
     items = checklist(ledger, result, manifest, verdicts)
     parts = (
         to_markdown(content.table),
+        side_by_side_markdown(content.side_by_side),
         claims_markdown(verdicts),
         noise_markdown(content.noise, result.metric),
     )

@@ -13,7 +13,7 @@ from d2v_core.config.text import TextTrial
 from d2v_core.data.inventory import Inventory
 from d2v_core.data.text.dataset import TextDataset
 from d2v_core.data.text.token_rows import store_rows
-from d2v_core.data.text.tokenizer import TextTokenizer, train_bpe
+from d2v_core.data.text.tokenizer import TextTokenizer, byte_tokens, train_bpe
 from d2v_core.errors import refused
 from d2v_core.sizing import SizedFor, TextFacts, settings_for
 
@@ -48,8 +48,12 @@ class GivenTexts(Given):
         return content_digest([*encoded, self.labels.tobytes()])
 
     def dataset(self, trial: TextTrial) -> TextDataset:
-        """Rows of tokens, by a tokenizer trained on the texts."""
-        tokenizer = TextTokenizer(train_bpe(self.texts, trial.text.vocab_size))
+        """Rows of tokens, by a tokenizer trained on the texts, or of bytes."""
+        trained = trial.text.tokenizer == "bpe"
+        size = trial.text.vocab_size
+        tokenizer = TextTokenizer(
+            train_bpe(self.texts, size) if trained else byte_tokens()
+        )
         return TextDataset(
             name="texts in memory",
             tokenizer=tokenizer,

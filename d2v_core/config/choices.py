@@ -32,6 +32,8 @@ BlockNorm = Literal["post", "pre"]
 """Where a Transformer block normalises: after adding to the residual, or before."""
 ConvolutionNorm = Literal["layer", "group"]
 """Norm of the wav2vec convolutions: in every layer, or group norm in the first."""
+PositionNorm = Literal["layer", "none"]
+"""Norm after each positional convolution of speech: data2vec's, wav2vec 2.0's."""
 Positions = Literal["model", "sincos"]
 """Positions of patches: the timm model's own, or fixed sines and cosines."""
 Pooling = Literal["mean", "class_token", "concatenate"]
@@ -43,5 +45,7 @@ OnError = Literal["raise", "skip"]
 """What becomes of files that are missing, broken or not as their manifest says:
 ``raise`` names every one before training, ``skip`` leaves them out and counts them in
 the notes of the result."""
+TokenKind = Literal["bpe", "bytes"]
+"""What a token of text is; ``TextEncoderConfig.tokenizer`` says more."""
 TextRows = Literal["blocks", "lines"]
 """What a row of a batch of text is made of."""

@@ -12,10 +12,11 @@ from pydantic import Field, StrictInt
 
 from d2v_core.config.base import Section
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_WIDTH
-from d2v_core.config.choices import BlockNorm, ConvolutionNorm
+from d2v_core.config.choices import BlockNorm, ConvolutionNorm, PositionNorm
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.own_masks import OwnFrameMask
+from d2v_core.config.random_mask import RandomMask
 from d2v_core.config.speech_data import (
     SpeechData,
     SpeechEvaluation,
@@ -79,7 +80,28 @@ class LogMelFrontEnd(Section):
         return ((SAMPLE_RATE_HZ * 25 // 1000, SAMPLE_RATE_HZ * 20 // 1000),)
 
 
-FrontEnd = Annotated[Wav2Vec2FrontEnd | LogMelFrontEnd, Field(discriminator="kind")]
+class PatchesFrontEnd(Section):
+    """Pieces of the waveform, side by side, each through one linear layer.
+
+    What patches are for images: nothing but the length of a piece is known of speech.
+    What is left at the end of a waveform makes no piece. The waveform has mean 0 and
+    variance 1 (``waveform.normalise``), its pieces have not.
+    """
+
+    kind: Literal["patches"] = "patches"
+    patch_samples: int = Field(320, ge=16, le=MAX_WIDTH)
+    """Samples of a piece at 16 kHz: 320 are 20 ms, so 50 frames per second, as many as
+    the other front ends give."""
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """One window, as long as its step."""
+        return ((self.patch_samples, self.patch_samples),)
+
+
+FrontEnd = Annotated[
+    Wav2Vec2FrontEnd | LogMelFrontEnd | PatchesFrontEnd, Field(discriminator="kind")
+]
 
 
 class SpeechEncoderConfig(Section):
@@ -105,6 +127,10 @@ class SpeechEncoderConfig(Section):
     """Frames each of them sees: the authors share 95 among the five."""
     position_groups: int = Field(16, ge=1, le=MAX_WIDTH)
     """Groups of channels of each of them."""
+    position_norm: PositionNorm = "layer"
+    """``layer``: a norm without parameters after each of them, as in data2vec;
+    ``none``: as in wav2vec 2.0, which has one of 128 frames (``position_layers`` 1,
+    ``position_kernel`` 128)."""
     input_dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Dropout of the student's frames, before they are masked (fairseq
     ``dropout_input``)."""
@@ -136,7 +162,8 @@ class SpeechSpanMask(Section):
 
 
 SpeechMask = Annotated[
-    SpeechSpanMask | InverseBlockMask | OwnFrameMask, Field(discriminator="kind")
+    SpeechSpanMask | RandomMask | InverseBlockMask | OwnFrameMask,
+    Field(discriminator="kind"),
 ]
 
 

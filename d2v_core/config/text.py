@@ -19,17 +19,26 @@ from d2v_core.config.bounds import (
     MAX_VOCABULARY,
     MAX_WIDTH,
 )
-from d2v_core.config.choices import BlockNorm, OnError, TextPooling, TextRows
+from d2v_core.config.choices import (
+    BlockNorm,
+    OnError,
+    TextPooling,
+    TextRows,
+    TokenKind,
+)
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.own_data import OwnTexts
 from d2v_core.config.own_masks import OwnTokenMask
+from d2v_core.config.random_mask import RandomMask
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.errors import Problem
 
+NUM_BYTE_TOKENS = 5 + 256
+"""Special tokens and bytes."""
 EMBEDDED_TASKS = ("pydoc/topic", "pydoc/same_passage")
 """Tasks that need no files."""
 EMBEDDED_WORDS = "pydoc/words"
@@ -37,11 +46,16 @@ EMBEDDED_WORDS = "pydoc/words"
 
 
 class TextEncoderConfig(Section):
-    """RoBERTa's architecture over a byte-level BPE."""
+    """RoBERTa's architecture over a byte-level BPE, or over bytes."""
 
-    vocab_size: int = Field(50_265, ge=261, le=MAX_VOCABULARY)
+    tokenizer: TokenKind = "bpe"
+    """``bpe``: a byte-level BPE trained on the training text, as RoBERTa's; ``bytes``:
+    every byte of the UTF-8 text is a token, and nothing is trained. A row of so many
+    tokens then holds a third to a quarter of the text."""
+    vocab_size: int = Field(50_265, ge=NUM_BYTE_TOKENS, le=MAX_VOCABULARY)
     """Tokens of the byte-level BPE and rows of the embedding: 5 special ones, 256 bytes
-    and as many merges as the training text gives. 50,265 is RoBERTa's."""
+    and as many merges as the training text gives. 50,265 is RoBERTa's. Must be 261 with
+    ``tokenizer: bytes``, which has no others."""
     max_tokens: int = Field(512, ge=8, le=MAX_WIDTH)
     """Longest row, ``<s>`` and ``</s>`` included."""
     width: int = Field(768, ge=4, le=MAX_WIDTH)
@@ -96,7 +110,7 @@ class TextSpanMask(Section):
     """Tokens per span."""
 
 
-AnyTextMask = BertMask | TextSpanMask | InverseBlockMask | OwnTokenMask
+AnyTextMask = BertMask | TextSpanMask | RandomMask | InverseBlockMask | OwnTokenMask
 TextMask = Annotated[AnyTextMask, Field(discriminator="kind")]
 
 
@@ -211,10 +225,20 @@ class TextTrial(TrialConfig):
         """Broken rules that span sections."""
         return [
             *super().problems(),
+            *_check_vocabulary(self.text),
             *_check_mask(self.mask),
             *_check_tasks(self),
             *_check_method(self.evaluation),
         ]
+
+
+def _check_vocabulary(text: TextEncoderConfig) -> list[Problem]:
+    if text.tokenizer == "bpe" or text.vocab_size == NUM_BYTE_TOKENS:
+        return []
+    message = f"must be {NUM_BYTE_TOKENS} with text.tokenizer bytes (5 special tokens"
+    return [
+        Problem("text.vocab_size", f"{message} and 256 bytes), got {text.vocab_size}")
+    ]
 
 
 def _check_mask(mask: AnyTextMask) -> list[Problem]:

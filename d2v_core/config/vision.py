@@ -25,6 +25,7 @@ from d2v_core.config.own import (
     reference_in,
 )
 from d2v_core.config.own_masks import OwnPatchMask
+from d2v_core.config.random_mask import RandomMask as RandomMask
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.config.vision_encoder import VisionEncoderConfig as VisionEncoderConfig
@@ -45,14 +46,6 @@ class BlockMask(Section):
     """Largest block area in patches; null: only what is still to mask."""
     min_aspect: float = Field(0.3, gt=0.0, le=1.0)
     """Smallest height over width of a block; the largest is its inverse."""
-
-
-class RandomMask(Section):
-    """Independent patches, the same count in every image."""
-
-    kind: Literal["random"] = "random"
-    ratio: float = Field(0.6, gt=0.0, lt=1.0)
-    """Share of patches to mask, rounded to whole patches."""
 
 
 VisionMask = Annotated[

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from d2v_core.config.choices import BlockNorm
+from d2v_core.config.choices import BlockNorm, PositionNorm
 from d2v_core.encoders.conv_positions import ConvPositions, zero_padding
 from d2v_core.encoders.encoder import Tokens
 from d2v_core.encoders.front_end import FrontEnd
@@ -41,6 +41,7 @@ class SpeechEncoder(SequenceEncoder):
         position_layers: Convolutions that tell frames apart.
         position_kernel: Frames each of them sees.
         position_groups: Groups of their channels.
+        position_norm: ``layer`` after each of them, as in data2vec, or ``none``.
         input_dropout: Of the frames, before they are masked.
         dropout: Before the first block and after each branch.
         attention_dropout: Of the attention weights.
@@ -64,6 +65,7 @@ class SpeechEncoder(SequenceEncoder):
         position_layers: int = 5,
         position_kernel: int = 19,
         position_groups: int = 16,
+        position_norm: PositionNorm = "layer",
         input_dropout: float = 0.0,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
@@ -96,6 +98,7 @@ class SpeechEncoder(SequenceEncoder):
             num_layers=position_layers,
             kernel=position_kernel,
             groups=position_groups,
+            norm=position_norm,
         )
         self.norm = nn.LayerNorm(dim, eps) if norm == "post" else nn.Identity()
         self.input_dropout = nn.Dropout(input_dropout)

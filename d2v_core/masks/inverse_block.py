@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from d2v_core.masks.tokens import TokenMask
+from d2v_core.masks.tokens import TokenMask, free_tokens_mask
 
 TINY = 1e-9
 """What floating point takes from a product that is whole, like 50 (1 - 0.8)."""
@@ -159,10 +160,5 @@ class InverseBlockTokens:
         self, fixed: Bool[np.ndarray, "batch tokens"], generator: np.random.Generator
     ) -> TokenMask:
         """The mask of a batch; a row of a single free token hides it."""
-        free = ~fixed
-        counts = free.sum(axis=1)
-        drawn = inverse_block_rows(np.maximum(2, counts).tolist(), generator, self.rule)
-        drawn |= (counts == 1)[:, None]
-        place = np.clip(free.cumsum(axis=1) - 1, 0, drawn.shape[1] - 1)
-        mask = free & np.take_along_axis(drawn, place, axis=1)
-        return TokenMask(mask, mask)
+        draw = partial(inverse_block_rows, generator=generator, rule=self.rule)
+        return free_tokens_mask(fixed, draw)

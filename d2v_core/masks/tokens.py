@@ -119,6 +119,25 @@ class SpanMasks:
         return TokenMask(mask, mask)
 
 
+def free_tokens_mask(
+    fixed: Bool[np.ndarray, "batch tokens"],
+    draw: Callable[[list[int]], Bool[np.ndarray, "batch longest"]],
+) -> TokenMask:
+    """The mask of a batch whose rows are masked as if they had no special tokens.
+
+    Args:
+        fixed: True at special tokens and padding.
+        draw: From the number of free tokens of each row, at least 2, to their masks.
+            A row of a single free token hides it, whatever is drawn.
+    """
+    free = ~fixed
+    counts = free.sum(axis=1)
+    drawn = draw(np.maximum(2, counts).tolist()) | (counts == 1)[:, None]
+    place = np.clip(free.cumsum(axis=1) - 1, 0, drawn.shape[1] - 1)
+    mask = free & np.take_along_axis(drawn, place, axis=1)
+    return TokenMask(mask, mask)
+
+
 def token_mask_sampler(masks: TokenMasks, workers: Workers = ALONE) -> MaskSampler:
     """Masks of this worker's rows, and what is read at the other selected positions.
 

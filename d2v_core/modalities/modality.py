@@ -20,6 +20,7 @@ from d2v_core.evaluation.own import own_metrics
 from d2v_core.masks.inverse_block import BlockRule
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.criteria import Criterion, pooled_cross_entropy
+from d2v_core.objectives.parts.recovered import Recovered
 from d2v_core.training.parallel import ALONE, Workers
 
 
@@ -51,6 +52,7 @@ class Dataset(Protocol):
         """What was found."""
 
 
+Recover = Callable[[Inputs], Recovered]
 Trial = TypeVar("Trial", bound=TrialConfig)
 Network = TypeVar("Network", bound=Encoder)
 Data = TypeVar("Data", bound=Dataset)
@@ -129,6 +131,22 @@ class Modality(ABC, Generic[Trial, Network, Data]):
     @abstractmethod
     def evaluate(self, trial: Trial, encoder: Network, dataset: Data) -> Evaluation:
         """The trial's evaluation protocol on one trained (or untrained) encoder."""
+
+    def picture(
+        self, trial: Trial, encoder: Network, dataset: Data, recover: Recover
+    ) -> bytes | None:
+        """A PNG of some validation samples and what is recovered of them.
+
+        Args:
+            trial: The configuration.
+            encoder: Trained.
+            dataset: Its data.
+            recover: Hides and predicts a batch on the CPU.
+
+        Returns:
+            None where there is nothing to see.
+        """
+        return None
 
     @abstractmethod
     def inputs_of(

@@ -12,9 +12,11 @@ import torch
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.own_data import OwnAudio
 from d2v_core.config.own_masks import OwnFrameMask
+from d2v_core.config.random_mask import RandomMask
 from d2v_core.config.speech import (
     LEAST_FRAMES,
     LogMelFrontEnd,
+    PatchesFrontEnd,
     SpeechEncoderConfig,
     SpeechTrial,
     Wav2Vec2FrontEnd,
@@ -32,7 +34,7 @@ from d2v_core.data.speech.dataset import (
 )
 from d2v_core.data.speech.own_audio import check_lengths, load_own_audio
 from d2v_core.data.speech.utterances import SpeechDataset
-from d2v_core.encoders import log_mel, wav2vec_front_end
+from d2v_core.encoders import log_mel, patches_front_end, wav2vec_front_end
 from d2v_core.encoders.front_end import FrontEnd
 from d2v_core.encoders.inputs import Inputs, Padded
 from d2v_core.encoders.speech import SpeechEncoder
@@ -40,6 +42,7 @@ from d2v_core.errors import DataError, refused
 from d2v_core.evaluation.labels import label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.own import own_metrics
+from d2v_core.evaluation.pictures import NUM_SAMPLES, wave_picture
 from d2v_core.evaluation.speech.evaluate import (
     check_labels,
     ctc_criterion,
@@ -49,9 +52,11 @@ from d2v_core.frames import SAMPLE_RATE_HZ, samples_for
 from d2v_core.masks.inverse_block import inverse_block_rows
 from d2v_core.masks.masked import Masked, MaskSampler
 from d2v_core.masks.own import own_frame_masks
+from d2v_core.masks.random_rows import random_rows
 from d2v_core.masks.spans import span_masks
 from d2v_core.modalities.modality import (
     Modality,
+    Recover,
     block_rule,
     joined_digest,
     probed_beside,
@@ -63,6 +68,8 @@ FrameMasks = Callable[[Sequence[int], np.random.Generator], np.ndarray]
 """From the frames of each row to its mask."""
 AVERAGE_SECONDS = 12.3
 """LibriSpeech: 960 hours in 281,241 utterances; other data is mostly shorter."""
+PICTURE_SECONDS = 3.0
+"""Of an utterance, in a picture."""
 
 
 class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
@@ -114,7 +121,7 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
     def masks(
         self, trial: SpeechTrial, encoder: SpeechEncoder, workers: Workers = ALONE
     ) -> MaskSampler:
-        """Spans of frames, or blocks of them that are kept."""
+        """Spans of frames, single ones, or blocks of them that are kept."""
         draw = build_frame_masks(trial)
 
         def sample(inputs: Inputs, generator: np.random.Generator) -> Masked:
@@ -176,6 +183,27 @@ class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):
             own_metrics=own_metrics(trial, trial.evaluation.metrics),
         )
 
+    def picture(
+        self,
+        trial: SpeechTrial,
+        encoder: SpeechEncoder,
+        dataset: SpeechDataset,
+        recover: Recover,
+    ) -> bytes | None:
+        """The beginnings of the first utterances that are long enough to be masked."""
+        audio = (dataset.valid if len(dataset.valid) else dataset.pretrain).audio
+        least = samples_for(LEAST_FRAMES, trial.speech.front_end.windows)
+        usable = np.flatnonzero(audio.lengths >= least)[:NUM_SAMPLES]
+        if not len(usable):
+            return None
+        seconds = min(PICTURE_SECONDS, trial.waveform.max_seconds)
+        longest = max(least, round(seconds * SAMPLE_RATE_HZ))
+        length = min(longest, int(audio.lengths[usable].min()))
+        waves = [audio.read(int(index))[:length] for index in usable]
+        shown = pad_waves(waves).values
+        recovered = recover(pad_waves([prepared(w, trial.waveform) for w in waves]))
+        return wave_picture(shown, recovered)
+
     def inputs_of(
         self, trial: SpeechTrial, samples: Any, preprocessing: Mapping[str, Any]
     ) -> Inputs:
@@ -208,6 +236,8 @@ def build_frame_masks(trial: SpeechTrial) -> FrameMasks:
     mask = trial.mask
     if isinstance(mask, InverseBlockMask):
         return partial(inverse_block_rows, rule=block_rule(mask))
+    if isinstance(mask, RandomMask):
+        return partial(random_rows, ratio=mask.ratio)
     if isinstance(mask, OwnFrameMask):
         return own_frame_masks(trial, mask)
     return partial(
@@ -242,6 +272,10 @@ def build_front_end(config: SpeechEncoderConfig) -> FrontEnd:
             )
         case LogMelFrontEnd():
             return log_mel.LogMelFrontEnd(dim=config.width, num_mels=front_end.num_mels)
+        case PatchesFrontEnd():
+            return patches_front_end.PatchesFrontEnd(
+                dim=config.width, patch_samples=front_end.patch_samples
+            )
         case _:
             assert_never(front_end)
 

@@ -1,4 +1,4 @@
-"""Text: byte-level BPE through a RoBERTa encoder, tokens masked, GLUE-style tasks."""
+"""Text: BPE or bytes through a RoBERTa encoder, tokens masked, GLUE-style tasks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from d2v_core.config.data2vec2 import InverseBlockMask
 from d2v_core.config.own_data import OwnTexts
 from d2v_core.config.own_masks import OwnTokenMask
+from d2v_core.config.random_mask import RandomMask
 from d2v_core.config.text import TextSpanMask, TextTrial
 from d2v_core.data.batch import Batches
 from d2v_core.data.text.dataset import TextBatches, TextDataset, load_text, text_digest
@@ -26,6 +27,7 @@ from d2v_core.evaluation.text.evaluate import evaluate_texts
 from d2v_core.masks.inverse_block import InverseBlockTokens
 from d2v_core.masks.masked import MaskSampler
 from d2v_core.masks.own import own_token_masks
+from d2v_core.masks.random_rows import RandomTokens
 from d2v_core.masks.tokens import (
     BertMasks,
     SpanMasks,
@@ -55,26 +57,28 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
         Raises:
             ConfigError: More labels are wanted than a task has.
         """
-        sizes = {
+        tokens: dict[str, Any] = {
+            "kind": trial.text.tokenizer,
             "vocab_size": trial.text.vocab_size,
             "max_tokens": trial.text.max_tokens,
         }
         own = None
         if isinstance(trial.data, OwnTexts):
-            own = load_own_texts(trial, trial.data, **sizes)
+            own = load_own_texts(trial, trial.data, **tokens)
         asked = trial.evaluation
         dataset = load_text(
-            trial.data, asked.tasks, words=asked.words, own=own, **sizes
+            trial.data, asked.tasks, words=asked.words, own=own, **tokens
         )
         sizes = {task.name: len(task.train) for task in dataset.tasks}
         check_num_labels(trial.evaluation, sizes)
         return dataset
 
     def same_data(self, trial: TextTrial) -> str:
-        """The tokenizer depends on its size, rows on their length; tasks are read."""
+        """The corpus as tokens, and what is read to evaluate."""
         text, evaluation = trial.text, trial.evaluation
         asked = f"{evaluation.tasks} {evaluation.words} {label_demand(evaluation)}"
-        return f"{super().same_data(trial)} {text.vocab_size} {text.max_tokens} {asked}"
+        tokens = f"{text.tokenizer} {text.vocab_size} {text.max_tokens}"
+        return f"{super().same_data(trial)} {tokens} {asked}"
 
     def build_encoder(self, trial: TextTrial) -> TextEncoder:
         """RoBERTa's architecture."""
@@ -97,7 +101,7 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
     def masks(
         self, trial: TextTrial, encoder: TextEncoder, workers: Workers = ALONE
     ) -> MaskSampler:
-        """BERT's masks or spans."""
+        """BERT's masks, spans, single tokens, or blocks of them that are kept."""
         return token_mask_sampler(build_token_masks(trial), workers)
 
     def batches(
@@ -162,6 +166,8 @@ def build_token_masks(trial: TextTrial) -> TokenMasks:
         return SpanMasks(probability=mask.probability, span=mask.span)
     if isinstance(mask, InverseBlockMask):
         return InverseBlockTokens(block_rule(mask))
+    if isinstance(mask, RandomMask):
+        return RandomTokens(mask.ratio)
     if isinstance(mask, OwnTokenMask):
         return own_token_masks(trial, mask)
     return BertMasks(

@@ -45,6 +45,7 @@ from d2v_core.errors import Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.evaluation.own import own_metrics
+from d2v_core.evaluation.pictures import NUM_SAMPLES, image_picture
 from d2v_core.evaluation.vision.evaluate import evaluate_images
 from d2v_core.masks.inverse_block import InverseBlockMasks
 from d2v_core.masks.masked import Masked, MaskSampler
@@ -52,6 +53,7 @@ from d2v_core.masks.own import own_patch_masks
 from d2v_core.masks.patches import BlockMasks, PatchMasks, RandomMasks
 from d2v_core.modalities.modality import (
     Modality,
+    Recover,
     block_rule,
     joined_digest,
     probed_beside,
@@ -170,6 +172,19 @@ class Vision(Modality[VisionTrial, ImageEncoder, ImageDataset]):
             own_metrics=own_metrics(trial, trial.evaluation.metrics),
             own_change=own_change(trial, trial.augmentation),
         )
+
+    def picture(
+        self,
+        trial: VisionTrial,
+        encoder: ImageEncoder,
+        dataset: ImageDataset,
+        recover: Recover,
+    ) -> bytes | None:
+        """The first images with patches left out, and colours of what is predicted."""
+        split = dataset.valid if len(dataset.valid) else dataset.train
+        images = split.images.read(np.arange(min(NUM_SAMPLES, len(split))))
+        recovered = recover(scaled_images(images, dataset.mean, dataset.std))
+        return image_picture(images, encoder.grid, recovered)
 
     def inputs_of(
         self, trial: VisionTrial, samples: Any, preprocessing: Mapping[str, Any]

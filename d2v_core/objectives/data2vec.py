@@ -32,6 +32,7 @@ from d2v_core.objectives.configured import (
 from d2v_core.objectives.parts.heads import SeparateHeads, regression_head
 from d2v_core.objectives.parts.losses import RegressionLoss, variance_hinge
 from d2v_core.objectives.parts.places import at_positions
+from d2v_core.objectives.parts.recovered import Recovered
 from d2v_core.objectives.parts.targets import (
     Norm,
     OwnFeature,
@@ -183,6 +184,15 @@ class Data2Vec:
         predictions = self.module["head"](at_positions(tokens, draw.positions))
         loss = self._distance(predictions, targets) + self._hinge(predictions)
         return self._result(inputs, loss, predictions, targets, step)
+
+    def recovered(self, inputs: Inputs) -> Recovered:
+        """See :class:`d2v_core.objectives.parts.recovered.ShowsRecovered`."""
+        device = next(self.module.parameters()).device
+        draw, inputs = self.draw(inputs, 0).to(device), inputs.to(device)
+        read, shown = self._embedded(inputs, draw)
+        tokens = self.student.encode(read, draw.mask).tokens
+        predictions = self.module["head"](at_positions(tokens, draw.positions))
+        return Recovered(draw.mask, self.targets(shown), predictions)
 
     def _result(
         self,

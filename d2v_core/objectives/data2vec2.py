@@ -32,6 +32,7 @@ from d2v_core.errors import ConfigError, Problem
 from d2v_core.objectives.data2vec import Data2Vec, encoder_problems, settings_of
 from d2v_core.objectives.parts.conv_decoder import ConvDecoder
 from d2v_core.objectives.parts.places import at_positions
+from d2v_core.objectives.parts.recovered import Recovered
 from d2v_core.objectives.protocol import Draw, StepResult
 from d2v_core.randomness import derived_seed, numpy_generator
 from d2v_core.training.parallel import Workers
@@ -112,11 +113,7 @@ class Data2Vec2(Data2Vec):
         whole = self.targets(self._seen_by_teacher(inputs, read))
         targets = at_positions(whole, draw.targets_at)
         encoded = self.student.encode(read, keep=draw.kept)
-        real = read.real
-        if real is not None:
-            real = real.repeat_interleave(self._num_masks, dim=0)
-        slots = self._filled(encoded, draw, step)
-        predictions = self._decoder(slots, draw.positions, real)
+        predictions = self._predicted(encoded, draw, step, read.real)
         loss = self._distance(predictions, targets)
         if self._class_token_weight and encoded.prefix.shape[1]:
             tokens = encoded.prefix[:, 0]
@@ -124,6 +121,32 @@ class Data2Vec2(Data2Vec):
                 tokens, whole, draw
             )
         return self._result(inputs, loss, predictions, targets, step)
+
+    def _predicted(
+        self,
+        encoded: Encoded,
+        draw: MasksDraw,
+        step: int,
+        real: Bool[Tensor, "batch tokens"] | None,
+    ) -> Float[Tensor, "masked dim"]:
+        """The decoder's at the masked places of all copies."""
+        if real is not None:
+            real = real.repeat_interleave(self._num_masks, dim=0)
+        slots = self._filled(encoded, draw, step)
+        predicted: Tensor = self._decoder(slots, draw.positions, real)
+        return predicted
+
+    def recovered(self, inputs: Inputs) -> Recovered:
+        """Those of the first mask of each sample."""
+        device = next(self.module.parameters()).device
+        draw, inputs = self.draw(inputs, 0).to(device), inputs.to(device)
+        read = self.student.embed(inputs)
+        targets = self.targets(self._seen_by_teacher(inputs, read))
+        encoded = self.student.encode(read, keep=draw.kept)
+        predictions = self._predicted(encoded, draw, 0, read.real)
+        copies = draw.positions.div(draw.mask.shape[2], rounding_mode="floor")
+        first = copies % self._num_masks == 0
+        return Recovered(draw.mask[:, 0], targets, predictions[first])
 
     def _filled(
         self, encoded: Encoded, draw: MasksDraw, step: int

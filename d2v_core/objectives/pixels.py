@@ -10,7 +10,7 @@ and gradients with Hugging Face's ``ViTMAEForPreTraining`` is tested.
 Departures: masks are the trial's (:mod:`d2v_core.masks`), which are drawn otherwise and
 hide as much; SimMIM's linear layer predicts a patch of the encoder, where theirs, after
 a Swin Transformer, predicts 32 x 32 pixels. For speech the pieces are frames of log mel
-energies, which no paper of ours reports.
+energies, or of the waveform, which no paper of ours reports.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from d2v_core.masks.masked import MaskSampler
 from d2v_core.objectives.parts.decoder import PieceDecoder
 from d2v_core.objectives.parts.guesses import PREDICTION_STD
 from d2v_core.objectives.parts.places import at_positions
+from d2v_core.objectives.parts.recovered import Recovered
 from d2v_core.objectives.protocol import Draw, SingleNetwork, StepResult
 from d2v_core.randomness import numpy_generator
 from d2v_core.training.health import effective_rank, gain_over_constant, mean_std
@@ -130,6 +131,15 @@ class MaskedPieces(SingleNetwork):
             num_terms=len(draw.positions),
         )
 
+    def recovered(self, inputs: Inputs) -> Recovered:
+        """See :class:`d2v_core.objectives.parts.recovered.ShowsRecovered`."""
+        device = next(self.module.parameters()).device
+        draw, inputs = self.draw(inputs, 0).to(device), inputs.to(device)
+        targets = self.encoder.pieces(inputs).float()
+        if self._own_norm:
+            targets = standardised(targets.flatten(0, 1)).view_as(targets)
+        return Recovered(draw.mask, targets, self._predicted(inputs, draw))
+
     def _predicted(
         self, inputs: Inputs, draw: PixelsDraw
     ) -> Float[Tensor, "masked numbers"]:
@@ -216,7 +226,7 @@ def decoder_sizes(
 def _problems(objective: PixelsObjective, encoder: Encoder) -> list[Problem]:
     if encoder.piece_size is None:
         message = "pixels needs fixed features of speech, speech.front_end.kind must be"
-        return [Problem("objective.kind", f"{message} log_mel")]
+        return [Problem("objective.kind", f"{message} log_mel or patches")]
     if objective.piece_norm == "own" and encoder.piece_size < 2:
         message = "must be none where a piece has a single number, got own"
         return [Problem("objective.piece_norm", message)]

@@ -1,7 +1,8 @@
 """All claims of a store beside each other: ``d2v report --all`` ends with it.
 
-The paper's claims are those of the shipped studies; the ones that no run of the store
-tests stand apart as not run yet, and claims of users' own studies are counted apart.
+The paper's claims are those of the shipped studies that reproduce a table of it; the
+ones that no run of the store tests stand apart as not run yet, and claims of other
+studies, users' own and ours, are counted apart.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from ablations.library import load_study, study_names
 from ablations.record import Manifest
 from ablations.study.claims import Claim
+from ablations.study.schema import Study
 from reports.claims.view import COLOURS, JudgedClaim
 from reports.store.foreign import Location
 from reports.tables.wording import counted
@@ -40,7 +42,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class UnrunClaims:
-    """Claims of a shipped study in a modality that no run of the store has.
+    """Claims of the paper's study in a modality that no run of the store has.
 
     Attributes:
         study: Its name.
@@ -90,7 +92,7 @@ def unrun_claims(
     modality: str | None = None,
     unread: Collection[tuple[str, str]] = (),
 ) -> tuple[UnrunClaims, ...]:
-    """Claims of the shipped studies that no run tests, whatever its scale.
+    """Claims of the paper's studies that no run tests, whatever its scale.
 
     Args:
         runs: All of the store.
@@ -104,7 +106,7 @@ def unrun_claims(
         for claim in run.study.get("claims", ())
     }
     unrun = []
-    for study in map(load_study, study_names()):
+    for study in _papers():
         for kind in study.metric:
             claims = study.for_modality(kind).claims
             left = tuple(c for c in claims if (study.name, kind, c.id) not in tested)
@@ -114,16 +116,22 @@ def unrun_claims(
     return tuple(unrun)
 
 
+def _papers() -> list[Study]:
+    """The shipped studies of a paper; another one's claims are our own questions."""
+    studies = map(load_study, study_names())
+    return [study for study in studies if study.paper is not None]
+
+
 def tally(claims: AllClaims) -> str:
-    """Count the outcomes, the paper's and then those of users' own studies."""
-    shipped = study_names()
-    paper = [one for one in claims.judged if one.study in shipped]
-    own = [one for one in claims.judged if one.study not in shipped]
+    """Count the outcomes, the paper's and then those of other studies."""
+    papers = {study.name for study in _papers()}
+    paper = [one for one in claims.judged if one.study in papers]
+    own = [one for one in claims.judged if one.study not in papers]
     judged = counted(len(paper), "judged claim")
     sentences = [f"{judged} of the paper: {_outcomes(paper, claims.num_unrun)}."]
     if own:
         judged = counted(len(own), "judged claim")
-        sentences.append(f"{judged} of your own studies: {_outcomes(own)}.")
+        sentences.append(f"{judged} of other studies: {_outcomes(own)}.")
     if claims.faults:
         studies = counted(len(claims.faults), "study run")
         sentences.append(f"{studies} could not be reported, see below.")

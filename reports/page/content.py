@@ -15,6 +15,7 @@ from reports.statistics.study_noise import StudyNoise
 from reports.statistics.summary import StudyResult
 from reports.store.mlflow_view import StudyView
 from reports.tables.ledger import Ledger
+from reports.tables.side_by_side import SideBySide, side_by_side
 from reports.tables.table import Table
 
 
@@ -24,10 +25,12 @@ class Sibling:
 
     Attributes:
         modality: Which one.
+        result: Its numbers.
         figure: Its curves.
     """
 
     modality: str
+    result: StudyResult
     figure: FigureData
 
 
@@ -64,3 +67,9 @@ class Content:
     ledger: Ledger
     tracking_uri: str
     view: StudyView
+
+    @property
+    def side_by_side(self) -> SideBySide | None:
+        """This modality and the others; None where they share no arms."""
+        others = {sibling.modality: sibling.result for sibling in self.siblings}
+        return side_by_side({**others, self.manifest.modality: self.result})

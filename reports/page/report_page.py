@@ -20,6 +20,7 @@ from reports.tables.noise_table import LEGEND as NOISE_LEGEND
 from reports.tables.noise_table import TITLE as NOISE_TITLE
 from reports.tables.noise_table import noise_cells, noise_sentence
 from reports.tables.paper import paper_numbers
+from reports.tables.side_by_side import TITLE as SIDE_BY_SIDE_TITLE
 
 MAX_CHIPS = 40
 """Arms and seeds with a button each; more are chosen among by the table's filter."""
@@ -51,6 +52,8 @@ def render_page(content: Content) -> str:
         claims_legend=LEGEND,
         claims=[(one.verdict, claim_cells(one)) for one in content.verdicts],
         noise=noise_sentence(content.noise, result.metric),
+        side_by_side=content.side_by_side,
+        side_by_side_title=SIDE_BY_SIDE_TITLE,
         noise_title=NOISE_TITLE,
         noise_head=NOISE_HEAD,
         noise_rows=noise_cells(content.noise) if content.noise else [],

@@ -18,6 +18,9 @@ from d2v_core.config.parsing import known_settings
 from d2v_core.errors import ConfigError
 
 PLACE = re.compile(r"--(?:storage|tracking-uri)[ =](?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
+CLASSIC = "workflowType=machine_learning"
+"""In a page's address: MLflow's pages for trainings. Without it MLflow 3 shows what the
+browser saw last, at first those for language model applications."""
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Address of ``d2v ui``, unless it was given another port."""
 
@@ -34,7 +37,8 @@ def run_address(tracking_uri: str, experiment_id: str, run_id: str) -> str | Non
     """The page of a run, see :func:`web_address`; None without a run or a store."""
     if not run_id or not tracking_uri:
         return None
-    return web_address(tracking_uri, f"/experiments/{experiment_id}/runs/{run_id}")
+    page = f"/experiments/{experiment_id}/runs/{run_id}?{CLASSIC}"
+    return web_address(tracking_uri, page)
 
 
 def is_served(tracking_uri: str) -> bool:

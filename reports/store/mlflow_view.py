@@ -27,6 +27,7 @@ from ablations.record import Manifest
 from d2v_core.config.parsing import nearest
 from d2v_core.errors import ConfigError, Problem
 from reports.store.foreign import StoreContentError
+from reports.store.links import CLASSIC
 from reports.store.manifests import PlannedStudy, all_manifests, no_study, place_name
 from reports.store.runs import experiment_names
 from reports.text import for_filter, quoted
@@ -68,7 +69,7 @@ class StudyView:
     @property
     def fragment(self) -> str:
         """The page, after the ``#``; the view must have been published."""
-        query = f"workflowType=machine_learning&viewStateShareKey={self.name}"
+        query = f"{CLASSIC}&viewStateShareKey={self.name}"
         if len(self.experiment_ids) == 1:
             return f"/experiments/{self.experiment_ids[0]}/runs?{query}"
         listed = quote(json.dumps(self.experiment_ids, separators=(",", ":")), safe="")

@@ -210,7 +210,10 @@ class Bookkeeper(Listener):
 
     def trial_progressed(self, key: str, progress: Progress) -> None:
         """Log metrics that are not in the store yet."""
-        self.board.trials[key].step = progress[-1][0]
+        view = self.board.trials[key]
+        view.step = progress[-1][0]
+        for _, _, metrics in progress:
+            view.latest = {**view.latest, **metrics}
         self.view.still_there()
         self._submit_to_run(key, partial(self.runs.log, key, progress))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ablations.record import DONE, Record, Status
+from ablations.redaction import redacted
 from sweeps.plan.durations import duration
 
 
@@ -65,6 +66,23 @@ class Outcome:
             f"{f' ({ended})' * bool(ended)}, {self.num_cached} cached, "
             f"in {duration(self.seconds)}"
         )
+
+    def document(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "summary": self.sentence(),
+            "cached": self.num_cached,
+            "ended": dict(self.trained),
+            "evaluated_on_kept_encoders": self.num_evaluated,
+            "unfinished": self.num_unfinished,
+            "failed": [
+                {"key": r.key, "status": r.status, "reason": redacted(r.reason)}
+                for r in self.failed
+            ],
+            "lacking": self.lacking,
+            "seconds": self.seconds,
+            "event_log": str(self.event_log) if self.event_log else None,
+        }
 
     def _ran(self) -> str:
         num_trained = self.trained.total() - self.num_evaluated

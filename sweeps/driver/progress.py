@@ -5,88 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from statistics import fmean
+from typing import ClassVar
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ablations.record import DONE, Status
+from ablations.record import DONE
 from ablations.redaction import redacted
+from sweeps.driver.trial_view import FAILURES, State, TrialView
 from sweeps.plan.durations import duration
 from sweeps.planned import PlannedCell, StudyPlan
 
-State = (
-    Status | Literal["waiting", "running", "stopped", "elsewhere", "cached", "lacking"]
-)
-"""``elsewhere``: another process trains it; once it ended, its status. ``lacking``: its
-encoder is not kept, and this run only evaluates."""
-FAILURES: tuple[Status, ...] = ("diverged", "out_of_memory", "timed_out", "failed")
 MAX_ROWS = 30
+MAX_RUNNING = 4
+"""Running trials that have a line of their own."""
+LABEL_WIDTH, SEED_WIDTH, OTHER_WIDTH = 18, 11, 18
+"""Columns of an arm's name at most, of one seed, and of what else a table has."""
+SHORTER = 4
+"""Columns that an arm's name has less beside the numbers of a running trial."""
+SEED = " · seed "
+"""Between arm and seed in a label."""
 SILENT_SECONDS = 60.0
-STYLES: dict[State, str] = {
-    "waiting": "dim",
-    "running": "cyan",
-    "finished": "green",
-    "collapsed": "yellow",
-    **dict.fromkeys(FAILURES, "bold red"),
-    "stopped": "magenta",
-    "elsewhere": "dim cyan",
-    "cached": "green dim",
-    "lacking": "yellow dim",
-}
 
 
-@dataclass
-class TrialView:
-    """What is shown of one trial."""
-
-    label: str
-    state: State = "waiting"
-    step: int = 0
-    num_steps: int = 0
-    first_step: int = 0
-    started: float = 0.0
-    score: float | None = None
-    seconds: float = 0.0
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has a record of this run."""
-        return self.state in (*DONE, *FAILURES)
-
-    @property
-    def waits(self) -> bool:
-        """Whether it still has to be trained, by us or by others."""
-        return self.state in ("waiting", "elsewhere")
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether nobody has its result yet."""
-        return self.waits or self.state in ("running", "stopped")
-
-    def rest_seconds(self) -> float | None:
-        """Rest of the training at the speed so far; None before the first updates."""
-        done = self.step - self.first_step
-        if not done:
-            return None
-        per_step = (time.monotonic() - self.started) / done
-        return per_step * (self.num_steps - self.step)
-
-    def text(self) -> Text:
-        """The cell of the live table."""
-        shown: str = self.state
-        if self.state == "running":
-            percent = 100 * self.step // max(1, self.num_steps)
-            shown = f"{percent:3d} %" if self.num_steps else "probing"
-        elif self.score is not None:
-            marks = {"collapsed": " collapsed", "cached": " ="}
-            shown = f"{self.score:.1f}{marks.get(self.state, '')}"
-        elif self.state == "waiting":
-            shown = "·"
-        return Text(shown, style=STYLES[self.state])
+def rate(per_second: float) -> str:
+    """Updates a second in at most five characters, for people."""
+    return f"{per_second:.1f}" if per_second < 100 else f"{per_second:.0f}"
 
 
 @dataclass
@@ -105,11 +53,19 @@ class Board:
     bars: bool = False
     trials: dict[str, TrialView] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    best_is: ClassVar[str] = "best trial"
 
     def add(self, cell: PlannedCell, state: State, score: float | None = None) -> None:
         """Put a trial on the board."""
-        label = f"{cell.arm.label} · seed {cell.seed}"
-        self.trials[cell.key] = TrialView(label, state=state, score=score)
+        label = f"{cell.arm.label}{SEED}{cell.seed}"
+        health = cell.trial.health
+        least = {
+            "target/std_ratio": health.min_target_std,
+            "target/std": health.min_target_std,
+            "prediction/std": health.min_prediction_std,
+        }
+        view = TrialView(label, state=state, score=score, least=least)
+        self.trials[cell.key] = view
 
     def count(self, *states: State) -> int:
         """Trials in any of some states."""
@@ -129,10 +85,17 @@ class Board:
                 known.append(time.monotonic() - trial.started + left)
         if not known:
             return None
-        mean = sum(known) / len(known)
-        rest += mean * self.count("waiting")
-        left = self.count("waiting", "running")
+        rest += fmean(known) * self.num_not_launched()
+        left = self.num_not_launched() + self.count("running")
         return rest / max(1, min(self.num_parallel_trials, left))
+
+    def num_not_launched(self) -> int:
+        """Trials that this run has yet to start."""
+        return self.count("waiting")
+
+    def updates_per_second(self) -> float:
+        """Of all running trials together."""
+        return sum(t.updates_per_second() or 0.0 for t in self.trials.values())
 
     def counts(self) -> dict[str, int]:
         """How many trials are where."""
@@ -145,14 +108,31 @@ class Board:
         }
 
     def summary(self) -> str:
-        """One line: counts, ETA, best so far."""
-        parts = [f"{number} {what}" for what, number in self.counts().items()]
-        if self.count("waiting", "running"):
+        """One line: what :meth:`lines` says."""
+        return " · ".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """Counts and times, speed, the best so far; what says nothing is left out."""
+        counts = [f"{number} {what}" for what, number in self.shown_counts().items()]
+        times = [duration(time.monotonic() - self.began)]
+        if self.num_not_launched() or self.count("running"):
             eta = self.eta_seconds()
-            parts.append(f"ETA {duration(eta) if eta is not None else '…'}")
+            times.append(f"ETA {duration(eta) if eta is not None else '…'}")
+        if speed := self.updates_per_second():
+            times.append(f"{rate(speed)} updates/s")
+        found = [" · ".join(counts), " · ".join(times)]
+        if mean := self.best_mean():
+            arm, value, count = mean
+            seeds = f"{count} seed{'s' * (count != 1)}"
+            found.append(f"best arm {arm} {value:.1f} ({seeds})")
         if best := self.best():
-            parts.append(f"best {best.label} {best.score:.1f}")
-        return " · ".join(parts)
+            found.append(f"{self.best_is} {best.label} {best.score:.1f}")
+        return found
+
+    def shown_counts(self) -> dict[str, int]:
+        """The counts that say something."""
+        always = ("done", "running", "waiting")
+        return {k: n for k, n in self.counts().items() if n or k in always}
 
     def best(self) -> TrialView | None:
         """The trial with the best score so far, reference arms left out."""
@@ -164,12 +144,67 @@ class Board:
             for key, trial in self.trials.items()
             if trial.score is not None and key not in references
         ]
-        sign = 1.0 if self.plans[0].metric.higher_is_better else -1.0
-        return max(scored, key=lambda t: sign * (t.score or 0.0), default=None)
+        return max(scored, key=lambda t: self._sign * (t.score or 0.0), default=None)
 
-    def __rich__(self) -> RenderableType:
-        tables = [self._table(plan) for plan in self.plans]
-        return Group(*tables, *([self._bars()] * self.bars), Text(self.summary()))
+    def best_mean(self) -> tuple[str, float, int] | None:
+        """The arm with the best mean of its seeds so far, the mean, how many they are.
+
+        Of the first study, reference arms left out.
+        """
+        means = [
+            (arm.label, fmean(scores), len(scores))
+            for arm in self.plans[0].expanded.arms
+            if not arm.is_reference
+            if (scores := self.scores(self.plans[0]).get(arm.label))
+        ]
+        return max(means, key=lambda mean: self._sign * mean[1], default=None)
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.plans[0].metric.higher_is_better else -1.0
+
+    def scores(self, plan: StudyPlan) -> dict[str, list[float]]:
+        """Scores so far, by arm."""
+        found = dict[str, list[float]]()
+        for cell in plan.cells:
+            if (score := self.trials[cell.key].score) is not None:
+                found.setdefault(cell.arm.label, []).append(score)
+        return found
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        yield from self.tables(options.max_width)
+        if self.count("running"):
+            yield self._running()
+        if self.bars:
+            yield self._bars()
+        for line in self.lines():
+            yield Text(line)
+
+    def tables(self, width: int) -> list[RenderableType]:
+        """The studies in so many columns."""
+        return [self._table(plan, width) for plan in self.plans]
+
+    def _running(self) -> Table:
+        """Speed, loss and health of some of the running trials."""
+        table = Table(box=None, padding=(0, 1, 0, 0))
+        table.add_column("running", max_width=LABEL_WIDTH - SHORTER, no_wrap=True)
+        for title in ("seed", "done", "up/s", "loss", "spread"):
+            table.add_column(title, justify="right", no_wrap=True)
+        running = [t for t in self.trials.values() if t.state == "running"]
+        for trial in running[:MAX_RUNNING]:
+            speed = trial.updates_per_second()
+            arm, _, seed = trial.label.rpartition(SEED)
+            table.add_row(
+                *(Text(arm), seed, trial.share_done()),
+                "…" if speed is None else rate(speed),
+                trial.loss_text(),
+                trial.health_text(),
+            )
+        if len(running) > MAX_RUNNING:
+            table.add_row(f"… {len(running) - MAX_RUNNING} more")
+        return table
 
     def _bars(self) -> Table:
         """A bar for each running trial."""
@@ -182,21 +217,31 @@ class Board:
                 grid.add_row(trial.label, bar, f"{trial.step}/{trial.num_steps}", left)
         return grid
 
-    def _table(self, plan: StudyPlan) -> Table:
+    def _table(self, plan: StudyPlan, width: int) -> Table:
+        """Arms with the mean of their seeds, and each seed where that fits."""
         request = plan.expanded.request
-        seeds = plan.seeds
+        seeds, scores = plan.seeds, self.scores(plan)
         title = f"{plan.name} · {request.modality} · {request.scale}"
         table = Table(title=title, title_justify="left", caption=plan.metric.title)
-        table.add_column("arm")
-        for seed in seeds:
+        table.add_column("arm", max_width=LABEL_WIDTH, no_wrap=True)
+        table.add_column("mean", justify="right", no_wrap=True)
+        table.add_column("seeds", justify="right", no_wrap=True)
+        room = width - LABEL_WIDTH - OTHER_WIDTH
+        shown = seeds if len(seeds) * SEED_WIDTH <= room else []
+        for seed in shown:
             table.add_column(f"seed {seed}", justify="right")
         keys = {(cell.arm.label, cell.seed): cell.key for cell in plan.cells}
         for arm in plan.expanded.arms[:MAX_ROWS]:
-            own = [keys.get((arm.label, seed)) for seed in seeds]
-            views = [self.trials[key].text() if key else "–" for key in own]
-            table.add_row(arm.label, *views)
+            own = scores.get(arm.label, [])
+            num = sum((arm.label, seed) in keys for seed in seeds)
+            views = [
+                self.trials[key].text() if (key := keys.get((arm.label, seed))) else "–"
+                for seed in shown
+            ]
+            mean = f"{fmean(own):.1f}" if own else "·"
+            table.add_row(Text(arm.label), mean, f"{len(own)}/{num}", *views)
         if len(plan.expanded.arms) > MAX_ROWS:
-            table.add_row(f"… {len(plan.expanded.arms) - MAX_ROWS} more arms")
+            table.add_row(f"… {len(plan.expanded.arms) - MAX_ROWS} more")
         return table
 
 

@@ -11,6 +11,7 @@ from sweeps.driver.planned_trials import PlannedTrials
 from sweeps.plan.costing import with_flops
 from sweeps.plan.deleted import deleted_note, missing_deleted
 from sweeps.plan.planning import make_manifest
+from sweeps.tracking.labels import outcome_text
 from sweeps.tracking.stores import Stores, answers
 
 if TYPE_CHECKING:
@@ -91,12 +92,16 @@ class StoreRuns:
         self.tracker.log_progress(self._runs[key], new)
 
     def finish(self, record: Record, timestamp: int) -> None:
-        """Write a trial's record into its run."""
+        """Write a trial's record into its run, and what lies beside it."""
         key = record.key
         if key not in self._runs:  # failed before it could start
             self.begin(key)
-        counted = with_flops(record, self._trials.cells[key].trial)
-        self.tracker.finish_trial(self._runs[key], counted, timestamp)
+        cell = self._trials.cells[key]
+        if (picture := self._trials.spool(cell).picture).is_file():
+            self.tracker.log_picture(self._runs[key], picture)
+        counted = with_flops(record, cell.trial)
+        outcome = outcome_text(record, self._trials.home(key).metric)
+        self.tracker.finish_trial(self._runs[key], counted, timestamp, outcome)
 
     def finish_try(self, record: Record, timestamp: int) -> None:
         """Write down that a try failed; the next one opens the run again."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from ablations import mlflow_names as names
 from ablations.record import Record
 from ablations.search.path import shown
 from sweeps.driver.bookkeeper import Bookkeeper
-from sweeps.driver.progress import Board, State
+from sweeps.driver.progress import Board
+from sweeps.driver.trial_view import State
 from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.worker.spool import Spool
 
@@ -30,11 +30,16 @@ class SearchBoard(Board):
 
     Attributes:
         num_given_up: Trials that were stopped early in this run.
+        num_wanted: Trials of the whole search, those of earlier runs included.
+        num_not_asked: Trials that have yet to be suggested.
         tried: What each trial changes, by key.
     """
 
     num_given_up: int = 0
+    num_wanted: int = 0
+    num_not_asked: int = 0
     tried: dict[str, str] = field(default_factory=dict)
+    best_is: ClassVar[str] = "best"
 
     def add(self, cell: PlannedCell, state: State, score: float | None = None) -> None:
         """Put a trial on the board."""
@@ -46,17 +51,30 @@ class SearchBoard(Board):
         """How many trials are where."""
         return {**super().counts(), "stopped early": self.num_given_up}
 
-    def __rich__(self) -> RenderableType:
+    def num_not_launched(self) -> int:
+        """Those too that nobody has suggested yet."""
+        return super().num_not_launched() + self.num_not_asked
+
+    def lines(self) -> list[str]:
+        """How many of all trials have ended stands first."""
+        left = self.num_not_launched() + self.count("running", "elsewhere")
+        return [f"{self.num_wanted - left} of {self.num_wanted}", *super().lines()]
+
+    def best_mean(self) -> None:
+        """None: a trial of a search has one seed."""
+
+    def tables(self, width: int) -> list[RenderableType]:
+        """The latest trials."""
         plan = self.plans[0]
         request = plan.expanded.request
         title = f"{plan.name} · {request.modality} · {request.scale}"
         table = Table(title=title, title_justify="left", caption=plan.metric.title)
-        table.add_column("trial")
+        table.add_column("trial", no_wrap=True)
         table.add_column("score", justify="right")
         table.add_column("settings", overflow="fold")
         for key, trial in list(self.trials.items())[-MAX_ROWS:]:
             table.add_row(trial.label, trial.text(), self.tried[key])
-        return Group(table, Text(self.summary()))
+        return [table]
 
 
 class SearchBookkeeper(Bookkeeper):

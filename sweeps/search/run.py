@@ -94,6 +94,7 @@ def run_search(
         _take_alone(bound, locks)
         study = open_study(bound, open_storage(optuna_storage))
         left = num_trials - num_ended(study)
+        board.num_wanted, board.num_not_asked = num_trials, max(0, left)
         if left > 0:
             # Ray starts while the tracking store is made.
             session.begin()

@@ -102,6 +102,7 @@ class StoredSearch(Searcher):
     def _ask(self) -> None:
         """Take one more suggestion, which may have its answer already."""
         self._left -= 1
+        self._bookkeeper.board.num_not_asked = self._left
         trial = self._study.ask()
         point = suggest(trial, self._plan.bound)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablations import mlflow_names as names
+from ablations.metrics import Metric
 from ablations.record import FailedTry, Record
 from d2v_core.config import TrialConfig, leaves
 from d2v_core.config.own import SOURCES
@@ -15,6 +16,11 @@ from sweeps.planned import PlannedCell, StudyPlan
 
 REASON_LENGTH = 120
 """Characters of a failed try's reason: dozens must fit into a tag."""
+OUTCOME = " – outcome: "
+"""In a trial's note, before its outcome; no title holds it by chance."""
+CODE_LENGTH = 10
+"""Characters of a text that MLflow's Compare page draws (3.17 and 3.18). Texts that
+begin alike become one mark there, and the marks after it move to wrong places."""
 
 
 def place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
@@ -27,16 +33,37 @@ def place_tags(plan: StudyPlan, role: str) -> dict[str, str]:
     }
 
 
-def shown_params(cell: PlannedCell) -> dict[str, Any]:
-    """All settings, the arm, and the axis values under their short names.
+def arm_code(label: str, labels: Sequence[str]) -> str:
+    """An arm in at most ten characters, ``A03 lr=1x``: its number, then how it begins.
+
+    Numbers have equally many digits, so that sorting the codes gives the study's order.
+
+    Args:
+        label: The arm's.
+        labels: Those of all arms, in order; a search's trials are not among them.
+    """
+    if label not in labels:
+        return label[:CODE_LENGTH]
+    number, digits = labels.index(label) + 1, len(str(len(labels)))
+    return f"A{number:0{digits}} {label}"[:CODE_LENGTH].rstrip(" ,;=(")
+
+
+def code_of(cell: PlannedCell, plan: StudyPlan) -> str:
+    """The code of a cell's arm."""
+    return arm_code(cell.arm.label, [arm.label for arm in plan.expanded.arms])
+
+
+def shown_params(cell: PlannedCell, plan: StudyPlan) -> dict[str, Any]:
+    """All settings, the arm's code, and the axis values under their short names.
 
     MLflow's Compare page draws the first parameters that differ, in ASCII order,
-    against the first metric: capitals such as ``K``, then ``arm``.
+    against the first metric: capitals such as ``K``, then ``arm``. The arm's full label
+    is a tag, and in the names of runs.
     """
     every = dict(leaves(cell.trial))
     # Without whole files: config.json has them.
     settings = {k: v for k, v in every.items() if not k.startswith(f"{SOURCES}.")}
-    return {"arm": cell.arm.label, **settings, **cell.arm.values}
+    return {"arm": code_of(cell, plan), **settings, **cell.arm.values}
 
 
 def trial_note(cell: PlannedCell, plan: StudyPlan) -> str:
@@ -44,9 +71,24 @@ def trial_note(cell: PlannedCell, plan: StudyPlan) -> str:
     request, title = plan.expanded.request, plan.expanded.study.title
     settings = ", ".join(f"`{k}={param_text(v)}`" for k, v in cell.arm.settings.items())
     return (
-        f"**{cell.arm.label}**, seed {cell.seed}, of *{title}* ({request.modality}, "
-        f"scale {request.scale}): {settings or 'the recipe as it is'}"
+        f"**{cell.arm.label}** (`{code_of(cell, plan)}`), seed {cell.seed}, of "
+        f"*{title}* ({request.modality}, scale {request.scale}): "
+        f"{settings or 'the recipe as it is'}"
     )
+
+
+def outcome_text(record: Record, metric: Metric) -> str:
+    """How a trial ended, for its page: ``finished, accuracy (%) 61.25``."""
+    score = record.metrics.get(metric.logged_as)
+    parts = [record.status, "" if score is None else f"{metric.title} {score:.2f}"]
+    said = ", ".join(part for part in parts if part)
+    return f"{said}: {record.reason[:REASON_LENGTH]}" if record.reason else said
+
+
+def with_outcome(note: str, outcome: str) -> str:
+    """A note that ends with how the trial ended, the last time that it did."""
+    before = note.partition(OUTCOME)[0]
+    return f"{before}{OUTCOME}{outcome}"[: names.TAG_LENGTH] if outcome else note
 
 
 def trial_kind(trial: TrialConfig) -> str:

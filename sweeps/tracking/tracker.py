@@ -25,7 +25,14 @@ from mlflow.entities import (
 
 from ablations import mlflow_names as names
 from ablations.mlflow_names import NOTE_TAG, request_tag, study_tag
-from ablations.record import DONE, Manifest, ManifestCell, Record, record_tags
+from ablations.record import (
+    DONE,
+    OF_RESULTS,
+    Manifest,
+    ManifestCell,
+    Record,
+    record_tags,
+)
 from ablations.study.description import study_note
 from sweeps.planned import PlannedCell, StudyPlan
 from sweeps.tracking.database import create_database
@@ -36,6 +43,7 @@ from sweeps.tracking.labels import (
     source_tags,
     trial_kind,
     trial_note,
+    with_outcome,
     with_try,
 )
 from sweeps.tracking.reader import StoreReader
@@ -110,7 +118,7 @@ class Tracker(StoreReader):
             self.client.log_text(
                 run_id, cell.trial.model_dump_json(indent=1), names.CONFIG_ARTIFACT
             )
-            self._log_params(run_id, shown_params(cell))
+            self._log_params(run_id, shown_params(cell, plan))
         return run_id
 
     def _create_trial(self, cell: PlannedCell, plan: StudyPlan, parent: str) -> str:
@@ -166,17 +174,31 @@ class Tracker(StoreReader):
             batch = metrics[start : start + METRICS_PER_BATCH]
             self.client.log_batch(run_id, metrics=batch)
 
-    def finish_trial(self, run_id: str, record: Record, timestamp: int) -> None:
-        """Write the record; the status tag comes last: half-written ones are redone."""
+    def finish_trial(
+        self, run_id: str, record: Record, timestamp: int, outcome: str = ""
+    ) -> None:
+        """Write the record; the status tag comes last: half-written ones are redone.
+
+        Args:
+            run_id: The trial's run.
+            record: Of the trial.
+            timestamp: Unix milliseconds.
+            outcome: A few words that its description ends with.
+        """
         self.log_progress(run_id, [(record.steps, timestamp, record.metrics)])
         self._log_dataset(run_id, record)
         self.client.log_text(
             run_id, record.model_dump_json(indent=1), names.RECORD_ARTIFACT
         )
         done, tags = record.status in DONE, record_tags(record)
+        known = self.client.get_run(run_id).data.tags
+        if note := with_outcome(known.get(NOTE_TAG, ""), outcome):
+            tags[NOTE_TAG] = note
         if not done:
-            known = self.client.get_run(run_id).data.tags.get(names.TRIES_TAG)
-            tags[names.TRIES_TAG] = with_try(known, record, timestamp)
+            tries = known.get(names.TRIES_TAG)
+            tags[names.TRIES_TAG] = with_try(tries, record, timestamp)
+        for name in OF_RESULTS & (known.keys() - tags.keys()):  # of an earlier try
+            self.client.delete_tag(run_id, name)
         self.client.set_terminated(run_id, status="FINISHED" if done else "FAILED")
         self.client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
 
@@ -185,6 +207,10 @@ class Tracker(StoreReader):
         size = sum(file.stat().st_size for file in folder.iterdir())
         if size <= MAX_ARTIFACT_BYTES:
             self.client.log_artifacts(run_id, str(folder), names.ENCODER_ARTIFACT)
+
+    def log_picture(self, run_id: str, file: Path) -> None:
+        """Put a picture of samples on the trial's page."""
+        self.client.log_artifact(run_id, str(file), names.SAMPLES_ARTIFACT)
 
     def abandon_trial(self, run_id: str) -> None:
         """Mark a trial that was stopped before its end."""

@@ -53,6 +53,11 @@ class Spool:
         return self.folder / "record.json"
 
     @property
+    def picture(self) -> Path:
+        """File of some samples and what is recovered of them, if there is one."""
+        return self.folder / "masked.png"
+
+    @property
     def exists(self) -> bool:
         """Whether anything of the trial or of its training lies there."""
         return self.folder.exists() or bool(self.training and self.training.exists())
@@ -76,6 +81,10 @@ class Spool:
             "history": history,
         }
         write_atomically(self._record, json.dumps(content).encode())
+
+    def write_picture(self, png: bytes) -> None:
+        """Keep a picture until the store has it."""
+        write_atomically(self.picture, png)
 
     def read_record(self) -> tuple[Record, int] | None:
         """Read the result and its time, if the trial has ended."""

@@ -43,6 +43,7 @@ from sweeps.worker.encoders import EncoderStore
 from sweeps.worker.job import spool_of
 from sweeps.worker.loaded_data import load_once
 from sweeps.worker.outbox import Outbox, PendingProgress, Send, unix_milliseconds
+from sweeps.worker.pictures import leave_picture
 from sweeps.worker.spool import Entry, Spool
 from sweeps.worker.watchdog import Watchdog
 
@@ -164,6 +165,8 @@ class Attempt:
                     self._save(event.state)
                 case Trained() if self._workers.rank == 0:
                     self._keep(trial, event.state)
+                    dataset = load_once(trial, self._job["data_digest"])
+                    leave_picture(trial, event.state.objective, dataset, pending)
                 case Finished():
                     return self._finished(event)
         return None

@@ -190,6 +190,14 @@ def test_a_value_and_a_part_of_it_cannot_both_be_set():
     assert str(caught.value) == ("--set: target.top_k: 'target' is set to 3 as a whole")
 
 
+def test_a_path_into_a_whole_section_leaves_the_section_it_was_given_alone():
+    whole = {"top_k": 8, "feature": "ffn"}
+    settings = {"target": whole, "target.top_k": 4}
+    layer = Layer.from_dotted(settings, lambda path: "study")
+    assert layer.settings == {"target": {"top_k": 4, "feature": "ffn"}}
+    assert whole == {"top_k": 8, "feature": "ffn"}
+
+
 def test_settings_are_checked_by_name():
     assert check_setting("vision", "target.top_k") is None
     assert check_setting("vision", "teacher.tau.anneal") is None

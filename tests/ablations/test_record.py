@@ -1,6 +1,6 @@
 import json
 
-from ablations.mlflow_names import DRAWS_TAG, TAG_LENGTH
+from ablations.mlflow_names import DRAWS_TAG, NOTES_TAG, REASON_TAG, TAG_LENGTH
 from ablations.record import Record, record_tags
 
 
@@ -39,3 +39,10 @@ def test_records_of_before_have_no_draws():
     old = json.loads(record().model_dump_json())
     del old["draws"]
     assert Record.model_validate_json(json.dumps(old)).draws == {}
+
+
+def test_a_tag_is_there_only_if_it_says_something():
+    assert not {REASON_TAG, NOTES_TAG} & record_tags(record()).keys()
+    tags = record_tags(record(reason="why", notes=("a", "b")))
+    assert (tags[REASON_TAG], tags[NOTES_TAG]) == ("why", "a; b")
+    assert all(tags.values())

@@ -23,7 +23,7 @@ OPTIONS = {
     },
     "run": {
         *(*COMMON, *STORES, "--seeds", "--data-root", "--address"),
-        *("--budget", "--bars", "--keep-encoders", "--probe-at"),
+        *("--budget", "--bars", "--json", "--keep-encoders", "--probe-at"),
         *("--until-decided", "--max-seeds", "--recipe", "--gpu-share"),
     },
     "evaluate": {

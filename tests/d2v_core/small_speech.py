@@ -84,6 +84,11 @@ LOG_MEL: dict[str, Any] = {
     "waveform": {"max_seconds": 0.5},
 }
 
+PATCHES: dict[str, Any] = {
+    "speech": {"front_end": {"kind": "patches", "patch_samples": 80}},
+    "waveform": {"max_seconds": 0.1},
+}
+
 
 def small_speech_trial(*changes: Mapping[str, Any]) -> SpeechTrial:
     data: dict[str, Any] = SMALL_SPEECH

@@ -37,6 +37,25 @@ def block_flops(tokens):
 PATCH_EMBEDDING = 2 * 196 * (3 * 16 * 16) * DIM
 
 
+def test_patches_of_a_waveform_cost_one_matrix_product():
+    """Beside the Transformer, which reads 100 frames either way."""
+
+    def counted(front_end, seconds):
+        settings = {"front_end": front_end, "width": 64, "depth": 1, "num_heads": 4}
+        waveform = {"min_seconds": 1.0, "max_seconds": seconds}
+        trial = {"modality": "speech", "speech": settings, "waveform": waveform}
+        return estimate_cost(parse_trial({**trial, "target": {"top_k": 1}}))
+
+    # A window of log mel is 25 ms long: its 100 frames need 5 ms more.
+    patches = counted({"kind": "patches", "patch_samples": 320}, 2.0)
+    log_mel = counted({"kind": "log_mel", "num_mels": 80}, 2.005)
+    product = 2 * 100 * (320 - 80) * 64
+    assert patches.forward_flops - log_mel.forward_flops == product
+    # Student forward, its weight's gradient (waveforms need none), teacher forward.
+    updates = patches.update_flops - log_mel.update_flops
+    assert updates == 3 * product * patches.batch_size
+
+
 def test_the_papers_encoder_has_the_parameters_counted_by_hand():
     block = (
         (3 * DIM * DIM + 2 * DIM)  # queries, keys and values; keys have no bias

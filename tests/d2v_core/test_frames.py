@@ -52,6 +52,8 @@ FRONT_ENDS = {
         "channels": 4,
         "layers": [[10, 5], [8, 8], [8, 8]],
     },
+    "patches": {"kind": "patches", "patch_samples": 320},
+    "odd patches": {"kind": "patches", "patch_samples": 77},
     "odd": {"kind": "wav2vec2", "channels": 4, "layers": [[9, 5], [3, 2]]},
 }
 

@@ -7,6 +7,7 @@ from d2v_core.training.events import CheckpointDue, Finished, Progress
 from d2v_core.trial import run_trial
 from tests.d2v_core.small_speech import (
     LOG_MEL,
+    PATCHES,
     SPEECH_RANDOM,
     small_speech_dataset,
     small_speech_trial,
@@ -15,6 +16,8 @@ from tests.d2v_core.small_speech import (
 ARMS = {
     "data2vec": {},
     "log mel": LOG_MEL,
+    "patches": PATCHES,
+    "random masks": {"mask": {"kind": "random", "ratio": 0.5}},
     "group norm, pre-norm": {
         "speech": {
             "norm": "pre",

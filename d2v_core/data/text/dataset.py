@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from d2v_core.config.choices import TokenKind
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.own_data import OwnTexts
 from d2v_core.config.text import (
@@ -139,6 +140,7 @@ def load_text(
     *,
     vocab_size: int,
     max_tokens: int,
+    kind: TokenKind = "bpe",
     words: str | None = None,
     own: LineCorpus | None = None,
 ) -> TextDataset:
@@ -150,6 +152,7 @@ def load_text(
         words: The text whose words are probed.
         vocab_size: Most tokens.
         max_tokens: Of a row.
+        kind: What a token is.
         own: The corpus that the user's own function gives.
 
     Raises:
@@ -168,8 +171,9 @@ def load_text(
             corpus = own
         else:
             assert not isinstance(data, OwnTexts)
-            sizes = {"vocab_size": vocab_size, "max_tokens": max_tokens}
-            corpus = load_lines(data, errors, **sizes)
+            corpus = load_lines(
+                data, errors, vocab_size=vocab_size, max_tokens=max_tokens, kind=kind
+            )
         return TextDataset(
             name=corpus.name,
             tokenizer=corpus.tokenizer,
@@ -187,7 +191,10 @@ def load_text(
         )
     text = load_pydoc()
     tokenizer = trained_tokenizer(
-        lambda: text.passages, digest=f"pydoc-{pydoc_digest()}", vocab_size=vocab_size
+        lambda: text.passages,
+        digest=f"pydoc-{pydoc_digest()}",
+        vocab_size=vocab_size,
+        kind=kind,
     )
     return TextDataset(
         name="Python language reference (pydoc_data)",

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from d2v_core.config.choices import TokenKind
 from d2v_core.config.text import CorpusData, TextFolderData
 from d2v_core.data.cache import CacheEntry, content_key, files_digest
 from d2v_core.data.file_errors import FileErrors, decoded_lines
@@ -101,7 +102,12 @@ def lines_digest(data: CorpusData) -> str:
 
 
 def load_lines(
-    data: CorpusData, errors: FileErrors, *, vocab_size: int, max_tokens: int
+    data: CorpusData,
+    errors: FileErrors,
+    *,
+    vocab_size: int,
+    max_tokens: int,
+    kind: TokenKind = "bpe",
 ) -> LineCorpus:
     """Train or open the tokenizer, tokenise the text or open what was.
 
@@ -110,6 +116,7 @@ def load_lines(
         errors: Those of other files; the corpus' own are added, then all are raised.
         vocab_size: Most tokens of the tokenizer.
         max_tokens: Longest row.
+        kind: What a token is.
 
     Raises:
         DataError: Files are missing or all empty, or lines are not UTF-8.
@@ -117,7 +124,8 @@ def load_lines(
     corpus = corpus_files(data)
     own = FileErrors()
     content = content_key(corpus.root, corpus.files, corpus.digest())
-    key = f"{content}-{vocab_size}-{max_tokens}-{data.rows}-{data.on_error}-v{VERSION}"
+    tokens = vocab_size if kind == "bpe" else kind
+    key = f"{content}-{tokens}-{max_tokens}-{data.rows}-{data.on_error}-v{VERSION}"
     entry = CacheEntry("text/rows", key)
     known = entry.read()
     if known is None:
@@ -131,7 +139,7 @@ def load_lines(
     else:
         notes = (*errors.notes(data.on_error), *known["notes"])
     tokenizer = trained_tokenizer(
-        lambda: _texts(corpus.files), digest=content, vocab_size=vocab_size
+        lambda: _texts(corpus.files), digest=content, vocab_size=vocab_size, kind=kind
     )
     if known is None:
         rows = _rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from d2v_core.config.choices import TokenKind
 from d2v_core.config.own_data import OwnTexts
 from d2v_core.config.trial import TrialConfig
 from d2v_core.data.text.line_files import LineCorpus
@@ -35,7 +36,12 @@ def own_texts_digest(texts: tuple[str, ...]) -> str:
 
 
 def load_own_texts(
-    trial: TrialConfig, data: OwnTexts, *, vocab_size: int, max_tokens: int
+    trial: TrialConfig,
+    data: OwnTexts,
+    *,
+    vocab_size: int,
+    max_tokens: int,
+    kind: TokenKind = "bpe",
 ) -> LineCorpus:
     """The texts, tokenised; each is a row.
 
@@ -44,7 +50,10 @@ def load_own_texts(
     """
     texts = own_texts(trial, data)
     tokenizer = trained_tokenizer(
-        lambda: texts, digest=f"own-{own_texts_digest(texts)}", vocab_size=vocab_size
+        lambda: texts,
+        digest=f"own-{own_texts_digest(texts)}",
+        vocab_size=vocab_size,
+        kind=kind,
     )
     return LineCorpus(
         name=data.function.partition("@")[0],

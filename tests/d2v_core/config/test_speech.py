@@ -3,6 +3,7 @@ import pytest
 from d2v_core.config import parse_trial
 from d2v_core.config.speech import SpeechTrial
 from d2v_core.errors import ConfigError
+from d2v_core.frames import num_frames
 from tests.d2v_core.small import merged
 
 
@@ -68,6 +69,22 @@ def test_the_defaults_are_the_published_base_encoder_and_masks():
             "speech.front_end.channels: unknown setting; known here: kind, num_mels",
         ),
         (
+            {"speech": {"front_end": {"kind": "patches", "patch_samples": 0}}},
+            "speech.front_end.patch_samples: must be greater than or equal to 16, "
+            "got 0",
+        ),
+        (
+            {
+                "speech": {"front_end": {"kind": "patches", "patch_samples": 20_000}},
+                "waveform": {"max_seconds": 2.0},
+            },
+            "waveform.max_seconds: must give 2 frames (2.5 s), got 2",
+        ),
+        (
+            {"mask": {"kind": "random", "probability": 0.5}},
+            "mask.probability: unknown setting; known here: kind, ratio",
+        ),
+        (
             {"speech": {"front_end": {"kind": "wav2vec2", "layers": [[10, 0]]}}},
             "speech.front_end.layers.0.1: must be greater than or equal to 1, got 0",
         ),
@@ -82,6 +99,12 @@ def test_what_makes_no_sense_is_refused(changes, says):
 def test_a_span_that_just_fits_is_accepted():
     changes = {"waveform": {"max_seconds": 2.0}, "mask": {"kind": "span", "span": 98}}
     assert parsed(**changes).mask.span == 98
+
+
+def test_patches_are_20_ms_and_as_many_as_other_frames():
+    trial = parsed(speech={"front_end": {"kind": "patches"}})
+    assert trial.speech.front_end.windows == ((320, 320),)
+    assert num_frames(16_000, trial.speech.front_end.windows) == 50
 
 
 def test_layers_come_as_lists_as_yaml_has_them():

@@ -1,6 +1,6 @@
 import pytest
 
-from ablations.identity import identity_settings
+from ablations.identity import identity_settings, trial_key
 from d2v_core.config import parse_trial
 from d2v_core.errors import ConfigError
 from tests.d2v_core.small import small_trial
@@ -25,6 +25,27 @@ def test_shares_of_the_mask_are_at_most_one():
         "mask.random_share: must leave at most 1 together with mask_share (0.8), got "
         "0.3"
     ]
+
+
+def test_bytes_leave_no_choice_of_the_vocabulary():
+    changes = {"text": {"tokenizer": "bytes", "vocab_size": 1500}}
+    assert refused(changes) == [
+        "text.vocab_size: must be 261 with text.tokenizer bytes (5 special tokens and "
+        "256 bytes), got 1500"
+    ]
+    own = {"text": {"tokenizer": "bytes", "vocab_size": 261}}
+    assert small_text_trial(own).text.tokenizer == "bytes"
+    assert refused({"text": {"tokenizer": "letters"}}) == [
+        "text.tokenizer: must be one of bpe, bytes, got 'letters'"
+    ]
+
+
+def test_bytes_have_a_key_of_their_own_and_bpe_keeps_its_old_one():
+    bpe = small_text_trial({"text": {"vocab_size": 261}})
+    of_bytes = small_text_trial({"text": {"vocab_size": 261, "tokenizer": "bytes"}})
+    assert "tokenizer" not in identity_settings(bpe)["text"]
+    assert identity_settings(of_bytes)["text"]["tokenizer"] == "bytes"
+    assert trial_key(bpe, "digest") != trial_key(of_bytes, "digest")
 
 
 def test_tasks_must_differ_and_files_need_a_root():

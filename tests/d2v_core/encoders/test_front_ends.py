@@ -1,11 +1,13 @@
-"""torchaudio's extractor and a plain NumPy spectrogram are the oracles."""
+"""torchaudio's extractor, plain NumPy and a convolution are the oracles."""
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from d2v_core.encoders.inputs import Padded
 from d2v_core.encoders.log_mel import LogMelFrontEnd
+from d2v_core.encoders.patches_front_end import PatchesFrontEnd
 from d2v_core.encoders.wav2vec_front_end import Wav2Vec2FrontEnd
 from d2v_core.errors import DataError
 from tests.d2v_core.small import fill_with_noise
@@ -66,11 +68,12 @@ def test_the_layers_are_those_asked_for():
 
 
 @pytest.mark.parametrize("padding", [0.0, 50.0])
-@pytest.mark.parametrize("kind", ["layer", "group", "log_mel"])
+@pytest.mark.parametrize("kind", ["layer", "group", "log_mel", "patches"])
 def test_padding_changes_no_real_frame(kind, padding):
-    front_end = LogMelFrontEnd(dim=16, num_mels=10)
-    if kind != "log_mel":
-        front_end = wav2vec(kind)
+    front_end = {
+        "log_mel": lambda: LogMelFrontEnd(dim=16, num_mels=10),
+        "patches": lambda: PatchesFrontEnd(dim=16, patch_samples=77),
+    }.get(kind, lambda: wav2vec(kind))()
     fill_with_noise(front_end)
     waves = noise([3_000, 1_234, 2_000], padding=padding)
     together = front_end(waves.values, waves.lengths)
@@ -114,6 +117,43 @@ def test_every_mel_band_has_a_frequency():
     for num_mels in (4, 40, 80, 128):
         filters = LogMelFrontEnd(dim=4, num_mels=num_mels).mel.mel_scale.fb
         assert (filters.max(dim=0).values > 0).all()
+
+
+def test_patches_are_a_linear_map_of_each_piece():
+    front_end = PatchesFrontEnd(dim=16, patch_samples=300)
+    fill_with_noise(front_end)
+    waves = noise([1_000, 650])
+    found = front_end(waves.values, waves.lengths).detach().numpy()
+    weight = front_end.projection.weight.detach().numpy()
+    bias = front_end.projection.bias.detach().numpy()
+    assert front_end.frame_lengths(waves.lengths) == (3, 2)
+    assert found.shape == (2, 3, 16)
+    for row, count in enumerate((3, 2)):
+        wave = waves.values[row].numpy()
+        for i in range(count):  # the 100 and 50 samples at the ends make no piece
+            piece = wave[300 * i : 300 * (i + 1)]
+            np.testing.assert_allclose(
+                found[row, i], weight @ piece + bias, rtol=1e-4, atol=1e-4
+            )
+
+
+def test_patches_of_images_and_of_waveforms_are_the_same_map():
+    """A convolution as long as its stride, which is what timm's patch embedding is."""
+    front_end = PatchesFrontEnd(dim=16, patch_samples=320)
+    waves = noise([1_700])
+    kernel = front_end.projection.weight[:, None]
+    convolved = F.conv1d(
+        waves.values[:, None], kernel, front_end.projection.bias, stride=320
+    )
+    torch.testing.assert_close(
+        front_end(waves.values, waves.lengths), convolved.mT, atol=1e-5, rtol=1e-4
+    )
+
+
+def test_a_waveform_without_a_patch_is_refused():
+    front_end = PatchesFrontEnd(dim=4, patch_samples=320)
+    with pytest.raises(DataError, match=r"320 samples \(0.02 s\) .* got 319; leave"):
+        front_end(torch.zeros(1, 319), (319,))
 
 
 def test_a_waveform_without_a_frame_is_refused():

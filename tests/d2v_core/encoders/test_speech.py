@@ -11,7 +11,7 @@ from d2v_core.encoders.inputs import Padded
 from d2v_core.modalities.speech import build_speech_encoder
 from d2v_core.training.health import effective_rank
 from tests.d2v_core.small import fill_with_noise
-from tests.d2v_core.small_speech import LOG_MEL, noise, small_speech_trial
+from tests.d2v_core.small_speech import LOG_MEL, PATCHES, noise, small_speech_trial
 from tests.d2v_core.updates import top_layers
 
 LENGTHS = (900, 400, 650)
@@ -24,6 +24,7 @@ KINDS = {
         "waveform": {"max_seconds": 0.5},
     },
     "log mel": LOG_MEL,
+    "patches": PATCHES,
     "even kernel": {"speech": {"position_kernel": 4}},
 }
 LONG = {"group norm": 4, "log mel": 4}

@@ -214,7 +214,7 @@ def test_what_it_cannot_do_is_refused():
         check_buildable(learned)
     assert str(error.value) == (
         "objective.kind: pixels needs fixed features of speech, "
-        "speech.front_end.kind must be log_mel"
+        "speech.front_end.kind must be log_mel or patches"
     )
     odd = {"decoder": {"kind": "transformer", "width": 10, "num_heads": 2}}
     with pytest.raises(ConfigError) as error:

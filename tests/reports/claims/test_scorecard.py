@@ -13,7 +13,7 @@ from ablations.library import load_study, study_names
 from ablations.mlflow_names import NOTE_TAG
 from d2v_core.errors import ConfigError
 from reports.build import Scorecard, build_all
-from reports.claims.scorecard import AllClaims, tally
+from reports.claims.scorecard import AllClaims, tally, unrun_claims
 from reports.claims.scorecard_formats import scorecard_console, scorecard_csv
 from reports.page.scorecard_page import scorecard_html
 from tests.browser import chromium, watched
@@ -78,6 +78,7 @@ def papers_claims() -> set[tuple[str, str, str]]:
     return {
         (study.name, modality, claim.id)
         for study in studies
+        if study.paper is not None
         for modality in study.metric
         for claim in study.for_modality(modality).claims
     }
@@ -99,11 +100,16 @@ def test_every_claim_of_the_paper_is_judged_or_not_run_yet(scorecard: Scorecard)
     assert speech.command == f"d2v run {speech.study} --modality speech"
 
 
+def test_questions_of_our_own_are_not_counted_as_the_papers():
+    assert load_study("one_recipe").claims
+    assert "one_recipe" not in {one.study for one in unrun_claims([])}
+
+
 def test_claims_of_ones_own_studies_are_counted_apart(scorecard: Scorecard):
     assert tally(scorecard.claims) == (
         "1 judged claim of the paper: 0 supported, 0 contradicted, 1 undecided; "
         f"{len(papers_claims()) - 1} more not run yet. "
-        "3 judged claims of your own studies: 2 supported, 0 contradicted, 1 undecided."
+        "3 judged claims of other studies: 2 supported, 0 contradicted, 1 undecided."
     )
 
 

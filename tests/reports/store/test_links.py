@@ -20,9 +20,10 @@ from sweeps.plan.planning import make_manifest, plan_study
 
 def test_addresses_exist_only_where_the_store_is_served_and_hide_passwords():
     address = run_address("http://me:secret@host:5000/mlflow/", "7", "abc")
-    assert address == "http://host:5000/mlflow/#/experiments/7/runs/abc"
+    classic = "?workflowType=machine_learning"  # not the pages for language models
+    assert address == f"http://host:5000/mlflow/#/experiments/7/runs/abc{classic}"
     local = run_address("sqlite:///mlflow.db", "7", "abc")
-    assert local == "http://127.0.0.1:5000/#/experiments/7/runs/abc"
+    assert local == f"http://127.0.0.1:5000/#/experiments/7/runs/abc{classic}"
     assert run_address("http://host", "", "") is None
     assert web_address("https://host", "/x") == "https://host/#/x"
 

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from ablations.study.arms import Request
 from sweeps.driver import progress
-from sweeps.driver.progress import Board, LiveView, TrialView
+from sweeps.driver.progress import Board, LiveView
+from sweeps.driver.trial_view import TrialView
 from sweeps.plan.planning import plan_study, unique_trials
 
 
@@ -61,7 +62,64 @@ def test_a_terminal_shows_a_table_with_bars(board: Board) -> None:
     shown = out.getvalue()
     for part in ("seed 1", "K=4", "50 %", "61.2", "50/100", "0:10 left", "1 done"):
         assert part in shown, part
+    for part in ("ETA ", "0:00", "5.0 updates/s", "best arm K=2 61.2 (1 seed)"):
+        assert part in shown, part
     assert "K=1 · seed 0: finished" not in shown  # the table has it
+
+
+def drawn(board: Board, width: int) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=width)
+    console.print(board)
+    return out.getvalue().splitlines()
+
+
+def test_50_columns_are_enough_whatever_the_arms_are_called(board: Board) -> None:
+    board.bars = False
+    plan = plan_study("collapse", Request("vision", "smoke", seeds=tuple(range(8))))
+    wide = Board([plan], num_parallel_trials=6)
+    for cell in unique_trials([plan]).values():
+        wide.add(cell, "waiting")
+    for trial in list(wide.trials.values())[:6]:
+        run(trial, seconds=10.0, step=50)
+        trial.latest = {"train/loss": 0.034567, "target/std": 0.512}
+    for shown in (board, wide):
+        lines = drawn(shown, 50)
+        assert max(map(len, lines)) <= 50
+        assert not any("seed 7" in line for line in lines)
+    assert any("… 2 more" in line for line in lines)
+    (title,) = [line for line in lines if "up/s" in line]
+    assert title.split() == ["running", "seed", "done", "up/s", "loss", "spread"]
+    first = lines[lines.index(title) + 1]
+    assert first.split()[-6:] == ["50", "%", "5.0", "0.0346", "ok", "0.51"]
+
+
+def test_an_arm_has_the_mean_of_its_seeds_and_their_number(board: Board) -> None:
+    plan = board.plans[0]
+    of_arm = {(c.arm.label, c.seed): board.trials[c.key] for c in plan.cells}
+    end(of_arm["K=4", 0], 20.0, 60.0)
+    end(of_arm["K=4", 1], 20.0, 62.0)
+    end(of_arm["K=2", 0], 20.0, 61.5)
+    end(of_arm["untrained", 0], 20.0, 99.0)
+    text = "\n".join(drawn(board, 100))
+    assert "best arm K=2 61.5 (1 seed)" in text
+    assert "best trial K=4 · seed 1 62.0" in text
+    (row,) = [line for line in text.splitlines() if line.strip("│ ").startswith("K=4")]
+    assert "61.0" in row
+    assert "2/2" in row
+
+
+def test_a_spread_below_its_threshold_is_low(board: Board) -> None:
+    trial = next(iter(board.trials.values()))
+    run(trial, seconds=1.0, step=1)
+    assert trial.health_text().plain == "…"
+    trial.latest = {"target/std": 0.5}
+    trial.least = {"target/std": 0.1}
+    assert trial.health_text().plain == "ok 0.50"
+    trial.latest = {"target/std": 0.05}
+    assert trial.health_text().plain == "low 0.05"
+    trial.latest = {"train/loss": 1.0}  # a supervised arm has no targets
+    assert trial.health_text().plain == "–"
 
 
 def test_elsewhere_a_line_for_each_end_and_for_each_long_silence(

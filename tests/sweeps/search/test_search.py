@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
 
 from ablations.identity import SCHEMA_VERSION
 from ablations.search.bound_space import BoundSpace
@@ -19,6 +21,7 @@ from d2v_core.errors import ConfigError
 from reports.search import search_console, write_search
 from sweeps.listener import Listener
 from sweeps.search.analysis import analyse
+from sweeps.search.bookkeeper import SearchBoard
 from sweeps.search.cells import Cells
 from sweeps.search.distributions import from_optuna, suggest, to_optuna
 from sweeps.search.engine import asha
@@ -305,3 +308,22 @@ def test_a_search_without_any_result_says_so(tmp_path):
     assert (outcome.best, outcome.paper, steps) == (None, None, [])
     files = write_search(outcome, tmp_path / "files", "")
     assert "None has a result" in files["search.md"].read_text()
+
+
+def test_a_search_says_3_of_6_and_counts_what_is_not_launched_yet():
+    cells = Cells(bound(K))
+    board = SearchBoard([cells.plan_search()], 2, num_wanted=6, num_not_asked=3)
+    planned = [cells.plan_cell({"target.top_k": k}, k) for k in (1, 2)]
+    for cell in planned:
+        board.add(cell, "waiting")
+    done, runs = board.trials.values()
+    done.state, done.seconds, done.score = "finished", 10.0, 50.0
+    runs.state = "running"
+    assert board.lines()[0] == "2 of 6"  # one of an earlier run among them
+    assert board.eta_seconds() == pytest.approx(3 * 10.0 / 2)
+    board.num_not_asked, runs.state = 2, "finished"
+    assert board.summary().startswith("4 of 6 · 2 done · 0 running · 0 waiting")
+    assert " · best trial 1 · seed 0 50.0" in board.summary()
+    console = Console(file=io.StringIO(), width=50, record=True)
+    console.print(board)
+    assert max(map(len, console.export_text().splitlines())) <= 50

@@ -20,8 +20,12 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page
 
+from ablations.mlflow_names import SAMPLES_ARTIFACT
+from d2v_core.evaluation.pictures import GAP, SIDES
+from reports.store.links import run_address
 from tests.browser import chromium
 from tests.sweeps.command import Here, d2v, environment
 from tests.sweeps.conftest import COMMAND, Lab
@@ -32,6 +36,10 @@ SECONDS = 120
 PATIENCE = 1_000 * SECONDS
 PICTURES = os.environ.get("D2V_SCREENSHOTS")
 RUN = (*COMMAND[:4], "--set=training.num_steps=300") if PICTURES else COMMAND
+
+
+CODES = ["A1 K=1", "A2 K=2", "A3 K=4", "A4 K=8", "A5 untrain", "A6 supervi"]
+"""Of the study's arms: what the parameter ``arm`` holds."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,12 @@ def test_the_link_shows_the_arms_and_compare_what_differs(ui: Ui) -> None:
         page.get_by_text("Comparing 12 Runs").wait_for()
         plot = page.locator(".js-plotly-plot").first
         plot.wait_for()
-        for word in ("K", "arm", "objective.kind", "K=1", "eval/linear_accuracy"):
-            assert word in plot.inner_text()
+        drawn = plot.inner_text()
+        for word in ("K", "arm", "objective.kind", "eval/linear_accuracy"):
+            assert word in drawn
+        lines = [line.strip() for line in drawn.splitlines()]
+        codes = [line for line in lines if re.fullmatch(r"A\d .+", line)]
+        assert codes == CODES  # in the study's order, each once, none cut
         picture(page, "mlflow-compare")
 
         page.get_by_label("Parameters - Show diff only").click()
@@ -125,6 +137,48 @@ def test_the_link_shows_the_arms_and_compare_what_differs(ui: Ui) -> None:
         page.get_by_role("link", name="prediction/std", exact=True).click()
         page.locator(".js-plotly-plot .scatterlayer .trace").nth(7).wait_for()
         assert "Step" in page.locator(".js-plotly-plot").first.inner_text()
+
+
+@pytest.mark.browser
+def test_a_trials_page_says_what_it_is_and_shows_what_is_recovered(
+    shown: Lab, ui: Ui
+) -> None:
+    by_name = {run.info.run_name: run for run in shown.trials()}
+    run = by_name["K=2 · seed 0"]
+    address = run_address(ui.address, run.info.experiment_id, run.info.run_id)
+    assert address is not None
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(PATIENCE)
+        page.goto(address)
+        page.get_by_text("K=2 (A2 K=2), seed 0, of").first.wait_for()
+        score = f"{run.data.metrics['eval/linear_accuracy']:.2f}"
+        page.get_by_text(f"finished, linear probe accuracy (%) {score}").wait_for()
+        classic = page.get_by_text("Model registry").first  # not the GenAI pages
+        classic.wait_for()
+        assert page.get_by_text("Judges").count() == 0
+        page.goto(address.replace("?", "/artifacts/samples/masked.png?"))
+        page.get_by_text("samples/masked.png").first.wait_for()
+        # MLflow loads the image out of sight, then draws it.
+        drawing = page.locator("img[src^='blob:']").first
+        drawing.wait_for(state="attached")
+        width = drawing.evaluate(
+            "image => image.decode().then(() => image.naturalWidth)"
+        )
+        assert width == 4 * SIDES[0] + 3 * GAP
+        picture(page, "mlflow-samples")
+
+
+def test_only_trained_trials_have_pictures_and_no_tag_is_empty(shown: Lab) -> None:
+    client = MlflowClient(tracking_uri=shown.uri)
+    for run in shown.trials():
+        assert [name for name, value in run.data.tags.items() if not value] == []
+        assert run.data.params["arm"] in CODES
+        arm = run.data.tags["d2v.arm"]
+        assert run.info.run_name.startswith(f"{arm} · seed ")
+        files = client.list_artifacts(run.info.run_id, SAMPLES_ARTIFACT)
+        assert bool(files) == arm.startswith("K=")
+        assert all(file.file_size < 100_000 for file in files)
 
 
 def test_the_link_is_opened_once_the_server_answers(shown: Lab, ui: Ui) -> None:

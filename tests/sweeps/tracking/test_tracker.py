@@ -58,6 +58,23 @@ def test_a_trials_tags_say_which_it_is(tmp_path: Path) -> None:
     assert tags["mlflow.parentRunId"] == parent
 
 
+def test_a_result_takes_away_what_an_earlier_try_said(tmp_path: Path) -> None:
+    tracker = Tracker(choose_stores(str(tmp_path), None), "test")
+    plan = plan_study("layer_averaging", Request("vision", "smoke", seeds=(0,)))
+    parent = tracker.open_study(plan, make_manifest(plan, "test"))
+    cell = plan.cells[0]
+    run_id = tracker.begin_trial(cell, plan, parent)
+    tracker.finish_trial(run_id, failed(key=cell.key, notes=("a trace",)), 1_000)
+    tags = tracker.client.get_run(run_id).data.tags
+    assert (tags["d2v.reason"], tags["d2v.notes"]) == ("it broke", "a trace")
+    finished = failed(key=cell.key, status="finished", reason="", metrics={})
+    tracker.finish_trial(run_id, finished, 2_000)
+    tags = tracker.client.get_run(run_id).data.tags
+    assert not {"d2v.reason", "d2v.notes"} & tags.keys()
+    assert "d2v.failed_tries" in tags
+    assert all(tags.values())
+
+
 def test_what_lies_at_rest_of_a_trial_that_is_in_the_store_is_dropped(
     lab: Lab, here: Here
 ) -> None:

@@ -68,6 +68,28 @@ def test_a_result_lies_beside_the_checkpoint_until_it_is_handed_in(
     assert is_kept(tmp_path / "encoders" / "fedcba9876543210")
 
 
+def test_a_picture_of_samples_lies_beside_the_result(tmp_path: Path) -> None:
+    run_job(job(tmp_path), list[Any]().append)
+    picture = spool_of(job(tmp_path)).picture
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 100_000
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any) -> None:
+        raise RuntimeError("no drawing")
+
+    monkeypatch.setattr("sweeps.worker.pictures.sample_picture", fails)
+    messages: list[dict[str, Any]] = []
+    run_job(job(tmp_path), messages.append)
+    assert record_in(messages).status == "finished"
+    said = [message["said"] for message in messages if "said" in message]
+    assert said == ["no picture of samples was drawn (RuntimeError: no drawing)"]
+    assert not spool_of(job(tmp_path)).picture.exists()
+
+
 def test_a_trial_is_parsed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
