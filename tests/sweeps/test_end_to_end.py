@@ -97,9 +97,9 @@ def test_record_and_config_artifacts_agree_with_metrics_and_params(lab: Lab) -> 
         assert run.data.params["target.top_k"] == str(config["target"]["top_k"])
         assert run.inputs.dataset_inputs[0].dataset.digest == record.data_digest
         note = run.data.tags["mlflow.note.content"]
-        assert note.startswith(
-            f"**{run.data.tags['d2v.arm']}**, seed {record.seed}, of"
-        )
+        arm, code = run.data.tags["d2v.arm"], run.data.params["arm"]
+        assert note.startswith(f"**{arm}** (`{code}`), seed {record.seed}, of")
+        assert " – outcome: finished, linear probe accuracy (%) " in note
 
 
 def test_the_study_run_carries_plan_and_report(lab: Lab) -> None:

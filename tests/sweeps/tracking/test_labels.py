@@ -82,7 +82,7 @@ def test_2000_arms_have_codes_too() -> None:
 def test_a_note_ends_with_the_last_outcome() -> None:
     metric = METRICS["vision"]["linear_accuracy"]
     broke = with_outcome("**K=1**, seed 0", outcome_text(failed(), metric))
-    assert broke == "**K=1**, seed 0 – failed: it broke"
+    assert broke == "**K=1**, seed 0 – outcome: failed: it broke"
     scores = {metric.logged_as: 61.254}
     done = failed(status="finished", reason="", metrics=scores)
     text = outcome_text(done, metric)
