@@ -136,6 +136,9 @@ class ExecutionConfig(Section):
     dropout, stochastic depth and layer drop draw other values in each."""
     log_every: int = execution_field(25, ge=1, le=MAX_STEPS)
     """Updates between two progress events."""
+    system_metrics: bool = execution_field(False)
+    """Log with them what the process takes of CPU, memory and GPU, as ``system/...``,
+    which MLflow shows on a tab of its own. Sweeps only."""
     checkpoint_every_seconds: float = execution_field(10.0, gt=0.0, le=MAX_SECONDS)
     """Wall-clock seconds between two checkpoints."""
     silence_seconds: float | None = execution_field(None, gt=0.0, le=MAX_SECONDS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from sweeps.worker.loaded_data import load_once
 from sweeps.worker.outbox import Outbox, PendingProgress, Send, unix_milliseconds
 from sweeps.worker.pictures import leave_picture
 from sweeps.worker.spool import Entry, Spool
+from sweeps.worker.system_metrics import SystemMetrics
 from sweeps.worker.watchdog import Watchdog
 
 
@@ -145,6 +147,7 @@ class Attempt:
     def run(self, watchdog: Watchdog, stop_file: Path) -> Record | None:
         """The record of the trial; None when it was stopped, after saving."""
         pending, trial = self._pending, parse_trial(self._job["trial"])
+        system = SystemMetrics() if trial.execution.system_metrics else None
         for event in self._events(trial, stop_file):
             watchdog.sign_of_life()
             match event:
@@ -155,7 +158,8 @@ class Attempt:
                     pending.resend(until=event.step)
                 case Progress():
                     self._seconds = event.seconds
-                    pending.add(event)
+                    used = system.read() if system else {}
+                    pending.add(replace(event, metrics={**event.metrics, **used}))
                 case Probed():
                     with watchdog.paused():  # the driver may take its time
                         pending.probed(event)

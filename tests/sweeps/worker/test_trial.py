@@ -201,3 +201,21 @@ def test_a_trial_that_hangs_ends_its_process_and_says_so(tmp_path: Path) -> None
     assert record.status == "timed_out"
     assert record.reason == "TimedOutError: no sign of life for 10 seconds"
     assert record.steps == 6
+
+
+def test_what_a_trial_takes_of_the_machine_is_logged_where_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    messages: list[dict[str, Any]] = []
+    run_job(job(tmp_path, system_metrics=True, log_every=2), messages.append)
+    assert record_in(messages).status == "finished"
+    entries = [entry for m in messages for entry in m.get("progress", ())]
+    used = [entry[2] for entry in entries if "train/loss" in entry[2]]
+    assert len(used) == 3
+    for metrics in used:
+        assert 0.0 < metrics["system/process_cpu_utilization_percentage"] < 1_000.0
+        assert 50.0 < metrics["system/process_peak_memory_megabytes"] < 50_000.0
+    plain: list[dict[str, Any]] = []
+    run_job(job(tmp_path / "other", log_every=2), plain.append)
+    names = {n for m in plain for entry in m.get("progress", ()) for n in entry[2]}
+    assert not [name for name in names if name.startswith("system/")]
