@@ -221,13 +221,21 @@ def _zero(channel: str) -> Spec:
     }
 
 
+NEAR_THE_END = "scale('x', datum.value) > range('x')[1] - 75"
+"""Where a name to the right of its line would be cut."""
+
+
 def _levels(levels: Sequence[Level], channel: str, along: Spec) -> list[Spec]:
     """Reference arms as dashed lines with their names."""
     if not levels:
         return []
     names: Spec = {
         "y": {"align": "right", "dy": -6, "x": "width"},
-        "x": {"align": "left", "dx": 4, "baseline": "top", "y": 2},
+        "x": {
+            "align": {"expr": f"{NEAR_THE_END} ? 'right' : 'left'"},
+            "dx": {"expr": f"{NEAR_THE_END} ? -4 : 4"},
+            **{"baseline": "top", "y": 2},
+        },
     }[channel]
     style = {"color": QUIET, "strokeDash": [5, 4]}
     text = {"field": "name", "type": "nominal"}
