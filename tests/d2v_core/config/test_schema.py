@@ -63,6 +63,7 @@ def test_only_where_and_how_fast_is_no_identity():
         "ExecutionConfig.num_gpus",
         "ExecutionConfig.num_workers",
         "ExecutionConfig.log_every",
+        "ExecutionConfig.system_metrics",
         "ExecutionConfig.checkpoint_every_seconds",
         "ExecutionConfig.probe_at",
         "ExecutionConfig.prefetch",
