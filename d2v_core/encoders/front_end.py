@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -86,3 +87,23 @@ class FrontEnd(nn.Module):
                 f"s) to make a frame, got {min(lengths)}; leave it out"
             )
         return counted
+
+
+class LinearFrontEnd(FrontEnd):
+    """Fixed frames of ``piece_size`` numbers, of which only a linear map is learned."""
+
+    projection: nn.Linear
+
+    def project(
+        self, frames: Float[Tensor, "batch frames channels"]
+    ) -> Float[Tensor, "batch frames dim"]:
+        """A linear map."""
+        projected: Tensor = self.projection(frames)
+        return projected
+
+    @torch.no_grad()
+    def local(
+        self, waveforms: Float[Tensor, "batch samples"], lengths: tuple[int, ...]
+    ) -> Float[Tensor, "batch frames channels"]:
+        """Projected frames: only the projection is learned."""
+        return self.project(self.frames(waveforms, lengths))

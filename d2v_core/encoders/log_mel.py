@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram
 
-from d2v_core.encoders.front_end import FrontEnd
+from d2v_core.encoders.front_end import LinearFrontEnd
 from d2v_core.encoders.inputs import real_positions
 from d2v_core.frames import SAMPLE_RATE_HZ
 from d2v_core.objectives.parts.targets import normalise
@@ -21,7 +21,7 @@ FLOOR = 1e-6
 """Added to the energies; waveforms have unit variance."""
 
 
-class LogMelFrontEnd(FrontEnd):
+class LogMelFrontEnd(LinearFrontEnd):
     """Log mel energies, each band normalised over the utterance, and a projection.
 
     Args:
@@ -55,17 +55,3 @@ class LogMelFrontEnd(FrontEnd):
             energies = torch.log(self.mel(waveforms).mT + FLOOR)
         real = real_positions(counted, energies.shape[1], energies.device)
         return normalise(energies, "instance", real=real)
-
-    def project(
-        self, frames: Float[Tensor, "batch frames channels"]
-    ) -> Float[Tensor, "batch frames dim"]:
-        """A linear map."""
-        projected: Tensor = self.projection(frames)
-        return projected
-
-    @torch.no_grad()
-    def local(
-        self, waveforms: Float[Tensor, "batch samples"], lengths: tuple[int, ...]
-    ) -> Float[Tensor, "batch frames channels"]:
-        """Projected frames: only the projection is learned."""
-        return self.project(self.frames(waveforms, lengths))

@@ -7,14 +7,13 @@ it; images are read like this (paper section 4.1).
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from d2v_core.encoders.front_end import FrontEnd
+from d2v_core.encoders.front_end import LinearFrontEnd
 
 
-class PatchesFrontEnd(FrontEnd):
+class PatchesFrontEnd(LinearFrontEnd):
     """Pieces of a waveform, side by side, and a projection.
 
     Args:
@@ -33,17 +32,3 @@ class PatchesFrontEnd(FrontEnd):
         """The pieces as they are."""
         size = self.projection.in_features
         return waveforms.unfold(1, size, size)
-
-    def project(
-        self, frames: Float[Tensor, "batch frames channels"]
-    ) -> Float[Tensor, "batch frames dim"]:
-        """A linear map."""
-        projected: Tensor = self.projection(frames)
-        return projected
-
-    @torch.no_grad()
-    def local(
-        self, waveforms: Float[Tensor, "batch samples"], lengths: tuple[int, ...]
-    ) -> Float[Tensor, "batch frames channels"]:
-        """Projected pieces: only the projection is learned."""
-        return self.project(self.frames(waveforms, lengths))

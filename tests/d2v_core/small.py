@@ -117,3 +117,14 @@ def fill_with_ramp(module: nn.Module, *, scale: float = 0.2) -> None:
             ramp = torch.linspace(-scale, scale, parameter.numel(), dtype=torch.float64)
             mixed = torch.sin(37.0 * ramp / scale + i) * scale
             parameter.copy_(mixed.view(parameter.shape))
+
+
+SECOND = {
+    "objective": {
+        "kind": "data2vec2",
+        "num_masks": 2,
+        "decoder": {"width": 16, "depth": 2, "input_dropout": 0.2},
+    },
+    "mask": {"kind": "inverse_block"},
+}
+"""data2vec 2.0 in small, with dropout of what its decoder reads."""

@@ -10,17 +10,9 @@ import torch
 from d2v_core.sample_pictures import sample_picture
 from d2v_core.training.events import Finished, Trained
 from d2v_core.trial import run_trial
-from tests.d2v_core.small import EVERYTHING_RANDOM, small_dataset, small_trial
+from tests.d2v_core.small import EVERYTHING_RANDOM, SECOND, small_dataset, small_trial
 from tests.d2v_core.small_speech import small_speech_dataset, small_speech_trial
 
-SECOND = {
-    "objective": {
-        "kind": "data2vec2",
-        "num_masks": 2,
-        "decoder": {"width": 16, "depth": 2, "input_dropout": 0.2},
-    },
-    "mask": {"kind": "inverse_block"},
-}
 PIXELS = {"objective": {"kind": "pixels"}}
 
 

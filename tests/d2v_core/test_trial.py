@@ -17,6 +17,7 @@ from d2v_core.trial import num_ahead, num_updates, pick_device, run_trial
 from tests.d2v_core.small import (
     EVERY_KNOB,
     EVERYTHING_RANDOM,
+    SECOND,
     small_dataset,
     small_trial,
 )
@@ -75,16 +76,6 @@ def test_the_same_trial_gives_the_same_numbers_and_another_seed_others():
         second[-1].metrics["eval/linear_accuracy"], abs=0
     )
     assert losses(run(EVERYTHING_RANDOM, {"seed": 4})) != losses(first)
-
-
-SECOND = {
-    "objective": {
-        "kind": "data2vec2",
-        "num_masks": 2,
-        "decoder": {"width": 16, "depth": 2, "input_dropout": 0.2},
-    },
-    "mask": {"kind": "inverse_block"},
-}
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
