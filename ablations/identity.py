@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -44,30 +45,41 @@ def training_key(trial: TrialConfig, data_digest: str) -> str:
     Raises:
         ConfigError: The weights it is to begin with are not there.
     """
-    settings = identity_settings(trial)
-    settings.pop(EVALUATION, None)
-    content = {"schema": SCHEMA_VERSION, "data": data_digest, "settings": settings}
-    if begins_with := weights_digest(trial.init_from):
-        content["init_from"] = begins_with
-    return _digest(content)
+    return both_keys(trial, data_digest, data_digest)[1]
 
 
-def trial_key(
-    trial: TrialConfig, data_digest: str, trained_on: str | None = None
-) -> str:
+def trial_key(trial: TrialConfig, data_digest: str) -> str:
     """The key of a trial's result: its training, and how the encoder is evaluated.
 
     Args:
         trial: The configuration.
         data_digest: Of all the data it reads.
-        trained_on: Of what training reads; None: of all of it.
+
+    Raises:
+        ConfigError: As :func:`training_key`.
     """
-    content = {
-        "training": training_key(trial, trained_on or data_digest),
-        "evaluation": identity_settings(trial).get(EVALUATION, {}),
-        "data": data_digest,
-    }
-    return _digest(content)
+    return both_keys(trial, data_digest, data_digest)[0]
+
+
+def both_keys(trial: TrialConfig, data_digest: str, trained_on: str) -> tuple[str, str]:
+    """The trial key and the training key.
+
+    Args:
+        trial: The configuration.
+        data_digest: Of all the data it reads.
+        trained_on: Of what training reads.
+
+    Raises:
+        ConfigError: As :func:`training_key`.
+    """
+    settings = identity_settings(trial)
+    evaluation = settings.pop(EVALUATION, {})
+    content = {"schema": SCHEMA_VERSION, "data": trained_on, "settings": settings}
+    if begins_with := weights_digest(trial.init_from):
+        content["init_from"] = begins_with
+    training = _digest(content)
+    result = {"training": training, "evaluation": evaluation, "data": data_digest}
+    return _digest(result), training
 
 
 def identity_settings(trial: TrialConfig) -> dict[str, Any]:
@@ -84,18 +96,26 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _differing(section: BaseModel) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
-    for name, field in type(section).model_fields.items():
+    for name, default in _identity_fields(type(section)):
         value = getattr(section, name)
-        if not is_identity(field):
-            continue
         if isinstance(value, Section):
             inner = _differing(value)
             if inner:
                 chosen[name] = inner
-        elif name in TAGS or value != _default(field):
+        elif name in TAGS or value != default:
             # A tag counts at its default too: it says which settings the others are.
             chosen[name] = list(value) if isinstance(value, tuple) else value
     return chosen
+
+
+@cache
+def _identity_fields(section: type[BaseModel]) -> list[tuple[str, Any]]:
+    """The settings of a section that count, each with its default."""
+    return [
+        (name, _default(field))
+        for name, field in section.model_fields.items()
+        if is_identity(field)
+    ]
 
 
 def _default(field: Any) -> Any:

@@ -9,7 +9,7 @@ from d2v_core.config.trial import TrialConfig, modality_name, num_layers_problem
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.errors import ConfigError, Problem
 from d2v_core.initial_weights import load_initial_weights
-from d2v_core.meta_device import without_memory
+from d2v_core.meta_device import its_own_copy, without_memory
 from d2v_core.modalities import modality_of
 from d2v_core.objectives import BUILDERS
 from d2v_core.objectives.protocol import Objective
@@ -71,7 +71,8 @@ def check_around(trial: TrialConfig, encoder: Encoder) -> None:
     Raises:
         ConfigError: The encoder lacks what the trial asks of it.
     """
-    with without_memory():
+    # A teacher of its own would be most of the time of a plan.
+    with without_memory(), its_own_copy(encoder):
         _around(encoder, trial, num_classes=1, workers=ALONE)
 
 

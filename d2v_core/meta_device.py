@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 
@@ -15,6 +16,16 @@ def without_memory() -> Iterator[None]:
     """Everything that is built within is on the device ``meta``, unfilled."""
     with torch.device("meta"), _Unfilled():
         yield
+
+
+@contextmanager
+def its_own_copy(network: nn.Module) -> Iterator[None]:
+    """Let ``copy.deepcopy`` give the network itself; without memory they are alike."""
+    setattr(network, "__deepcopy__", lambda _memo: network)  # noqa: B010
+    try:
+        yield
+    finally:
+        delattr(network, "__deepcopy__")
 
 
 FILLS = frozenset(

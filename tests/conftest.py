@@ -1,11 +1,25 @@
-"""Which tests may run beside each other: those of different groups."""
+"""What all tests share: a cache of data sets, and groups that run beside each other."""
 
 from __future__ import annotations
+
+import os
+import shutil
+import tempfile
 
 import pytest
 
 SHARED = ("undisturbed", "lab")
 """Fixtures of the session that take a run of Ray: made by one process only."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point every test and its processes to one new cache, never to the user's.
+
+    Spoken digits take seconds to make, and a cache of its own would make each test pay.
+    """
+    if not hasattr(config, "workerinput"):  # the processes of xdist inherit it
+        os.environ["D2V_CACHE"] = folder = tempfile.mkdtemp(prefix="d2v-cache-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names
@@ -17,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(shared_by(item) or file_of(item)))
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: shared_by(item) is None)
 
 

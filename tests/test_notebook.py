@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "library.ipynb"
 
 
@@ -15,6 +17,7 @@ def code_cells() -> list[str]:
     return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
 
 
+@pytest.mark.thorough
 def test_every_cell_runs(tmp_path: Path) -> None:
     cells = code_cells()
     assert len(cells) > 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ablations.identity import SCHEMA_VERSION, training_key, trial_key
+from ablations.identity import SCHEMA_VERSION, both_keys
 from ablations.record import Manifest, ManifestArm, ManifestCell
 from ablations.study.arms import Arm, ExpandedStudy, Request, expand_named
 from ablations.study.buildable import check_arms_buildable
@@ -74,8 +74,7 @@ def keyed(arm: Arm, trial: TrialConfig, trained_on: str, digest: str) -> Planned
         trained_on: Digest of what training reads.
         digest: Of all its data.
     """
-    keys = trial_key(trial, digest, trained_on), training_key(trial, trained_on)
-    return PlannedCell(arm, trial.seed, trial, *keys)
+    return PlannedCell(arm, trial.seed, trial, *both_keys(trial, digest, trained_on))
 
 
 def unique_trials(plans: Iterable[StudyPlan]) -> dict[str, PlannedCell]:

@@ -30,7 +30,7 @@ from d2v_cli.recipe import resolve_recipe
 from d2v_core.config import TRIAL_TYPES, leaves
 from d2v_core.errors import ConfigError
 
-COUNT, MORE = 300, 9
+COUNT, MORE = 100, 29
 """Inputs of a test, and how many more such tests are thorough: 3,000 in CI."""
 SECONDS = 5.0
 """CPU time that an answer may take."""

@@ -8,9 +8,9 @@ settings.register_profile(
 settings.load_profile("busy")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or leaves anything in the user's cache."""
+    """An empty cache, where a test looks at what lies in it."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("D2V_CACHE", str(folder))
     return folder

@@ -66,6 +66,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
+@pytest.mark.thorough
 def test_every_output_is_the_same_bytes_but_for_links_to_the_store(
     filled: Store, recorded: Path, tmp_path: Path
 ):

@@ -27,6 +27,8 @@ PLACES = [
     for modality in load_study(name).metric
     if modality in TRIAL_TYPES
 ]
+QUICK = ("collapse", "layer_averaging", "main_results")
+"""Studies of which all that is shown is made up every time."""
 
 
 def made_up(manifest: Manifest, logged_as: str, status: str) -> pd.DataFrame:
@@ -43,7 +45,13 @@ def made_up(manifest: Manifest, logged_as: str, status: str) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize(("name", "modality"), PLACES)
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        pytest.param(*place, marks=[] if place[0] in QUICK else pytest.mark.thorough)
+        for place in PLACES
+    ],
+)
 def test_a_shipped_study_gets_table_figure_and_verdicts(name: str, modality: str):
     request = Request(modality, "smoke", seeds=tuple(range(6)))
     plan = plan_study(name, request, require_data=False)

@@ -31,10 +31,10 @@ class Done:
     err: str
 
 
-def environment(folder: Path, **extra: str) -> dict[str, str]:
+def environment(**extra: str) -> dict[str, str]:
     unwanted = ("MLFLOW_", "RAY_", "D2V_", "PYTHONWARNINGS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
-    return {**kept, "D2V_CACHE": str(folder / "cache"), "COLUMNS": "120", **extra}
+    return {**kept, "D2V_CACHE": os.environ["D2V_CACHE"], "COLUMNS": "120", **extra}
 
 
 def d2v_here(
@@ -48,8 +48,7 @@ def d2v_here(
     monkeypatch.chdir(folder)
     for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "D2V_DATA"):
         monkeypatch.delenv(name, raising=False)
-    ours = {"D2V_CACHE": str(folder / "cache"), "COLUMNS": "120", **extra}
-    for name, value in ours.items():
+    for name, value in {"COLUMNS": "120", **extra}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", ["d2v", *arguments])
     with pytest.raises(SystemExit) as end:
@@ -70,7 +69,7 @@ def d2v(folder: Path, *arguments: str, **extra: str) -> Done:
     done = subprocess.run(
         [sys.executable, "-m", "d2v_cli", *arguments],
         cwd=folder,
-        env=environment(folder, **extra),
+        env=environment(**extra),
         capture_output=True,
         text=True,
         timeout=SECONDS,

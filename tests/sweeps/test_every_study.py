@@ -49,10 +49,7 @@ NUM_FOR_RAY = 2
 
 
 @pytest.mark.parametrize("modality", SMALL)
-def test_every_study_fills_its_table(
-    modality: str, tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("D2V_CACHE", str(tmp_path / "cache"))
+def test_every_study_fills_its_table(modality: str, tmp_path: Path, here: Here) -> None:
     studies = [n for n in study_names() if modality in load_study(n).metric]
     assert len(studies) >= NUM_STUDIES[modality]
     assignments = tuple(word.removeprefix("--set=") for word in SMALL[modality])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -20,6 +21,7 @@ VALIDATION_FRACTION = 1 / 6
 """Share of what the test split leaves."""
 
 
+@lru_cache(maxsize=1)  # a plan asks for every data set of every study
 def digits_digest() -> str:
     """Digest the arrays."""
     digits = load_digits()

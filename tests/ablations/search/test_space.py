@@ -62,7 +62,13 @@ SHIPPED = [(name, m) for name in space_names() for m in read_space(name).space.m
 
 
 @pytest.mark.parametrize(("name", "modality"), SHIPPED)
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu"])
+@pytest.mark.parametrize(
+    "scale",
+    [
+        "smoke",
+        *(pytest.param(s, marks=pytest.mark.thorough) for s in ("laptop", "gpu")),
+    ],
+)
 def test_every_shipped_space_can_be_searched_at_every_scale(name, modality, scale):
     request = Request(modality, scale, seeds=(0,), data_root="/anywhere")
     assert bind(read_space(name), request).paper

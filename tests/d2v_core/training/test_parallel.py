@@ -339,6 +339,7 @@ def until_one_leaves(workers: Workers) -> str:
     return "it noticed nothing"
 
 
+@pytest.mark.thorough
 def test_the_death_of_another_has_its_own_error(tmp_path: Path) -> None:
     pair = Two(tmp_path)
     pair.order(until_one_leaves)

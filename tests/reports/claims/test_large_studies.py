@@ -98,7 +98,10 @@ def judged(
     return result, study_verdicts(result, manifest)
 
 
-@pytest.mark.parametrize(("num_arms", "seeds"), [(200, 6), (4, 1_000)])
+@pytest.mark.parametrize(
+    ("num_arms", "seeds"),
+    [(4, 1_000), pytest.param(200, 6, marks=pytest.mark.thorough)],
+)
 def test_a_large_study_takes_seconds(num_arms: int, seeds: int):
     generator = np.random.default_rng(0)
     manifest = study(num_arms, seeds)

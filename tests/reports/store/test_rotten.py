@@ -379,14 +379,14 @@ def check_mutations(mutable: Mutable, seeds: range) -> tuple[int, int]:
 
 
 def test_whatever_is_changed_is_a_report_or_a_named_fault(mutable: Mutable):
-    num_reports, num_faults = check_mutations(mutable, range(40))
-    assert num_reports > 5
-    assert num_faults > 5
+    num_reports, num_faults = check_mutations(mutable, range(20))
+    assert num_reports > 2
+    assert num_faults > 2
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(3_600)
 def test_many_more_changes(mutable: Mutable):
-    num_reports, num_faults = check_mutations(mutable, range(1_000, 1_300))
+    num_reports, num_faults = check_mutations(mutable, range(1_000, 1_200))
     assert num_reports > 40
     assert num_faults > 40

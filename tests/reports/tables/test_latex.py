@@ -71,8 +71,8 @@ def test_every_shipped_table_typesets_and_fits(
     assert "Overfull" not in said
 
 
-def test_latex_is_a_booktabs_table(tables: list[Table]) -> None:
-    table = tables[PLACES.index(("layer_averaging", "vision"))]
+def test_latex_is_a_booktabs_table() -> None:
+    table = shipped_table("layer_averaging", "vision")
     text = to_latex(table)
     order = [
         r"\begin{table}",
@@ -97,6 +97,7 @@ def test_latex_is_a_booktabs_table(tables: list[Table]) -> None:
     assert cells == [len(table.columns) - 1] * len(table.rows)
 
 
+@pytest.mark.thorough
 def test_braces_balance_and_nothing_exotic_is_left(tables: list[Table]) -> None:
     assert tables
     for text in map(to_latex, tables):

@@ -42,7 +42,7 @@ def start(folder: Path, *arguments: str, **extra: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "d2v_cli", *arguments],
         cwd=folder,
-        env=environment(folder, **extra),
+        env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

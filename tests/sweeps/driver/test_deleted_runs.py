@@ -22,6 +22,7 @@ from sweeps.tracking.stores import Stores, choose_stores
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.tracking.test_labels import failed
 
+pytestmark = pytest.mark.thorough
 HISTORY = [(5, 1_000, {"train/loss": 2.0}), (10, 2_000, {"train/loss": 1.0})]
 
 

@@ -78,6 +78,7 @@ def test_sigterm_saves_and_ends_with_the_closing_lines(
         assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
 )
@@ -87,7 +88,7 @@ def test_a_verb_that_trains_in_this_process_ends_quietly(
     run = subprocess.Popen(
         [sys.executable, "-m", "d2v_cli", "train", "vision-smoke"],
         cwd=tmp_path,
-        env=environment(tmp_path),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -106,7 +107,7 @@ def test_a_closed_pipe_ends_a_verb_quietly(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=tmp_path,
-        env=environment(tmp_path),
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,

@@ -57,7 +57,13 @@ def forecast_of(
     )
 
 
-@pytest.mark.parametrize("modality", TOTALS)
+@pytest.mark.parametrize(
+    "modality",
+    [
+        pytest.param(m, marks=[] if m == "text" else pytest.mark.thorough)
+        for m in TOTALS
+    ],
+)
 def test_studies_share_the_trials_they_have_in_common(modality: str) -> None:
     request = Request(modality, "smoke", seeds=(0,))
     names = [name for name in study_names() if modality in load_study(name).metric]

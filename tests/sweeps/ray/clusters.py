@@ -62,7 +62,7 @@ class Host:
             process = subprocess.Popen(
                 self._here(command),
                 cwd=self.folder,
-                env=environment(self.folder, **self.variables),
+                env=environment(**self.variables),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -76,7 +76,7 @@ class Host:
         done = subprocess.run(
             self._here(command),
             cwd=self.folder,
-            env=environment(self.folder, **{**self.variables, **extra}),
+            env=environment(**{**self.variables, **extra}),
             capture_output=True,
             text=True,
             timeout=seconds,

@@ -60,7 +60,7 @@ def run(folder: Path, code: str, *settings: str) -> Done:
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "study.yaml", *TINY, *settings],
         cwd=folder,
-        env=environment(folder),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from sweeps.tracking.database import create_database
@@ -22,12 +23,13 @@ create_database(Path("d2v-runs/mlflow.db"), Path("d2v-runs/artifacts").absolute(
 """
 
 
+@pytest.mark.thorough
 def test_makers_beside_each_other_leave_one_whole_store(tmp_path: Path) -> None:
     makers = [
         subprocess.Popen(
             [sys.executable, "-c", MAKE],
             cwd=tmp_path,
-            env=environment(tmp_path),
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

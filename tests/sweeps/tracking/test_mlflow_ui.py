@@ -72,7 +72,7 @@ def ui(shown: Lab) -> Iterator[Ui]:
         process = subprocess.Popen(
             [*command, "--port", str(port)],
             cwd=shown.folder,
-            env=environment(shown.folder, BROWSER=f"{browser} %s"),
+            env=environment(BROWSER=f"{browser} %s"),
             stdout=out,
             stderr=subprocess.STDOUT,
         )

@@ -34,7 +34,7 @@ def pasted(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", f"{function}\n{command}"],
         cwd=folder,
-        env=environment(folder, **extra),
+        env=environment(**extra),
         capture_output=True,
         text=True,
         timeout=300,

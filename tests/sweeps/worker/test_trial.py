@@ -192,6 +192,7 @@ def run_and_hang(hanging: dict[str, Any]) -> int:
     ).returncode
 
 
+@pytest.mark.thorough
 def test_a_trial_that_hangs_ends_its_process_and_says_so(tmp_path: Path) -> None:
     hanging = job(tmp_path, silence_seconds=10.0)
     assert run_and_hang(hanging) == 1
