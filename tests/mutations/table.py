@@ -185,7 +185,7 @@ ABLATIONS = (
     Mutation(
         "a key ignores the data",
         "ablations/identity.py",
-        '"data": data_digest, "settings": settings}',
+        '"data": trained_on, "settings": settings}',
         '"data": "", "settings": settings}',
         ("tests/ablations/test_identity.py",),
     ),

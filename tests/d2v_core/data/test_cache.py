@@ -25,6 +25,7 @@ from d2v_core.errors import DataError
 from tests.d2v_core.data.speech.trees import write_audio
 from tests.d2v_core.data.vision.trees import STANDARD, write_tree
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 TRIES = 12
 
 

@@ -18,6 +18,8 @@ from d2v_core.data.speech.audio_files import (
 from d2v_core.data.speech.utterances import ArrayAudio, AudioFile
 from tests.d2v_core.data.speech.trees import tone, write_audio
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100])
 @pytest.mark.parametrize("num_samples", [1, 1_003, 4_000])
