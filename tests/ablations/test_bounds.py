@@ -113,6 +113,7 @@ def test_an_endless_file_is_not_read(tmp_path: Path) -> None:
         ("10000000000000000000", "a whole number must be at most"),
         (str(list(range(10_001))), "seeds: must be at most 10,000 seeds, got 10,001"),
     ],
+    ids=["a large number", "no machine number", "a long list"],
 )
 def test_seeds_are_counted_before_they_are_made(
     tmp_path: Path, seeds: str, rule: str

@@ -1,12 +1,7 @@
-"""How often chance alone gives a verdict at any of the looks, and how often an effect.
-
-By ``D2V_LOOKS_REPEATS=1000 pytest tests/reports/claims/test_looks_error.py -m thorough
--s`` (see ``docs/log.md``, 2026-11-28).
-"""
+"""How often chance alone decides at any of the looks, and how often an effect does."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,12 +12,17 @@ from reports.claims import collapse_rule, rank_rules
 from reports.claims.verdicts import Verdict
 from reports.statistics import ranks
 from reports.statistics.spending import crossing_chance, planned_looks
-from tests.reports.claims.test_type_one_error import CASES, Arms, Setting, limit
+from tests.reports.claims.test_type_one_error import (
+    CASES,
+    STUDIES,
+    Arms,
+    Setting,
+    limit,
+)
 from tests.reports.claims.test_verdicts import judge
 from tests.reports.stores import make_manifest
 
 LOOKS = planned_looks(20)
-REPEATS = int(os.environ.get("D2V_LOOKS_REPEATS", "1000"))
 
 
 def manifest_with(looks: tuple[int, ...]) -> Manifest:
@@ -61,9 +61,9 @@ def test_chance_decides_over_all_looks_at_most_as_often_as_promised(name):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("setting", [Setting(20), Setting(20, 0.5, 0.3)], ids=str)
 def test_in_more_studies(name, setting):
-    rate = error_rate(name, setting, REPEATS)
-    print(f"error {name}, {setting}: {100 * rate:.1f} % of {REPEATS}")  # noqa: T201
-    assert rate <= limit(REPEATS), rate
+    rate = error_rate(name, setting, STUDIES)
+    print(f"error {name}, {setting}: {100 * rate:.1f} % of {STUDIES}")  # noqa: T201
+    assert rate <= limit(STUDIES), rate
 
 
 def test_the_same_looks_at_0_05_each_would_be_wrong_too_often():
@@ -109,7 +109,7 @@ def test_looks_cost_little_power_and_save_seeds():
 @pytest.mark.thorough
 @pytest.mark.parametrize("effect", [0.5, 0.7, 0.9, 1.2, 1.6])
 def test_power(effect):
-    decided, seeds, once = power(effect, REPEATS)
+    decided, seeds, once = power(effect, STUDIES)
     print(  # noqa: T201
         f"power at {effect}: {100 * decided:.0f} % with {seeds:.1f} seeds, "
         f"{100 * once:.0f} % with one test at 20"
