@@ -1,7 +1,7 @@
 """How often chance alone gives a verdict, for every rule, with scores in steps too.
 
-Thorough tests simulate :data:`STUDIES` studies each; ``D2V_SIMULATED_STUDIES=1000 pytest
-tests/reports/claims -m thorough -s`` takes an hour (``docs/log.md``, 2026-11-28).
+Thorough tests simulate :data:`STUDIES` studies each; more take
+``D2V_SIMULATED_STUDIES=1000 pytest tests/reports/claims -m thorough -s`` (and an hour).
 """
 
 from __future__ import annotations
