@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from ablations.search.space import SearchSpace
+from ablations.study.like import with_likes
 from ablations.study.schema import Study
 from ablations.yaml_source import YamlSource, read_yaml
 from d2v_core.config.parsing import Model, one_of, parse_section
@@ -65,14 +66,29 @@ def read_study(name: str) -> StudyFile:
     source = _read(name, STUDIES, "study")
     if source.file.parent == STUDIES:
         return _shipped_study(source.file)
-    return StudyFile(_parse(Study, source, "study", _taken_name(source)), source)
+    return StudyFile(_parse_study(source, _taken_name(source)), source)
 
 
 @cache
 def _shipped_study(file: Path) -> StudyFile:
     """A study of ours, checked once: lists and plans of many ask for all of them."""
     source = _shipped(file)
-    return StudyFile(_parse(Study, source, "study"), source)
+    return StudyFile(_parse_study(source), source)
+
+
+def _parse_study(source: YamlSource, known: Sequence[Problem] = ()) -> Study:
+    """The study in a file, with the arms of others that its own are like."""
+    if not isinstance(source.data, dict):
+        return _parse(Study, source, "study", known)
+    data, problems = with_likes(source.data, _shipped_by_name)
+    return _parse(Study, replace(source, data=data), "study", [*known, *problems])
+
+
+def _shipped_by_name(name: str) -> Study:
+    """A study of ours; a file of somebody's is not looked for."""
+    if name not in study_names():
+        raise ConfigError([Problem("study", one_of(study_names(), name))])
+    return _shipped_study(STUDIES / f"{name}.yaml").study
 
 
 @dataclass(frozen=True)

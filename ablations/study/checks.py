@@ -35,6 +35,7 @@ def check_study(study: StudyFields) -> list[Problem]:
         *_check_metrics(study),
         *_check_modalities(study),
         *_check_settings(study),
+        *_check_likes(study),
     ]
     if nameless:
         return problems
@@ -208,6 +209,18 @@ def _check_settings(study: StudyFields) -> list[Problem]:
                 message += f" (for {modality}; use only or set_for)"
             problems.setdefault(path, Problem(path, message))
     return list(problems.values())
+
+
+def _check_likes(study: StudyFields) -> list[Problem]:
+    """A name that was not replaced by its arm: the study was read from no file."""
+    places = {"like": study.like}
+    places |= {f"arms.{i}.like": arm.like for i, arm in enumerate(study.arms)}
+    requirement = "must be an arm itself where no file is read"
+    return [
+        Problem(path, f"{requirement}, got {like!r}")
+        for path, like in places.items()
+        if like and isinstance(like, str)
+    ]
 
 
 def _settings_named(study: StudyFields) -> Iterator[tuple[str, str, list[str]]]:

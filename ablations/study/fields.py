@@ -37,11 +37,12 @@ Baseline = Annotated[str, Field(max_length=1_000)]
 Score = Annotated[float, Field(ge=-MAX_FACTOR, le=MAX_FACTOR)]
 
 
-class NamedArm(Section):
-    """One named set of overrides: a row of a table."""
+class Overrides(Section):
+    """What a study or one of its arms changes on the recipe."""
 
-    name: Name
-    """Row name."""
+    like: str | NamedArm = ""
+    """``STUDY/ARM``: begins with all that this arm of a shipped study sets. Reading the
+    file puts the arm itself here (:mod:`ablations.study.like`)."""
     set: Settings = {}
     """Dotted path to value; empty: the recipe as it is."""
     set_for: dict[str, Settings] = {}
@@ -49,24 +50,27 @@ class NamedArm(Section):
     set_at: dict[str, Settings] = {}
     """The same for one recipe each (``vision-smoke``), after ``set_for``: what differs
     by scale."""
+
+    def settings(self, modality: str, scale: str | None) -> Settings:
+        """All that it sets for a modality at a scale; None: whatever the scale."""
+        before = {}
+        if isinstance(self.like, NamedArm):
+            before = self.like.settings(modality, scale)
+        of_recipe = self.set_at.get(f"{modality}-{scale}", {})
+        return {**before, **self.set, **self.set_for.get(modality, {}), **of_recipe}
+
+
+class NamedArm(Overrides):
+    """One named set of overrides: a row of a table."""
+
+    name: Name
+    """Row name."""
     only: Names = ()
     """Modalities that have this arm; empty: all of the study's."""
 
     def exists_for(self, modality: str) -> bool:
         """Whether a modality has this arm."""
         return not self.only or modality in self.only
-
-    def settings(self, modality: str, scale: str | None) -> Settings:
-        """All that it sets for a modality at a scale; None: whatever the scale."""
-        return layered(self, modality, scale)
-
-
-def layered(
-    place: NamedArm | StudyFields, modality: str, scale: str | None
-) -> Settings:
-    """``set``, then ``set_for`` the modality, then ``set_at`` its recipe."""
-    of_recipe = place.set_at.get(f"{modality}-{scale}", {})
-    return {**place.set, **place.set_for.get(modality, {}), **of_recipe}
 
 
 class Paper(Section):
@@ -125,7 +129,7 @@ class Published(Section):
         return self
 
 
-class StudyFields(Section):
+class StudyFields(Overrides):
     """What stands in a study file; :class:`ablations.study.schema.Study` checks it."""
 
     name: str = Field(pattern=STUDY_NAME, max_length=MAX_NAME)
@@ -152,13 +156,6 @@ class StudyFields(Section):
     """How many (0, 1, ...), or which."""
     metric: dict[str, str | OwnMetric] = Field(min_length=1)
     """The metric of each modality the study has."""
-    set: Settings = {}
-    """Overrides of the recipe common to all arms."""
-    set_for: dict[str, Settings] = {}
-    """The same for one modality each, after ``set``."""
-    set_at: dict[str, Settings] = {}
-    """The same for one recipe each (``vision-smoke``), after ``set_for``: what differs
-    by scale."""
     published: dict[str, Published] = {}
     """The paper's numbers by modality; a modality that is missing here is shown as
     "not reported"."""

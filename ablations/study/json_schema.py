@@ -36,6 +36,7 @@ def study_schema() -> Json:
     parts["Modality"] = {"enum": list(METRICS)}
     parts["Axis"]["properties"]["setting"]["$ref"] = "#/$defs/SettingName"
     for place in (fields, arm):
+        place["like"] = _described(place["like"], {"type": "string"})
         place["set"] = _described(place["set"], {"$ref": "#/$defs/Settings"})
         place["set_for"] = _described(place["set_for"], {"$ref": "#/$defs/SettingsFor"})
         place["set_at"] = _described(place["set_at"], {"$ref": "#/$defs/SettingsAt"})

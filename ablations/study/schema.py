@@ -9,7 +9,7 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from ablations.study.checks import check_study
-from ablations.study.fields import NamedArm, StudyFields, layered
+from ablations.study.fields import NamedArm, StudyFields
 from d2v_core.config.parsing import one_of
 from d2v_core.errors import ConfigError, Problem
 
@@ -58,7 +58,8 @@ class Study(StudyFields):
             "reference_arms": self.references(modality),
             "baseline": _chosen(self.baseline, modality),
             "metric": {modality: self.metric[modality]},
-            "set": layered(self, modality, scale),
+            "like": "",
+            "set": self.settings(modality, scale),
             "set_for": {},
             "set_at": {},
             "published": {m: published[m] for m in published if m == modality},
