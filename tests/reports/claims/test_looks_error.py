@@ -114,4 +114,5 @@ def test_power(effect):
         f"power at {effect}: {100 * decided:.0f} % with {seeds:.1f} seeds, "
         f"{100 * once:.0f} % with one test at 20"
     )
-    assert once - decided < 0.12
+    # A study in eight is decided by one of both alone: so much is chance.
+    assert once - decided < 0.12 + 2.6 * (0.125 / STUDIES) ** 0.5
