@@ -27,6 +27,7 @@ from ablations.library import (
 from ablations.search.bound_space import bind
 from ablations.study.arms import Request, expand
 from d2v_cli.recipe import resolve_recipe
+from d2v_core.build import check_buildable
 from d2v_core.config import TRIAL_TYPES, leaves
 from d2v_core.errors import ConfigError
 
@@ -209,6 +210,14 @@ def fault(what: str, answer: Answer) -> str | None:
     if (seconds := time.process_time() - began) > SECONDS:
         return f"{seconds:.1f} s\n{what}"
     return None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """Import what the first answers of a process would be timed with."""
+    for modality in TRIAL_TYPES:
+        recipe = f"{modality}-smoke"
+        check_buildable(resolve_recipe(recipe, seed=0, assignments=(), data_root=None))
 
 
 @pytest.mark.parametrize(
