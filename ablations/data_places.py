@@ -122,8 +122,8 @@ def _settle_folder(
         if os.path.exists(typed):
             folder = below = typed
     section["folder"] = folder
-    found = os.path.isabs(below) and os.path.isdir(below)
-    if path == ("data",) and found and _follows_source(placed):
+    is_folder = os.path.isabs(below) and os.path.isdir(below)
+    if path == ("data",) and is_folder and _follows_source(placed):
         _choose_source(section, Path(below), placed)
 
 

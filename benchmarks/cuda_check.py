@@ -159,12 +159,14 @@ def compared(modality: str, device: torch.device) -> Iterator[bool]:
     """Compare every objective, a line each."""
     for name, settings in cases(modality).items():
         trial = trial_of(f"{modality}-smoke", "training.batch_size=16", *settings)
-        found = compare(trial, device)
-        worst = "" if found.holds else f", at {found.worst}"
-        numbers = f"loss {found.loss:.1e}, gradients {found.gradients:.1e}{worst}"
-        word = "ok" if found.holds else "FAIL"
+        difference = compare(trial, device)
+        worst = "" if difference.holds else f", at {difference.worst}"
+        numbers = (
+            f"loss {difference.loss:.1e}, gradients {difference.gradients:.1e}{worst}"
+        )
+        word = "ok" if difference.holds else "FAIL"
         print(f"{modality:7} {name:22} {word:4} {numbers}", flush=True)
-        yield found.holds
+        yield difference.holds
 
 
 def trained(modality: str, device: str, steps: int) -> Iterator[bool]:
@@ -196,14 +198,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit("no CUDA device here; --device cpu tries the script itself")
         # PyTorch's default for convolutions is TF32, which has ten bits.
         torch.backends.cudnn.allow_tf32 = False
-    found: list[bool] = []
+    checks: list[bool] = []
     for modality in options.modality:
         if "compare" in options.stages:
-            found += compared(modality, device)
+            checks += compared(modality, device)
         if "train" in options.stages:
-            found += trained(modality, options.device, options.steps)
-    print(f"{sum(found)} of {len(found)} hold")
-    sys.exit(0 if all(found) else 1)
+            checks += trained(modality, options.device, options.steps)
+    print(f"{sum(checks)} of {len(checks)} hold")
+    sys.exit(0 if all(checks) else 1)
 
 
 if __name__ == "__main__":

@@ -127,11 +127,11 @@ def busy(update: Update, number: int = 3) -> tuple[float, int]:
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as found:
+    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as profiled:
         for _ in range(number):
             update()
         torch.cuda.synchronize()
-    events = [e for e in found.events() or () if e.device_type == DeviceType.CUDA]
+    events = [e for e in profiled.events() or () if e.device_type == DeviceType.CUDA]
     spent = sum(event.time_range.elapsed_us() for event in events)
     return spent / number / 1e3, len(events) // number
 
@@ -169,8 +169,8 @@ def time_one(
     if device.type == "cuda":
         kernels_ms, kernels = busy(update)
         yield f"            busy {kernels_ms:.2f} ms with {kernels} kernels"
-        found = [f"{times}x {place}" for place, times in waits(update).items()]
-        yield f"            waits: {', '.join(found) or 'none'}"
+        places = [f"{times}x {place}" for place, times in waits(update).items()]
+        yield f"            waits: {', '.join(places) or 'none'}"
         peak_mib = torch.cuda.max_memory_allocated() / 2**20
         yield f"            {peak_mib:.0f} MiB at most"
 

@@ -87,15 +87,15 @@ def factor(first: Curve, second: Curve, *, higher_is_better: bool) -> str:
     if needed is not None:
         return f"{wanted:.2f} is no better than untrained"
     other = cost_of(reached, first, higher_is_better=higher_is_better)
-    found = "nothing" if other is None else f"{other / own:.2f} at {reached:.2f}"
-    return f"{wanted:.2f} not reached; {found}"
+    otherwise = "nothing" if other is None else f"{other / own:.2f} at {reached:.2f}"
+    return f"{wanted:.2f} not reached; {otherwise}"
 
 
 def cells(request: Request, lengths: Sequence[float]) -> Iterator[tuple[float, Cell]]:
     """Every arm at every length, seeds first, arms in turn."""
-    found = expand(load_study(STUDY), request).cells
-    for seed in dict.fromkeys(cell.seed for cell in found):
-        own = {cell.arm.label: cell for cell in found if cell.seed == seed}
+    cells = expand(load_study(STUDY), request).cells
+    for seed in dict.fromkeys(cell.seed for cell in cells):
+        own = {cell.arm.label: cell for cell in cells if cell.seed == seed}
         yield 0.0, own[UNTRAINED]
         for length in lengths:
             for arm in (FIRST, SECOND):
@@ -122,14 +122,14 @@ def measured(length: float, cell: Cell, dataset: object, metric: Metric) -> Outc
         if isinstance(event, Trained):
             cpu = time.process_time() - started
         if isinstance(event, Finished):
-            found = event
-    wall = found.metrics["cost/training_seconds"]
+            result = event
+    wall = result.metrics["cost/training_seconds"]
     spent = (0.0 if cost is None else cost.flops, cpu, wall)
     return Outcome(
         arm=cell.arm.label,
         length=length,
-        updates=found.step,
-        score=found.metrics[metric.logged_as],
+        updates=result.step,
+        score=result.metrics[metric.logged_as],
         costs=dict(zip(COSTS, spent if length else (0.0,) * 3, strict=True)),
     )
 
@@ -139,13 +139,13 @@ def curves(outcomes: Sequence[Outcome], cost: str) -> dict[str, Curve]:
     groups: dict[tuple[str, float], list[Outcome]] = defaultdict(list)
     for one in outcomes:
         groups[one.arm, one.length].append(one)
-    found: dict[str, list[tuple[float, float]]] = {FIRST: [], SECOND: []}
+    points: dict[str, list[tuple[float, float]]] = {FIRST: [], SECOND: []}
     for (arm, _), group in groups.items():
         mean = statistics.fmean(one.costs[cost] for one in group)
         point = (mean, statistics.fmean(one.score for one in group))
-        for name in found if arm == UNTRAINED else [arm]:
-            found[name].append(point)
-    return {name: sorted(points) for name, points in found.items()}
+        for name in points if arm == UNTRAINED else [arm]:
+            points[name].append(point)
+    return {name: sorted(points) for name, points in points.items()}
 
 
 def table(outcomes: Sequence[Outcome], metric: Metric) -> str:
@@ -165,9 +165,9 @@ def table(outcomes: Sequence[Outcome], metric: Metric) -> str:
         lines.append(f"| {arm} | {updates} | {spent} | {average:.2f} ({scores}) |")
     lines.append("")
     for cost in COSTS:
-        found = curves(outcomes, cost)
+        by_arm = curves(outcomes, cost)
         times = factor(
-            found[FIRST], found[SECOND], higher_is_better=metric.higher_is_better
+            by_arm[FIRST], by_arm[SECOND], higher_is_better=metric.higher_is_better
         )
         lines.append(f"- times cheaper at equal score, {cost}: {times}")
     return "\n".join(lines)

@@ -175,16 +175,16 @@ def evaluate(folder: Path, began: float, ended: float, num_trials: int) -> Measu
     """What the trials and the process have written down."""
     lines = [f.read_text().splitlines() for f in folder.glob("*.jsonl")]
     entries = [json.loads(line) for file in lines for line in file]
-    found = sorted((entry["began"], entry["ended"]) for entry in entries)
-    if len(found) != num_trials:
-        raise RuntimeError(f"{len(found)} trials ran, {num_trials} were asked for")
-    slots = into_slots(found)
+    times = sorted((entry["began"], entry["ended"]) for entry in entries)
+    if len(times) != num_trials:
+        raise RuntimeError(f"{len(times)} trials ran, {num_trials} were asked for")
+    slots = into_slots(times)
     start, stop = max(s[0][0] for s in slots), min(s[-1][1] for s in slots)
-    busy = sum(max(0.0, min(b, stop) - max(a, start)) for a, b in found)
+    busy = sum(max(0.0, min(b, stop) - max(a, start)) for a, b in times)
     return Measured(
-        first=found[0][0] - began,
+        first=times[0][0] - began,
         dead=[b[0] - a[1] for s in slots for a, b in zip(s, s[1:], strict=False)],
-        last=ended - max(b for _, b in found),
+        last=ended - max(b for _, b in times),
         wall=ended - began,
         steady=busy / (len(slots) * (stop - start)) if stop > start else float("nan"),
         mebibytes=mebibytes(folder / "memory"),

@@ -215,8 +215,8 @@ def measure(task: str, uri: str) -> dict[str, float]:
     """Seconds and peak MiB of a task in a new process, imports counted apart."""
     command = [sys.executable, "-m", "benchmarks.report", "--task", task, "--uri", uri]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    seconds: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return seconds
 
 
 def _run_task(task: str, uri: str) -> None:

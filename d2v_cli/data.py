@@ -57,8 +57,8 @@ def check(
     if as_json:
         facts = dict(checked.facts)
         about = {"modality": checked.modality, "source": checked.source}
-        told = {"labelled": checked.labelled, "facts": facts}
-        o.print_json({**about, **told, "warnings": list(checked.warnings)})
+        answer = {"labelled": checked.labelled, "facts": facts}
+        o.print_json({**about, **answer, "warnings": list(checked.warnings)})
         return
     console = Console()
 

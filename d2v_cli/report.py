@@ -218,12 +218,12 @@ def _compare(
     agrees = True
     for name in names:
         wanted = id_of_request(name, request) if request.assignments else None
-        found = compare_study(here, recorded, name, *place, wanted)
-        if found is None:
+        comparison = compare_study(here, recorded, name, *place, wanted)
+        if comparison is None:
             message = f"must have a seed of {name} that was run here too, got none"
             raise ConfigError([Problem("--compare", message)])
-        for line in found.lines():
+        for line in comparison.lines():
             console.print(for_terminal(line), soft_wrap=True)
-        agrees &= found.agrees
+        agrees &= comparison.agrees
     if not agrees:
         raise typer.Exit(1)

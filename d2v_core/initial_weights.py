@@ -40,14 +40,14 @@ def load_initial_weights(encoder: nn.Module, place: str) -> None:
     stat = file.stat()
     read = _read(file, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
     own = encoder.state_dict()
-    found = {k: v for k, v in _named_alike(read, own).items() if k in own}
+    loadable = {k: v for k, v in _named_alike(read, own).items() if k in own}
     wrong = [
         f"{name} is {tuple(value.shape)}, must be {tuple(own[name].shape)}"
-        for name, value in found.items()
+        for name, value in loadable.items()
         if value.shape != own[name].shape
     ]
     of_blocks = {name for name in own if OF_A_BLOCK.search(name)}
-    if missing := sorted(of_blocks - found.keys()):
+    if missing := sorted(of_blocks - loadable.keys()):
         some = ", ".join(missing[:SHOWN])
         wrong.append(f"{len(missing)} weights of blocks are missing: {some} …")
     if wrong:
@@ -55,7 +55,7 @@ def load_initial_weights(encoder: nn.Module, place: str) -> None:
         text = f"{message}; {'; '.join(wrong[:SHOWN])} (in {file})"
         raise ConfigError([Problem(SETTING, text)])
     if not any(value.is_meta for value in own.values()):
-        encoder.load_state_dict(found, strict=False)
+        encoder.load_state_dict(loadable, strict=False)
 
 
 @lru_cache(maxsize=2)
@@ -80,9 +80,9 @@ def _is_tensor(value: object) -> bool:
 
 
 def _named_alike(
-    found: Mapping[str, Tensor], own: Mapping[str, Tensor]
+    read: Mapping[str, Tensor], own: Mapping[str, Tensor]
 ) -> Mapping[str, Tensor]:
     """The weights under our names: timm's and those of exports lack a prefix."""
-    if any(name in own for name in found if OF_A_BLOCK.search(name)):
-        return found
-    return {f"vit.{name}": value for name, value in found.items()}
+    if any(name in own for name in read if OF_A_BLOCK.search(name)):
+        return read
+    return {f"vit.{name}": value for name, value in read.items()}

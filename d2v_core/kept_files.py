@@ -80,8 +80,8 @@ def read_kept(
     try:
         content = json.loads((folder / DESCRIPTION).read_bytes())
         if content.get("version") != VERSION:
-            found = content.get("version")
-            raise BrokenEncoderError(f"must be of version {VERSION}, is of {found}")
+            version = content.get("version")
+            raise BrokenEncoderError(f"must be of version {VERSION}, is of {version}")
         about = content["about"]
         if content["sha256"] != _sealed(about)["sha256"]:
             raise BrokenEncoderError(f"{DESCRIPTION} is not what was written")

@@ -53,9 +53,9 @@ def _of_timm(name: str) -> Path:
         message = f"must name a timm model with weights after {TIMM}, got {shown(name)}"
         raise ConfigError([Problem(SETTING, message)])
     for file in ("model.safetensors", "pytorch_model.bin"):
-        found = huggingface_hub.try_to_load_from_cache(repository, file)
-        if isinstance(found, str):
-            return Path(found)
+        cached = huggingface_hub.try_to_load_from_cache(repository, file)
+        if isinstance(cached, str):
+            return Path(cached)
     message = f"must be on disk already, {repository} is not in Hugging Face's cache"
     remedy = f"download it once (hf download {repository}), or give a file"
     raise ConfigError([Problem(SETTING, f"{TIMM}{name}: {message}; {remedy}")])

@@ -256,7 +256,7 @@ def _siblings(source: Source, manifest: Manifest) -> tuple[Sibling, ...]:
 
     Those that cannot be read have a report of their own that says why.
     """
-    found = []
+    others = []
     for modality in TRIAL_TYPES:
         if modality == manifest.modality:
             continue
@@ -267,8 +267,8 @@ def _siblings(source: Source, manifest: Manifest) -> tuple[Sibling, ...]:
         except ConfigError:
             continue
         result = study_result(frame, other)
-        found.append(Sibling(modality, result, figure_data(result, other)))
-    return tuple(found)
+        others.append(Sibling(modality, result, figure_data(result, other)))
+    return tuple(others)
 
 
 def _build(

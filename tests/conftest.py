@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 
 import pytest
 
-SHARED = ("undisturbed", "lab")
-"""Fixtures of the session that take a run of Ray: made by one process only."""
+SHARED = "lab"
+"""A fixture of the session that takes a run of Ray: made by one process only."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,24 +25,30 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For ``--dist loadgroup``: a group is a file, or all that share a run.
+    """For ``--dist loadgroup``: say which tests run in the same process.
 
-    The shared runs come first, for groups are handed out in this order and theirs are
-    long: a process that got one of them last would be waited for.
+    Long ones come first, for groups are handed out in this order: a process that got
+    one of them last would be waited for.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(shared_by(item) or file_of(item)))
+        item.add_marker(pytest.mark.xdist_group(group(item)))
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.thorough)
-    items.sort(key=lambda item: shared_by(item) is None)
+    items.sort(key=lambda item: not is_long(item))
 
 
-def shared_by(item: pytest.Item) -> str | None:
-    """The run that a test shares with others."""
-    fixtures = getattr(item, "fixturenames", ())
-    return next((name for name in SHARED if name in fixtures), None)
+def group(item: pytest.Item) -> str:
+    """A file, all that share a run, or a long test that shares nothing."""
+    if SHARED in fixtures(item):
+        return SHARED
+    return item.nodeid if is_long(item) else item.nodeid.partition("::")[0]
 
 
-def file_of(item: pytest.Item) -> str:
-    """Where the test stands."""
-    return item.nodeid.partition("::")[0]
+def is_long(item: pytest.Item) -> bool:
+    """Whether it takes a minute or more, most of it the starts of Ray."""
+    long = item.get_closest_marker("long") is not None
+    return long or bool({SHARED, "undisturbed"} & set(fixtures(item)))
+
+
+def fixtures(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())

@@ -65,11 +65,11 @@ def evaluate(
     tested = None if test_samples is None else unpacked(test_samples, "test_samples")
     test_known: Labels = []
     if tested is not None:
-        found = test_labels if test_labels is not None else tested.labels
-        if found is None:
+        wanted_labels = test_labels if test_labels is not None else tested.labels
+        if wanted_labels is None:
             message = "must be given where test_samples are"
             raise refused("test_labels", message)
-        test_known = found
+        test_known = wanted_labels
     indices, classes = class_indices(
         [*known, *test_known], len(features) + (len(tested.samples) if tested else 0)
     )

@@ -56,8 +56,8 @@ class Pretrained(LoadedEncoder):
     @property
     def collapse(self) -> str | None:
         """What collapsed, in words; None: nothing did."""
-        found = self.trained.collapse
-        return None if found is None else str(found)
+        reason = self.trained.collapse
+        return None if reason is None else str(reason)
 
     def save(self, folder: Path | str) -> Path:
         """Write encoder, configuration and preprocessing, whole or not at all.

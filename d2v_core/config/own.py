@@ -75,8 +75,8 @@ class Reference:
 
 def reference_in(value: object) -> Reference | None:
     """The reference that a value is; None if it is none."""
-    found = REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    return found and Reference(found["place"], found["name"], found["digest"] or "")
+    match = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return match and Reference(match["place"], match["name"], match["digest"] or "")
 
 
 def _must_be_reference(value: str) -> str:
@@ -106,13 +106,13 @@ def taken(annotation: Any) -> TakesOwn | None:
 @cache
 def marked(model: type[BaseModel]) -> Mapping[str, TakesOwn]:
     """The settings of a section that take references."""
-    found = {}
+    own_settings = {}
     for name, field in model.model_fields.items():
         marks = [mark for mark in field.metadata if isinstance(mark, TakesOwn)]
         mark = marks[0] if marks else taken(field.annotation)
         if mark:
-            found[name] = mark
-    return found
+            own_settings[name] = mark
+    return own_settings
 
 
 def settled(

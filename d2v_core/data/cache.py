@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from d2v_core.data.progress import told
+from d2v_core.data.progress import with_progress
 from d2v_core.errors import DataError
 from d2v_core.files import is_disk_full, replacing
 
@@ -172,7 +172,7 @@ def files_digest(root: Path, files: Sequence[Path], mark: Mark | None = None) ->
     whole, all_readable = _is_hashed(sizes), min(sizes, default=0) >= 0
     content = hashlib.sha256()
     sized = zip(files, sizes, strict=True)
-    for path, size in told(sized, "reading", len(files), "files"):
+    for path, size in with_progress(sized, "reading", len(files), "files"):
         line = f"{path.relative_to(root)}\0{size}\n"
         content.update(line.encode(errors="surrogateescape"))
         if not whole:

@@ -18,7 +18,9 @@ NEXT_SECONDS = 10.0
 Item = TypeVar("Item")
 
 
-def told(items: Iterable[Item], doing: str, total: int, unit: str) -> Iterator[Item]:
+def with_progress(
+    items: Iterable[Item], doing: str, total: int, unit: str
+) -> Iterator[Item]:
     """Pass items on and tell how many have come: ``decoding 60,000 images … 20 %``.
 
     Args:

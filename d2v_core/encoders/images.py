@@ -76,9 +76,9 @@ class OwnImageEncoder(ImageEncoder):
         with torch.no_grad():
             features = self.network.patch_embed(images)
         if features.ndim != 4 or len(features) != len(images):
-            found = tuple(features.shape)
+            actual = tuple(features.shape)
             wanted = f"({len(images)}, dim, rows, columns)"
-            raise ValueError(f"patch_embed must give {wanted}, gives {found}")
+            raise ValueError(f"patch_embed must give {wanted}, gives {actual}")
         self.dim, self.grid = features.shape[1], (features.shape[2], features.shape[3])
         self.depth = len(self.network.blocks)
         self.patch_size = (

@@ -45,10 +45,10 @@ def _built(function: object, trial: VisionTrial, run: bool = False) -> ImageEnco
         if isinstance(network, ImageEncoder)
         else OwnImageEncoder(network, images)
     )
-    for name, found in {"width": encoder.dim, "depth": encoder.depth}.items():
-        if getattr(config, name) not in (None, found):
+    for name, actual in {"width": encoder.dim, "depth": encoder.depth}.items():
+        if getattr(config, name) not in (None, actual):
             wanted = f"vision.{name} is {getattr(config, name)}"
-            raise ValueError(f"{wanted}, the network's is {found}")
+            raise ValueError(f"{wanted}, the network's is {actual}")
     if run:
         _run(encoder, images)
     return encoder

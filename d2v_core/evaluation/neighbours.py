@@ -49,12 +49,12 @@ def neighbours_accuracies(
         distances = (1.0 - some @ known.mT).clamp_min(0.0)
         for i, place in enumerate(places):
             whole = len(place) == len(known)
-            found = _vote(
+            predicted = _vote(
                 distances if whole else distances[:, place],
                 labels if whole else labels[place],
                 num_neighbours,
             )
-            num_correct[i] += int((found == right).sum())
+            num_correct[i] += int((predicted == right).sum())
     return [correct / len(wanted) for correct in num_correct]
 
 

@@ -28,14 +28,14 @@ def own_metrics(trial: TrialConfig, given: Iterable[str]) -> Mapping[str, OwnMet
     """
     draws = np.random.default_rng(0)
     example = draws.normal(size=(40, 16)).astype(np.float32), np.arange(40) % 4
-    found: dict[str, OwnMetric] = {}
+    functions: dict[str, OwnMetric] = {}
     for one in given:
         reference, path = reference_in(one), "evaluation.metrics"
         assert reference is not None
         measure = partial(_measured, own(trial, path, METRIC, one))
         tried(path, METRIC, one, partial(measure, *example))
-        found[f"eval/own_{reference.name}"] = measure
-    return found
+        functions[f"eval/own_{reference.name}"] = measure
+    return functions
 
 
 def measured(

@@ -132,9 +132,9 @@ def principal_axes(
     depend on the sign that a library gives it.
     """
     axes = centred.new_zeros(centred.shape[1], 3)
-    found = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
-    largest = found.abs().argmax(dim=1, keepdim=True)
-    axes[:, : len(found)] = (found * found.gather(1, largest).sign()).T
+    components = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
+    largest = components.abs().argmax(dim=1, keepdim=True)
+    axes[:, : len(components)] = (components * components.gather(1, largest).sign()).T
     return axes
 
 

@@ -140,9 +140,9 @@ def fit_probes(
 
 def _outputs(fits: LinearFits, features: np.ndarray, regression: bool) -> np.ndarray:
     given = torch.from_numpy(features).to(fits.weight.device)
-    found: Tensor = fits.numbers(given) if regression else fits.classes(given)
-    outputs: np.ndarray = found.cpu().numpy()
-    return outputs
+    outputs: Tensor = fits.numbers(given) if regression else fits.classes(given)
+    array: np.ndarray = outputs.cpu().numpy()
+    return array
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:

@@ -68,11 +68,11 @@ def evaluate_features(
         "eval/linear_accuracy": accuracies(few, test),
         "eval/knn_accuracy": [100.0 * share for share in neighbours[:-1]],
     }
-    found = over_draws(scores).joined(_choice(few))
+    averaged = over_draws(scores).joined(_choice(few))
     if draws is None:
-        return replace(found, draws={})
+        return replace(averaged, draws={})
     whole = probes([everything])
-    return found.joined(
+    return averaged.joined(
         Evaluation(
             metrics={
                 f"eval/linear_accuracy{ALL_LABELS}": accuracies(whole, test)[0],

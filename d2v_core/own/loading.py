@@ -207,9 +207,9 @@ def _executed(name: str, file: str, source: str) -> ModuleType:
 
 
 def _package_module(reference: Reference) -> ModuleType:
-    found = package_digest(reference.place.partition(".")[0])
-    if found != reference.digest:
-        here = "is another version" if found else "is not installed"
+    installed = package_digest(reference.place.partition(".")[0])
+    if installed != reference.digest:
+        here = "is another version" if installed else "is not installed"
         raise ValueError(f"this package {here} on this machine, in {sys.prefix}")
     try:
         return importlib.import_module(reference.place)

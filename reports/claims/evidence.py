@@ -88,8 +88,8 @@ class Comparison:
     @cached_property
     def noise(self) -> Noise | None:
         """What part of the spread label draws cause; None where that is not known."""
-        found = None if self.both is None else difference_noise(*self.both)
-        return found if isinstance(found, Noise) else None
+        measured = None if self.both is None else difference_noise(*self.both)
+        return measured if isinstance(measured, Noise) else None
 
     @cached_property
     def mean(self) -> float:

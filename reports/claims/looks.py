@@ -47,7 +47,7 @@ class LookedAt:
     def is_hopeless(self) -> bool:
         """Whether all trials ended and yet nothing could be measured.
 
-        An arm diverged, say, or has no numbers of the paper: seeds do not mend it.
+        An arm diverged, say, or has no numbers of the paper: no seed changes that.
         """
         return self.look > 0 and not self.is_decided and self.finding.effect is None
 

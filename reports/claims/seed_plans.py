@@ -64,17 +64,17 @@ def planned_seeds(
     """
     for plan in plans:
         if plan.ones:
-            found = plan.seeds()
-            needed = NOT_REACHABLE if found is None else max(found, num_seeds + 1)
+            reached = plan.seeds()
+            needed = NOT_REACHABLE if reached is None else max(reached, num_seeds + 1)
             return needed, _with_more_draws(num_seeds, plan, needed)
     return None, None
 
 
 def _with_more_draws(num_seeds: int, plan: Plan, needed: int | str) -> MoreDraws | None:
     num_draws = plan.more_draws
-    found = None if num_draws is None else plan.seeds(num_draws)
-    if num_draws is None or found is None:
+    reached = None if num_draws is None else plan.seeds(num_draws)
+    if num_draws is None or reached is None:
         return None
-    seeds = max(found, num_seeds)
+    seeds = max(reached, num_seeds)
     saves = isinstance(needed, str) or seeds < needed
     return MoreDraws(num_draws, seeds) if saves else None

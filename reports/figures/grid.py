@@ -72,12 +72,12 @@ def sorted_effects(result: StudyResult, manifest: Manifest) -> list[Effect]:
     paths = {path for of in settings.values() for path in of}
     if len(settings) < LEAST_ARMS or len(paths) < 2:
         return []
-    found = [
+    effects = [
         Effect(arm.label, effect, settings[arm.label])
         for arm in result.arms
         if arm.label in settings and (effect := _effect(arm, result))
     ]
-    return sorted(found, key=lambda one: (one.estimate.mean, one.arm))
+    return sorted(effects, key=lambda one: (one.estimate.mean, one.arm))
 
 
 def varied_settings(manifest: Manifest) -> dict[str, dict[str, str]]:
@@ -99,7 +99,7 @@ def axes_of(result: StudyResult, manifest: Manifest) -> list[Axis]:
     """The axes of a crossed study with their main effects; empty for any other."""
     settings = varied_settings(manifest)
     axes = manifest.study.get("axes") or ()
-    found = []
+    with_effects = []
     for axis in axes:
         path = axis["setting"]
         groups: dict[str, list[ArmResult]] = {}
@@ -108,8 +108,8 @@ def axes_of(result: StudyResult, manifest: Manifest) -> list[Axis]:
                 groups.setdefault(settings[arm.label][path], []).append(arm)
         effects = tuple(_main_effect(value, arms) for value, arms in groups.items())
         if len(effects) > 1:
-            found.append(Axis(axis["label"], path, effects))
-    return found
+            with_effects.append(Axis(axis["label"], path, effects))
+    return with_effects
 
 
 def _main_effect(value: str, arms: Sequence[ArmResult]) -> MainEffect:
@@ -131,7 +131,7 @@ def _effect(arm: ArmResult, result: StudyResult) -> Estimate | None:
 
 def _base(base: Mapping[str, Any], path: str) -> Any:
     """The value of the configuration without arms; None where it has none."""
-    found: Any = base
+    value: Any = base
     for part in path.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

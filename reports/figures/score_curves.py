@@ -161,5 +161,5 @@ def _num_steps(arm: ManifestArm, manifest: Manifest) -> int:
     """Updates of a whole training; 0: the plan does not say."""
     training = manifest.base.get("training")
     planned = training.get("num_steps") if isinstance(training, dict) else None
-    found = arm.settings.get("training.num_steps", planned)
-    return found if type(found) is int and found > 0 else 0
+    steps = arm.settings.get("training.num_steps", planned)
+    return steps if type(steps) is int and steps > 0 else 0

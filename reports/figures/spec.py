@@ -224,7 +224,7 @@ def to_svg(charts: Sequence[Chart], background: str | None = "white") -> str:
     # Vega counts clips over all drawings of the process; ours begin at 0.
     names = dict.fromkeys(re.findall(r'id="(clip\d+)"', svg))
     new = {old: f"clip-{i}" for i, old in enumerate(names)}
-    return re.sub(r"\bclip\d+\b", lambda found: new.get(found[0], found[0]), svg)
+    return re.sub(r"\bclip\d+\b", lambda match: new.get(match[0], match[0]), svg)
 
 
 def to_png(charts: Sequence[Chart]) -> bytes:

@@ -118,10 +118,10 @@ class _Walk:
 
     def border(self, share: float, chance: float) -> float:
         """The border that a motion leaves at this look with such a chance."""
-        found = optimize.brentq(
+        root = optimize.brentq(
             lambda border: self.crossing(share, border) - chance, 0.0, 38.0, xtol=1e-12
         )
-        return float(found)
+        return float(root)
 
     def step(self, share: float, border: float) -> None:
         """Take the look."""

@@ -195,10 +195,10 @@ def _check_kind(file: pq.ParquetFile, refusal: Any) -> None:
             f"was written by another version of d2v (format {quoted(version.decode())},"
             f" this one reads {VERSION}); read it with that version, or update this one"
         )
-    found = {field.name: field.type for field in file.schema_arrow}
+    types = {field.name: field.type for field in file.schema_arrow}
     for field in SCHEMA:
-        if found.get(field.name) != field.type:
-            got = found.get(field.name, "no such column")
+        if types.get(field.name) != field.type:
+            got = types.get(field.name, "no such column")
             raise refusal(
                 f"must have a column {field.name} of {field.type}, got {got}; "
                 "write it anew with d2v report STUDY --records FILE"

@@ -120,14 +120,14 @@ class Board:
             times.append(f"ETA {duration(eta) if eta is not None else '…'}")
         if speed := self.updates_per_second():
             times.append(f"{rate(speed)} updates/s")
-        found = [" · ".join(counts), " · ".join(times)]
+        parts = [" · ".join(counts), " · ".join(times)]
         if mean := self.best_mean():
             arm, value, count = mean
             seeds = f"{count} seed{'s' * (count != 1)}"
-            found.append(f"best arm {arm} {value:.1f} ({seeds})")
+            parts.append(f"best arm {arm} {value:.1f} ({seeds})")
         if best := self.best():
-            found.append(f"{self.best_is} {best.label} {best.score:.1f}")
-        return found
+            parts.append(f"{self.best_is} {best.label} {best.score:.1f}")
+        return parts
 
     def shown_counts(self) -> dict[str, int]:
         """The counts that say something."""
@@ -165,11 +165,11 @@ class Board:
 
     def scores(self, plan: StudyPlan) -> dict[str, list[float]]:
         """Scores so far, by arm."""
-        found = dict[str, list[float]]()
+        by_arm = dict[str, list[float]]()
         for cell in plan.cells:
             if (score := self.trials[cell.key].score) is not None:
-                found.setdefault(cell.arm.label, []).append(score)
-        return found
+                by_arm.setdefault(cell.arm.label, []).append(score)
+        return by_arm
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions

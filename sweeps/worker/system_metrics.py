@@ -30,11 +30,11 @@ class SystemMetrics:
         share = (cpu - self._cpu) / max(wall - self._wall, 1e-9)
         self._wall, self._cpu = wall, cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT
-        found = {
+        values = {
             "process_cpu_utilization_percentage": 100.0 * share,
             "process_peak_memory_megabytes": peak / 2**20,
         }
         if torch.cuda.is_available():
             taken = torch.cuda.max_memory_allocated() / 2**20
-            found["gpu_peak_memory_usage_megabytes"] = taken
-        return {f"{PREFIX}{name}": value for name, value in found.items()}
+            values["gpu_peak_memory_usage_megabytes"] = taken
+        return {f"{PREFIX}{name}": value for name, value in values.items()}

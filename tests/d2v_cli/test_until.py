@@ -184,6 +184,7 @@ def test_the_plan_shows_looks_and_says_what_is_unknown(
     assert "--max-seeds 12" in done.out.splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.thorough
 @pytest.mark.timeout(1_800)
 def test_an_interrupted_run_goes_on_and_its_arms_stop(

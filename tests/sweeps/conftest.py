@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -72,7 +75,20 @@ class Undisturbed:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
+    """Made by the first process of the session that asks; the others wait for it."""
+    own = tmp_path_factory.getbasetemp()
+    together = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    made = together / "undisturbed.pickle"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            made.write_bytes(pickle.dumps(run_undisturbed(together / "undisturbed")))
+        found = pickle.loads(made.read_bytes())
+    assert isinstance(found, Undisturbed)
+    return found
+
+
+def run_undisturbed(folder: Path) -> Undisturbed:
+    folder.mkdir()
     with running(folder, *LONG) as run:
         assert run.stdout is not None
         lines = [(line, run.poll() is None) for line in run.stdout]

@@ -59,6 +59,7 @@ def table(folder: Path) -> str:
     return file.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.thorough
 def test_it_runs_in_workers_and_its_key_follows_its_source(tmp_path: Path) -> None:
     written(tmp_path)

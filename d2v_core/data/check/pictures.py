@@ -45,10 +45,10 @@ def check_images(folder: Path, source: str) -> Checked:
         DataError: It cannot be used.
     """
     if source == "images":
-        found = find_images(ImagesData(folder=str(folder)))
+        listed = find_images(ImagesData(folder=str(folder)))
         data = ImagesData(folder=str(folder), on_error="skip")
-        paths, labels = found.paths, [""] * len(found.paths)
-        dataset = load_unlabelled(found, data, size=CHECKED_SIZE, channels=3)
+        paths, labels = listed.paths, [""] * len(listed.paths)
+        dataset = load_unlabelled(listed, data, size=CHECKED_SIZE, channels=3)
     else:
         folders = find_image_folders(None, str(folder))
         dataset = load_image_folders(

@@ -22,7 +22,7 @@ from scipy.signal import resample_poly
 from torchaudio.transforms import Resample
 
 from d2v_core.data.cache import CacheEntry
-from d2v_core.data.progress import told
+from d2v_core.data.progress import with_progress
 from d2v_core.data.speech.utterances import (
     ArrayAudio,
     AudioFile,
@@ -240,7 +240,7 @@ def _decode_into(
 ) -> None:
     """Write the waveforms, unless they are too large; fill in lengths and reasons."""
     decoded = _decode_each(files, sample_rate_hz)
-    decoded = told(decoded, "decoding", len(files), "recordings")
+    decoded = with_progress(decoded, "decoding", len(files), "recordings")
     for position, wave in enumerate(decoded):
         if isinstance(wave, str):
             about["broken"][str(position)] = wave

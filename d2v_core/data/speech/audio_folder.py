@@ -46,9 +46,9 @@ def find_audio(data: AudioFolderData) -> FoundFiles:
     )
 
 
-def audio_digest(found: FoundFiles) -> str:
+def audio_digest(recordings: FoundFiles) -> str:
     """Digest the files: 16 hex digits."""
-    return files_digest(found.root, found.paths)
+    return files_digest(recordings.root, recordings.paths)
 
 
 def load_audio_folder(
@@ -63,28 +63,28 @@ def load_audio_folder(
     Raises:
         DataError: Files that are broken, all named at once, or too few are left.
     """
-    found = find_audio(data)
-    digest = audio_digest(found)
-    pieces = cut(found.paths, data.piece_seconds)
-    content = content_key(found.root, found.paths, digest)
+    recordings = find_audio(data)
+    digest = audio_digest(recordings)
+    pieces = cut(recordings.paths, data.piece_seconds)
+    content = content_key(recordings.root, recordings.paths, digest)
     key = f"{content}-pieces-{data.piece_seconds:g}-v{DECODING_VERSION}"
     opened = open_audio(pieces, cache_key=key, sample_rate_hz=None)
     opened = without_short(opened, pieces, least_samples)
     refuse([], dict(opened.broken) if data.on_error == "raise" else {})
-    files = [found.name(pieces[i].path) for i in opened.kept]
+    files = [recordings.name(pieces[i].path) for i in opened.kept]
     names = sorted(set(files))
     if len(names) < MIN_FILES:
         message = f"at least {MIN_FILES} audio files must be whole, {len(names)} is"
-        raise DataError(f"{found.root}: {message}")
+        raise DataError(f"{recordings.root}: {message}")
     _, held = hold_out_named(names, data.held_out_fraction)
     is_held = np.isin(files, [names[i] for i in held])
     everything = Utterances(audio=opened.audio, texts=None, labels={})
     train = everything.subset(np.flatnonzero(~is_held))
     valid = everything.subset(np.flatnonzero(is_held))
-    left_out = Counter(found.left_out)
+    left_out = Counter(recordings.left_out)
     left_out += Counter({"broken or too short": len(pieces) - len(opened.kept)})
     return SpeechDataset(
-        name=f"audio in {found.root.name}, no labels",
+        name=f"audio in {recordings.root.name}, no labels",
         digest=digest,
         classes=(),
         pretrain=train,
@@ -92,7 +92,7 @@ def load_audio_folder(
         valid=valid,
         test=everything.subset(np.zeros(0, np.int64)),
         notes=(
-            *_notes(found, pieces, opened.broken, data),
+            *_notes(recordings, pieces, opened.broken, data),
             *too_few(len(opened.kept), "recordings"),
         ),
         inventory=Inventory(
@@ -130,16 +130,18 @@ def _is_cut(pieces: list[AudioFile]) -> bool:
 
 
 def _notes(
-    found: FoundFiles,
+    recordings: FoundFiles,
     pieces: list[AudioFile],
     broken: tuple[tuple[str, str], ...],
     data: AudioFolderData,
 ) -> tuple[str, ...]:
     notes = []
     if broken:
-        notes.append(skipped_note(found.root.name, len(pieces), broken))
+        notes.append(skipped_note(recordings.root.name, len(pieces), broken))
     if _is_cut(pieces):
         long = len({piece.path for piece in pieces if piece.stop is not None})
         longer = f"longer than data.piece_seconds ({data.piece_seconds:g})"
-        notes.append(f"read in pieces, {longer}: {long} of {len(found.paths)} files")
+        notes.append(
+            f"read in pieces, {longer}: {long} of {len(recordings.paths)} files"
+        )
     return tuple(notes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import soundfile
 
 from d2v_core.config.speech_data import AudioFolderData
-from d2v_core.data.progress import told
+from d2v_core.data.progress import with_progress
 from d2v_core.data.speech.audio_files import NUM_DECODING_THREADS
 from d2v_core.data.speech.audio_folder import find_audio
 from d2v_core.data.splits import hold_out_named
@@ -48,10 +48,10 @@ def write_manifests(folder: Path, out: Path, valid_fraction: float) -> WrittenMa
         DataError: There are fewer than two readable files, or other manifests lie in
             ``out``.
     """
-    found = find_audio(AudioFolderData(folder=str(folder.absolute())))
+    audio = find_audio(AudioFolderData(folder=str(folder.absolute())))
 
     def samples(path: Path) -> int | str:
-        if any(letter in found.name(path) for letter in UNWRITABLE):
+        if any(letter in audio.name(path) for letter in UNWRITABLE):
             return "has a tab or a line end in its name"
         try:
             frames: int = soundfile.info(path).frames
@@ -60,21 +60,23 @@ def write_manifests(folder: Path, out: Path, valid_fraction: float) -> WrittenMa
         return frames or "has no samples"
 
     with ThreadPoolExecutor(NUM_DECODING_THREADS) as pool:
-        counted = pool.map(samples, found.paths)
-        counts = list(told(counted, "reading", len(found.paths), "audio files"))
+        counted = pool.map(samples, audio.paths)
+        counts = list(
+            with_progress(counted, "reading", len(audio.paths), "audio files")
+        )
     rows, left_out = [], []
-    for path, count in zip(found.paths, counts, strict=True):
+    for path, count in zip(audio.paths, counts, strict=True):
         if isinstance(count, str):
             left_out.append((path, count))
         else:
-            rows.append((found.name(path), count))
+            rows.append((audio.name(path), count))
     if len(rows) < MIN_FILES:
         message = f"at least {MIN_FILES} audio files must be readable"
-        raise DataError(f"{found.root}: {message}, {len(rows)} is")
+        raise DataError(f"{audio.root}: {message}, {len(rows)} is")
     kept, held = hold_out_named([name for name, _ in rows], valid_fraction)
     texts = {
         out / f"{split}.tsv": "\n".join(
-            [str(found.root), *(f"{rows[i][0]}\t{rows[i][1]}" for i in chosen), ""]
+            [str(audio.root), *(f"{rows[i][0]}\t{rows[i][1]}" for i in chosen), ""]
         )
         for split, chosen in (("train", kept), ("valid", held))
     }

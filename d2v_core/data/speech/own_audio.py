@@ -80,9 +80,9 @@ def _utterances(name: str, given: Any) -> Utterances:
     waves = [np.asarray(wave) for wave in given["waves"]]
     for i, wave in enumerate(waves):
         if wave.ndim != 1 or not len(wave) or wave.dtype.kind != "f":
-            found = f"{wave.dtype} of shape {wave.shape}"
+            actual = f"{wave.dtype} of shape {wave.shape}"
             wanted = "floats of one dimension at 16 kHz"
-            raise ValueError(f"{name}: wave {i} must be {wanted}, got {found}")
+            raise ValueError(f"{name}: wave {i} must be {wanted}, got {actual}")
         if not np.isfinite(wave).all():
             raise ValueError(f"{name}: wave {i} must be finite")
     if not waves:

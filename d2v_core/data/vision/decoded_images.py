@@ -17,7 +17,7 @@ import numpy as np
 
 from d2v_core.config.vision import OnError
 from d2v_core.data.cache import CacheEntry
-from d2v_core.data.progress import told
+from d2v_core.data.progress import with_progress
 from d2v_core.data.vision.broken_images import Broken
 from d2v_core.data.vision.images import (
     ArrayImages,
@@ -76,7 +76,7 @@ def _decode_into(
     channels, size, _ = shape
     threads = NUM_DECODING_THREADS
     decoded = decode_each(paths, size=size, channels=channels, num_threads=threads)
-    decoded = told(decoded, "decoding", len(paths), "images")
+    decoded = with_progress(decoded, "decoding", len(paths), "images")
     for index, image in enumerate(decoded):
         if isinstance(image, str):
             about["broken"].append([index, image])

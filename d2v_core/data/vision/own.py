@@ -31,8 +31,8 @@ def own_change(
         if not isinstance(result, Tensor):
             raise ValueError(f"gave a {type(result).__name__}")
         if result.dtype != torch.uint8 or result.shape != images.shape:
-            found = f"{result.dtype} of shape {tuple(result.shape)}"
-            raise ValueError(f"gave {found} for images {tuple(images.shape)}")
+            actual = f"{result.dtype} of shape {tuple(result.shape)}"
+            raise ValueError(f"gave {actual} for images {tuple(images.shape)}")
         return result
 
     size, draws = trial.vision.image_size, np.random.default_rng(0)

@@ -53,19 +53,19 @@ def _splits(given: Any, shape: tuple[int, int, int]) -> dict[str, Arrays]:
     for name in SPLITS:
         images, labels = (np.asarray(part) for part in given[name])
         if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
-            found = f"{images.dtype} of shape {images.shape}"
+            actual = f"{images.dtype} of shape {images.shape}"
             wanted = f"images of uint8, each of shape {shape}"
-            raise ValueError(f"{name} must have {wanted}, got {found}")
+            raise ValueError(f"{name} must have {wanted}, got {actual}")
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-            found = f"{labels.dtype} of shape {labels.shape}"
+            actual = f"{labels.dtype} of shape {labels.shape}"
             wanted = f"a whole number for each of {len(images)} images"
-            raise ValueError(f"{name} must have labels, {wanted}, got {found}")
+            raise ValueError(f"{name} must have labels, {wanted}, got {actual}")
         splits[name] = images, labels.astype(np.int64)
     classes = np.unique(splits["train"][1])
     for name, (_, labels) in splits.items():
         if not np.isin(labels, classes).all() or (classes != range(len(classes))).any():
-            found = f"{sorted(set(labels.tolist()))[:10]} in {name}"
-            raise ValueError(f"labels must count from 0, all in train, got {found}")
+            actual = f"{sorted(set(labels.tolist()))[:10]} in {name}"
+            raise ValueError(f"labels must count from 0, all in train, got {actual}")
     return splits
 
 

@@ -36,18 +36,18 @@ def find_images(data: ImagesData) -> FoundFiles:
     return find_files(source_folder(data.root, data.folder), IMAGE_SUFFIXES, "images")
 
 
-def images_digest(found: FoundFiles) -> str:
+def images_digest(files: FoundFiles) -> str:
     """Digest the files: 16 hex digits."""
-    return files_digest(found.root, found.paths, is_read_otherwise)
+    return files_digest(files.root, files.paths, is_read_otherwise)
 
 
 def load_unlabelled(
-    found: FoundFiles, data: ImagesData, *, size: int, channels: int
+    files: FoundFiles, data: ImagesData, *, size: int, channels: int
 ) -> ImageDataset:
     """Decode or open the images; ``valid`` is held out, ``test`` is empty.
 
     Args:
-        found: The files.
+        files: The files.
         data: Says how many are held out.
         size: Side in pixels.
         channels: 1 for grey, 3 for RGB.
@@ -55,23 +55,23 @@ def load_unlabelled(
     Raises:
         DataError: Files that cannot be decoded, all named at once, or too few are left.
     """
-    digest = images_digest(found)
-    key = f"{content_key(found.root, found.paths, digest)}-all"
+    digest = images_digest(files)
+    key = f"{content_key(files.root, files.paths, digest)}-all"
     reader, broken = open_images(
-        found.paths, size=size, channels=channels, key=key, on_error=data.on_error
+        files.paths, size=size, channels=channels, key=key, on_error=data.on_error
     )
-    labels = np.zeros(len(found.paths), np.int64)
+    labels = np.zeros(len(files.paths), np.int64)
     checked = CheckedSplit(labels, broken)
     notes = settle_broken(
         {"all": checked},
-        root=found.root,
-        classes=(os.fspath(found.root),),
+        root=files.root,
+        classes=(os.fspath(files.root),),
         on_error=data.on_error,
     )
-    names = [found.name(found.paths[i]) for i in checked.kept]
+    names = [files.name(files.paths[i]) for i in checked.kept]
     if len(names) < MIN_FILES:
         message = f"at least {MIN_FILES} images must decode, {len(names)} does"
-        raise DataError(f"{found.root}: {message}")
+        raise DataError(f"{files.root}: {message}")
     kept, held = hold_out_named(names, data.held_out_fraction)
     everything = Split(reader, labels[checked.kept])
     train = everything.subset(kept)
@@ -79,9 +79,9 @@ def load_unlabelled(
     if len(held) < FEW_HELD_OUT:
         few = f"only {len(held):,} images are held out; RankMe is at most that number"
         notes = (*notes, few, *too_few(len(names), "images"))
-    left_out = Counter(found.left_out) + Counter({"that do not decode": len(broken)})
+    left_out = Counter(files.left_out) + Counter({"that do not decode": len(broken)})
     return ImageDataset(
-        name=f"images in {found.root.name}, no labels",
+        name=f"images in {files.root.name}, no labels",
         digest=digest,
         classes=(),
         train=train,

@@ -88,11 +88,11 @@ def _few(
     probed: dict[str, ProbedTask], single: list[str], config: TextEvaluation
 ) -> Evaluation:
     few = {name: task.few for name, task in probed.items()}
-    found = over_draws(_scores(few, single))
+    averaged = over_draws(_scores(few, single))
     if config.num_labels is None:
-        found = replace(found, draws={})
+        averaged = replace(averaged, draws={})
     validation = [np.mean(task.probes.validation_scores) for task in few.values()]
-    return found.joined(
+    return averaged.joined(
         Evaluation(
             metrics={"eval/glue_validation_score": 100.0 * float(np.mean(validation))},
             choices={f"evaluation.{k}.l2": v.probes.median_l2 for k, v in few.items()},

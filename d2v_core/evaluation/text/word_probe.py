@@ -232,21 +232,21 @@ def seen_words(
     """
     rows: list[np.ndarray] = []
     places: list[tuple[int, int]] = []
-    found: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int]] = []
     order = np.random.default_rng(SPLIT_SEED).permutation(len(split))[:size].tolist()
     ids_of = _tokenised(split, order, tokenizer)
     for i in order:
         row = [BOS]
         for j, ids in enumerate(ids_of[i]):
-            if len(row) + len(ids) >= max_tokens or len(found) == size:
+            if len(row) + len(ids) >= max_tokens or len(pairs) == size:
                 break
             places.append((len(rows), len(row)))
-            found.append((i, j))
+            pairs.append((i, j))
             row += ids
         rows.append(np.array([*row, EOS]))
-        if len(found) == size:
+        if len(pairs) == size:
             break
-    return WordRows(rows, np.array(places), np.array(found))
+    return WordRows(rows, np.array(places), np.array(pairs))
 
 
 def _tokenised(

@@ -70,8 +70,8 @@ def evaluate_images(
         some = features(looked_at.subset(rank_indices(len(looked_at))))
         rank = rankme(some.features)
         if dataset.probed is None:
-            found = measured(own_metrics, some.features, some.labels)
-            return Evaluation({RANK_METRIC: rank, **found}, {}, (NO_LABELS,))
+            own_scores = measured(own_metrics, some.features, some.labels)
+            return Evaluation({RANK_METRIC: rank, **own_scores}, {}, (NO_LABELS,))
         dataset = dataset.probed
         train = features(dataset.train)
     test = features(dataset.test)
@@ -80,8 +80,8 @@ def evaluate_images(
     )
     # Last: MLflow compares runs by the metric that was logged first.
     of_test = measured(own_metrics, test.features, test.labels)
-    found = {RANK_METRIC: rank, **of_test}
-    frozen = frozen.joined(Evaluation(found, {}))
+    others = {RANK_METRIC: rank, **of_test}
+    frozen = frozen.joined(Evaluation(others, {}))
     if config.fine_tuning is None:
         return _with_accuracy(frozen, config.protocol)
     draws = label_draws(balanced(train.labels), config, seed=seed)
@@ -99,11 +99,13 @@ def evaluate_images(
     return _with_accuracy(frozen.joined(tuned), config.protocol)
 
 
-def _with_accuracy(found: Evaluation, protocol: Protocol) -> Evaluation:
+def _with_accuracy(evaluation: Evaluation, protocol: Protocol) -> Evaluation:
     """Repeat the protocol's score under a name that all protocols share."""
     name, shared = f"eval/{protocol}_accuracy", "eval/accuracy"
-    draws = {shared: found.draws[name]} if name in found.draws else {}
-    return found.joined(Evaluation({shared: found.metrics[name]}, {}, draws=draws))
+    draws = {shared: evaluation.draws[name]} if name in evaluation.draws else {}
+    return evaluation.joined(
+        Evaluation({shared: evaluation.metrics[name]}, {}, draws=draws)
+    )
 
 
 @torch.no_grad()

@@ -13,12 +13,13 @@ from tests.sweeps.driver.long_run import all_trials, client
 
 STUDY = ("run", "layer_averaging", "--set", "target.top_k=2")
 SIZE = ("--set", "training.num_steps=60")
-BUDGET_SECONDS = 25
-NUM_SEEDS = 400
+BUDGET_SECONDS = 12
+NUM_SEEDS = 120
 SLACK_SECONDS = 60
 """For a busy machine; without a budget it takes many minutes."""
 
 
+@pytest.mark.long
 @pytest.mark.thorough
 def test_a_budget_leaves_whole_seeds_and_the_next_goes_on(tmp_path: Path) -> None:
     long = ("--set", "training.num_steps=20000")
