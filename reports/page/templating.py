@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,6 +15,8 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from d2v_core.data.cache import CacheEntry
+from d2v_core.errors import DataError
 from reports.text import visible
 
 TOGETHER = re.compile(
@@ -47,9 +50,17 @@ def _visible(value: Any) -> Any:
 
 @cache
 def _drawing_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one, as ``vl-convert`` has them inside."""
+    """Vega, Vega-Lite and Vega-Embed in one, as ``vl-convert`` has them inside.
+
+    To join them takes it more than a second, so that is done once per machine.
+    """
+    entry = CacheEntry("drawing-library", f"vl-convert-{vl_convert.__version__}")
+    if entry.read() is not None:
+        return entry.file("js").read_text(encoding="utf-8")
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     assert "</script" not in bundle.lower(), "it would end its own element"
+    with suppress(DataError, OSError):  # a page is drawn without a cache too
+        entry.write({}, {"js": lambda file: file.write(bundle.encode())})
     return bundle
 
 

@@ -60,13 +60,14 @@ def test_every_study_fills_its_table(modality: str, tmp_path: Path, here: Here) 
     where = ("--modality", modality, "--scale", "smoke")
     done = d2v(tmp_path, "run", *studies, *where, "--seeds", "1", *SMALL[modality])
     assert done.code == 0, done.out + done.err
-    assert f"({NUM_FOR_RAY} finished)" in done.out
+    assert f"{NUM_FOR_RAY} trials trained (" in done.out
     assert f"{num_trials} cached" in done.out
 
-    again = here(tmp_path, "report", "--all")
-    assert again.code == 0, again.out + again.err
     reports = tmp_path / "d2v-runs" / "reports"
-    assert (reports / "scorecard.html").exists()
+    if modality == "text":  # it has the fewest studies, and one scorecard is enough
+        again = here(tmp_path, "report", "--all")
+        assert again.code == 0, again.out + again.err
+        assert (reports / "scorecard.html").exists()
     for study in studies:
         assert_filled(reports / f"{study}-{modality}-smoke")
 

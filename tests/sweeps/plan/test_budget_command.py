@@ -15,8 +15,8 @@ STUDY = ("run", "layer_averaging", "--set", "target.top_k=2")
 SIZE = ("--set", "training.num_steps=60")
 BUDGET_SECONDS = 12
 NUM_SEEDS = 120
-SLACK_SECONDS = 60
-"""For a busy machine; without a budget it takes many minutes."""
+SLACK_SECONDS = 100
+"""For a busy machine, on which it takes many minutes without a budget."""
 
 
 @pytest.mark.long
