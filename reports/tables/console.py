@@ -24,8 +24,9 @@ class ConsoleView:
 
     Shorter than the other formats, to fit 80 columns: the paper's number stands with
     its arm, its reading error in the note below.
-    Where it does not fit all the same, words are broken and nothing is cut off. Text
-    from YAML is not read as markup.
+    Where it does not fit all the same, cells take more lines, then words are broken;
+    nothing is cut off. A column of a paper that has no numbers is left out. Text from
+    YAML is not read as markup.
     """
 
     table: Table
@@ -69,6 +70,7 @@ def _grid(table: Table, width: int) -> RichTable:
         show_edge=False,
         padding=(0, GAP - 1, 0, 0),
     )
+    table = _without_empty_paper(table)
     rows = [_short_texts(table, row) for row in table.rows]
     columns = [column for column in table.columns if column.key != "paper_arm"]
     titles = [PAPER_TITLE if c.key == "paper" else c.title for c in columns]
@@ -77,14 +79,21 @@ def _grid(table: Table, width: int) -> RichTable:
         max(map(len, (*title.split(), *texts)))
         for title, texts in zip(titles, zip(*rows, strict=True), strict=True)
     ]
+    words = [
+        max(len(word) for text in (title, *texts) for word in text.split() or [""])
+        for title, texts in zip(titles, zip(*rows, strict=True), strict=True)
+    ]
     natural = [max(pair) for pair in zip(longest, map(len, titles), strict=True)]
     gaps = GAP * (len(titles) - 1)
     fits, is_tight = sum(longest) + gaps <= width, sum(natural) + gaps > width
-    for column, title, length in zip(columns, titles, longest, strict=True):
+    whole_words = sum(words) + gaps <= width
+    for column, title, length, word in zip(
+        columns, titles, longest, words, strict=True
+    ):
         grid.add_column(
             for_terminal(title),
             justify="right" if column.is_number else "left",
-            min_width=length if fits else None,
+            min_width=length if fits else word if whole_words else None,
             max_width=length if fits and is_tight else None,  # titles wrap first
             overflow="fold",
         )
@@ -93,6 +102,17 @@ def _grid(table: Table, width: int) -> RichTable:
             grid.add_section()
         grid.add_row(*map(for_terminal, texts))
     return grid
+
+
+def _without_empty_paper(table: Table) -> Table:
+    """The table without the paper's columns if they say nothing."""
+    paper = [i for i, c in enumerate(table.columns) if c.key.startswith("paper")]
+    if any(row.cells[i].value is not None for row in table.rows for i in paper):
+        return table
+    kept = [i for i in range(len(table.columns)) if i not in paper]
+    rows = (replace(row, cells=tuple(row.cells[i] for i in kept)) for row in table.rows)
+    columns = tuple(table.columns[i] for i in kept)
+    return replace(table, columns=columns, rows=tuple(rows))
 
 
 def _short_texts(table: Table, row: Row) -> list[str]:

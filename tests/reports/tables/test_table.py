@@ -387,6 +387,19 @@ def test_console_breaks_no_word_and_no_count(table: Table, width: int):
     assert max(len(line) for line in text.splitlines()) <= width
 
 
+def test_long_labels_wrap_between_words_and_an_empty_paper_has_no_column(store: Store):
+    labels = tuple(f"lr={n}x, warm-up={n}x, horizon=1x" for n in (1, 10))
+    manifest = make_named_manifest("crossed", labels, title="No numbers published")
+    frame = trial_frame(store.client, manifest)
+    console = Console(width=36, file=io.StringIO(), record=True)
+    console.print(console_view(build_table(study_result(frame, manifest), manifest)))
+    text = console.export_text()
+    assert "warm-up=10x," in text
+    assert labels[1] not in text
+    assert "not reported" not in text
+    assert "paper" not in text
+
+
 def test_a_narrow_console_cuts_nothing_off(table: Table):
     console = Console(width=50, file=io.StringIO(), record=True)
     console.print(console_view(table))
