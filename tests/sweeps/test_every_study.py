@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from ablations.library import load_study, study_names
+from ablations.library import STUDIES, load_study, study_names
 from ablations.record import DONE
 from ablations.study.arms import Request
 from sweeps.driver.run import prepare_data
@@ -47,12 +48,15 @@ SMALL = {
 NUM_STUDIES = {"vision": 10, "speech": 10, "text": 9}
 """At least; new ones may be more."""
 NUM_FOR_RAY = 2
+LENGTH = re.compile(r"(num_steps: )\d+")
+"""In a study that sets it arm by arm, of the training or of fine-tuning."""
 
 
 @pytest.mark.parametrize("modality", SMALL)
 def test_every_study_fills_its_table(modality: str, tmp_path: Path, here: Here) -> None:
-    studies = [n for n in study_names() if modality in load_study(n).metric]
-    assert len(studies) >= NUM_STUDIES[modality]
+    names = [n for n in study_names() if modality in load_study(n).metric]
+    assert len(names) >= NUM_STUDIES[modality]
+    studies = [shortened(name, tmp_path) for name in names]
     assignments = tuple(word.removeprefix("--set=") for word in SMALL[modality])
     request = Request(modality, "smoke", assignments, seeds=(0,))
     num_trials = train_here([plan_study(n, request) for n in studies], tmp_path)
@@ -60,7 +64,9 @@ def test_every_study_fills_its_table(modality: str, tmp_path: Path, here: Here) 
     where = ("--modality", modality, "--scale", "smoke")
     done = d2v(tmp_path, "run", *studies, *where, "--seeds", "1", *SMALL[modality])
     assert done.code == 0, done.out + done.err
-    assert f"{NUM_FOR_RAY} trials trained (" in done.out
+    # Of so few updates some collapse, and two trials may share an encoder.
+    (ends,) = re.findall(r"\(((?:\d+ (?:finished|collapsed)(?:, )?)+)\)", done.out)
+    assert sum(map(int, re.findall(r"\d+", ends))) == NUM_FOR_RAY
     assert f"{num_trials} cached" in done.out
 
     reports = tmp_path / "d2v-runs" / "reports"
@@ -68,8 +74,20 @@ def test_every_study_fills_its_table(modality: str, tmp_path: Path, here: Here) 
         again = here(tmp_path, "report", "--all")
         assert again.code == 0, again.out + again.err
         assert (reports / "scorecard.html").exists()
-    for study in studies:
-        assert_filled(reports / f"{study}-{modality}-smoke")
+    for name in names:
+        (report,) = reports.glob(f"*{name}-{modality}-smoke*")
+        assert_filled(report)
+
+
+def shortened(name: str, folder: Path) -> str:
+    """The study, or a copy of it whose arms are a few updates long."""
+    text = (STUDIES / f"{name}.yaml").read_text()
+    if not LENGTH.search(text):
+        return name
+    file = folder / f"{name}.yaml"
+    of_its_own = text.replace(f"name: {name}", f"name: short_{name}", 1)
+    file.write_text(LENGTH.sub(r"\g<1>3", of_its_own))
+    return str(file)
 
 
 def train_here(plans: Sequence[StudyPlan], folder: Path) -> int:

@@ -40,7 +40,7 @@ def test_only_what_is_new_is_trained_and_what_was_removed_stays(
     second = d2v(tmp_path, "run", *COMMAND)
     assert second.code == 0, second.err
     assert "2 trials trained (2 finished), 2 cached" in second.out
-    table = second.out[second.out.index("arm ") : second.out.index("report:")]
+    table = second.out[second.out.index("\narm ") : second.out.index("report:")]
     assert "two" in table
     assert "three" in table
     assert "one" not in table

@@ -135,7 +135,8 @@ def test_the_link_shows_the_arms_and_compare_what_differs(ui: Ui) -> None:
 
         # Of metrics the page makes only as many rows as are seen: one of the first.
         page.get_by_role("link", name="prediction/std", exact=True).click()
-        page.locator(".js-plotly-plot .scatterlayer .trace").nth(7).wait_for()
+        curves = page.locator(".js-plotly-plot .scatterlayer path.js-line")
+        curves.nth(7).wait_for(state="attached")  # of the eight that were trained
         assert "Step" in page.locator(".js-plotly-plot").first.inner_text()
 
 
