@@ -8,6 +8,7 @@ import json
 import re
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -54,7 +55,7 @@ def _drawing_library() -> str:
 
     To join them takes it more than a second, so that is done once per machine.
     """
-    entry = CacheEntry("drawing-library", f"vl-convert-{vl_convert.__version__}")
+    entry = CacheEntry("drawing-library", f"vl-convert-{version('vl-convert-python')}")
     if entry.read() is not None:
         return entry.file("js").read_text(encoding="utf-8")
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
