@@ -35,10 +35,9 @@ def d2v(folder: Path, *arguments: str) -> str:
         cwd=folder,
         env={**os.environ, **colours, "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        text=True,
         check=True,
     )
-    return done.stdout
+    return done.stdout.decode()  # as text every carriage return would be a new line
 
 
 def terminal(printed: str, command: str) -> str:
@@ -47,6 +46,16 @@ def terminal(printed: str, command: str) -> str:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
         console.print(Text(f"$ {command}\n"), Text.from_ansi(printed), sep="\n")
         return console.export_svg(title=command, unique_id="d2v")
+
+
+def left_standing(printed: str) -> list[str]:
+    """The lines without what a spinner overwrites or takes back."""
+    lines: list[str] = []
+    for line in printed.split("\n"):
+        if "\x1b[1A" in line and lines:  # one line up, which is erased
+            lines.pop()
+        lines.append(line.rsplit("\r", 1)[-1])
+    return lines
 
 
 def drawn(page: Page) -> None:
@@ -61,7 +70,7 @@ def make(folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory() as made, chromium() as browser:
         work = Path(made)
         source = ("report", "--from", str(RECORDS))
-        lines = d2v(work, *source, *SHOWN).splitlines()
+        lines = left_standing(d2v(work, *source, *SHOWN))
         kept = [line for line in lines if made not in line]  # a place of no meaning
         command = " ".join(["d2v", "report", *SHOWN])
         window = work / "terminal.html"
