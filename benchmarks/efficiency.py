@@ -93,9 +93,9 @@ def factor(first: Curve, second: Curve, *, higher_is_better: bool) -> str:
 
 def cells(request: Request, lengths: Sequence[float]) -> Iterator[tuple[float, Cell]]:
     """Every arm at every length, seeds first, arms in turn."""
-    cells = expand(load_study(STUDY), request).cells
-    for seed in dict.fromkeys(cell.seed for cell in cells):
-        own = {cell.arm.label: cell for cell in cells if cell.seed == seed}
+    planned = expand(load_study(STUDY), request).cells
+    for seed in dict.fromkeys(cell.seed for cell in planned):
+        own = {cell.arm.label: cell for cell in planned if cell.seed == seed}
         yield 0.0, own[UNTRAINED]
         for length in lengths:
             for arm in (FIRST, SECOND):
@@ -139,13 +139,13 @@ def curves(outcomes: Sequence[Outcome], cost: str) -> dict[str, Curve]:
     groups: dict[tuple[str, float], list[Outcome]] = defaultdict(list)
     for one in outcomes:
         groups[one.arm, one.length].append(one)
-    points: dict[str, list[tuple[float, float]]] = {FIRST: [], SECOND: []}
+    by_arm: dict[str, list[tuple[float, float]]] = {FIRST: [], SECOND: []}
     for (arm, _), group in groups.items():
         mean = statistics.fmean(one.costs[cost] for one in group)
         point = (mean, statistics.fmean(one.score for one in group))
-        for name in points if arm == UNTRAINED else [arm]:
-            points[name].append(point)
-    return {name: sorted(points) for name, points in points.items()}
+        for name in by_arm if arm == UNTRAINED else [arm]:
+            by_arm[name].append(point)
+    return {name: sorted(points) for name, points in by_arm.items()}
 
 
 def table(outcomes: Sequence[Outcome], metric: Metric) -> str:

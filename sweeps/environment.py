@@ -87,10 +87,14 @@ def describe_environment() -> dict[str, str]:
 
 
 def _processor() -> str:
+    """Name, family and model: two that have one name may round differently."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        first = ""
+    pairs = (line.partition(":") for line in first.splitlines())
+    facts = {name.strip(): value.strip() for name, _, value in pairs}
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    finer = (f"{k} {facts[k]}" for k in ("cpu family", "model") if k in facts)
+    return ", ".join((facts["model name"], *finer))

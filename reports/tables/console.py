@@ -86,14 +86,14 @@ def _grid(table: Table, width: int) -> RichTable:
     natural = [max(pair) for pair in zip(longest, map(len, titles), strict=True)]
     gaps = GAP * (len(titles) - 1)
     fits, is_tight = sum(longest) + gaps <= width, sum(natural) + gaps > width
-    whole_words = sum(words) + gaps <= width
-    for column, title, length, word in zip(
-        columns, titles, longest, words, strict=True
+    least = longest if fits else words if sum(words) + gaps <= width else None
+    for i, (column, title, length) in enumerate(
+        zip(columns, titles, longest, strict=True)
     ):
         grid.add_column(
             for_terminal(title),
             justify="right" if column.is_number else "left",
-            min_width=length if fits else word if whole_words else None,
+            min_width=least[i] if least else None,
             max_width=length if fits and is_tight else None,  # titles wrap first
             overflow="fold",
         )

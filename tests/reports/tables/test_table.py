@@ -387,17 +387,25 @@ def test_console_breaks_no_word_and_no_count(table: Table, width: int):
     assert max(len(line) for line in text.splitlines()) <= width
 
 
-def test_long_labels_wrap_between_words_and_an_empty_paper_has_no_column(store: Store):
-    labels = tuple(f"lr={n}x, warm-up={n}x, horizon=1x" for n in (1, 10))
-    manifest = make_named_manifest("crossed", labels, title="No numbers published")
-    frame = trial_frame(store.client, manifest)
-    console = Console(width=36, file=io.StringIO(), record=True)
-    console.print(console_view(build_table(study_result(frame, manifest), manifest)))
+@pytest.mark.parametrize("width", [44, 48, 52])
+def test_long_labels_wrap_between_words_and_an_empty_paper_has_no_column(
+    store: Store, width: int
+):
+    labels = tuple(f"lr={n}x, warm-up={n}x, horizon=10x" for n in (1, 10, 100))
+    paper = {"arxiv": "2202.03555v3", "where": "section 6 (no numbers)"}
+    manifest = make_named_manifest("crossed", labels, paper=paper, baseline=labels[0])
+    table = build_table(
+        study_result(trial_frame(store.client, manifest), manifest), manifest
+    )
+    assert "paper" in [column.key for column in table.columns]
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(console_view(table))
     text = console.export_text()
-    assert "warm-up=10x," in text
-    assert labels[1] not in text
-    assert "not reported" not in text
+    for word in ("lr=10x,", "warm-up=100x,", "horizon=10x"):
+        assert word in text
+    assert labels[2] not in text  # the label does not fit
     assert "paper" not in text
+    assert "not reported" not in text
 
 
 def test_a_narrow_console_cuts_nothing_off(table: Table):
