@@ -35,7 +35,7 @@ from d2v_core.config.own_masks import OwnTokenMask
 from d2v_core.config.random_mask import RandomMask
 from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
-from d2v_core.errors import Problem
+from d2v_core.errors import Problem, shown
 
 NUM_BYTE_TOKENS = 5 + 256
 """Special tokens and bytes."""
@@ -253,19 +253,21 @@ def _check_tasks(trial: TextTrial) -> list[Problem]:
     names = [task_name(task) for task in tasks]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         message = "must be different tasks, stands twice"
-        problems.append(Problem("evaluation.tasks", f"{message}: {', '.join(twice)}"))
+        problems.append(
+            Problem("evaluation.tasks", f"{message}: {shown(', '.join(twice))}")
+        )
     files = [task for task in tasks if task not in EMBEDDED_TASKS]
     rootless = isinstance(trial.data, PydocData | MemoryData)
     where = f"with data.source {trial.data.source}, which has no data root"
     if files and rootless:
         message = f"must be among {', '.join(EMBEDDED_TASKS)} {where}"
         problems.append(
-            Problem("evaluation.tasks", f"{message}, got {', '.join(files)}")
+            Problem("evaluation.tasks", f"{message}, got {shown(', '.join(files))}")
         )
     words = trial.evaluation.words
     if rootless and words not in (None, EMBEDDED_WORDS):
         message = f"must be {EMBEDDED_WORDS} or null {where}"
-        problems.append(Problem("evaluation.words", f"{message}, got {words}"))
+        problems.append(Problem("evaluation.words", f"{message}, got {shown(words)}"))
     return problems
 
 

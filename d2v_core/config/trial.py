@@ -30,7 +30,7 @@ from d2v_core.config.training import (
     OptimizerConfig,
     TrainingConfig,
 )
-from d2v_core.errors import Problem
+from d2v_core.errors import Problem, shown
 from d2v_core.training.schedules import resolve_duration
 
 
@@ -219,7 +219,9 @@ def _check_optimizer(trial: TrialConfig) -> list[Problem]:
     if optimizer.algorithm != "adamw" or not optimizer.settings:
         return []
     message = "is for an algorithm of your own; must be empty for adamw"
-    return [Problem("optimizer.settings", f"{message}, got {optimizer.settings}")]
+    return [
+        Problem("optimizer.settings", f"{message}, got {shown(optimizer.settings)}")
+    ]
 
 
 def _check_workers(trial: TrialConfig) -> list[Problem]:
@@ -253,7 +255,7 @@ def _check_evaluation(trial: TrialConfig) -> list[Problem]:
     names = [reference.name for reference in references if reference]
     if len(set(names)) < len(names):
         message = "must be functions of different names, under which they are logged"
-        given = f"got {', '.join(names)}"
+        given = f"got {shown(', '.join(names))}"
         problems.append(Problem("evaluation.metrics", f"{message}, {given}"))
     if evaluation.num_label_draws > 1 and evaluation.num_labels is None:
         message = "must be 1 where evaluation.num_labels is null, as all draws would be"

@@ -30,7 +30,7 @@ from d2v_core.config.training import EvaluationConfig
 from d2v_core.config.trial import TrialConfig
 from d2v_core.config.vision_encoder import VisionEncoderConfig as VisionEncoderConfig
 from d2v_core.config.vision_encoder import check_encoder
-from d2v_core.errors import Problem
+from d2v_core.errors import Problem, shown
 
 
 class BlockMask(Section):
@@ -227,7 +227,7 @@ def _check_augmentation(augmentation: AugmentationConfig) -> list[Problem]:
     if not augmentation.settings or reference_in(augmentation.kind):
         return []
     message = "is for a kind of your own; must be empty for"
-    given = f"{augmentation.kind}, got {augmentation.settings}"
+    given = f"{augmentation.kind}, got {shown(augmentation.settings)}"
     return [Problem("augmentation.settings", f"{message} {given}")]
 
 

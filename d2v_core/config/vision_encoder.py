@@ -10,7 +10,7 @@ from d2v_core.config.base import Section
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_SIDE, MAX_WIDTH
 from d2v_core.config.choices import Initialisation, Positions
 from d2v_core.config.own import OwnSettings, TakesOwn, reference_in
-from d2v_core.errors import Problem
+from d2v_core.errors import Problem, shown
 
 
 class VisionEncoderConfig(Section):
@@ -69,7 +69,7 @@ def _check_settings(vision: VisionEncoderConfig) -> list[Problem]:
     if not vision.settings or reference_in(vision.timm_model):
         return []
     message = "is for an encoder of your own; must be empty for a timm model"
-    return [Problem("vision.settings", f"{message}, got {vision.settings}")]
+    return [Problem("vision.settings", f"{message}, got {shown(vision.settings)}")]
 
 
 def _check_patches(vision: VisionEncoderConfig) -> list[Problem]:

@@ -94,11 +94,12 @@ NASTY = (
         "all",
     ),
 )
-PATHS = tuple(
+PATHS = sorted(
     {path for model in TRIAL_TYPES.values() for path, _ in leaves(model())}
     | {"data", "data.root", "data.folder", "mask", "seed", "modality", "objective"}
     | {"evaluation.fine_tuning", "teacher.tau", "x", "a.b", "target.top_k.x", "", "."}
 )
+"""In order, so that a seed names the same inputs in every process."""
 
 
 def mutated(text: str, draw: random.Random) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from d2v_core.config.speech_data import SpeechEvaluation
 from d2v_core.data.inventory import listed, unknown_letters
 from d2v_core.data.speech.utterances import SpeechDataset, Utterances
-from d2v_core.errors import ConfigError, DataError, Problem
+from d2v_core.errors import ConfigError, DataError, Problem, shown
 from d2v_core.evaluation.labels import check_num_labels
 
 MAX_UNKNOWN_LETTERS = 0.5
@@ -59,7 +59,7 @@ def _check_kind(splits: Splits, config: SpeechEvaluation) -> list[Problem]:
     if label is None or label in kinds:
         return []
     allowed = ", ".join(kinds) or "none in this data"
-    message = f"must be one of {allowed}, got {label}"
+    message = f"must be one of {allowed}, got {shown(label)}"
     return [Problem("evaluation.utterance_label", message)]
 
 
