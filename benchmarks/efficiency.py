@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from ablations.layers import Layer, resolve
 from ablations.library import load_study
-from ablations.metrics import Metric
+from ablations.metrics import METRICS, Metric
 from ablations.study.arms import Cell, Request, expand
 from benchmarks.step import commit
 from d2v_core.config import TrialConfig
@@ -47,14 +47,14 @@ class Outcome:
         arm: Of the study.
         length: Share of the recipe's updates; 0: untrained.
         updates: Their number.
-        score: The study's metric.
+        scores: By the metrics' names; those that were asked for.
         costs: By the names in :data:`COSTS`.
     """
 
     arm: str
     length: float
     updates: int
-    score: float
+    scores: Mapping[str, float]
     costs: Mapping[str, float]
 
 
@@ -112,7 +112,9 @@ def shortened(trial: TrialConfig, length: float) -> TrialConfig:
     return resolve(getattr(trial, "modality"), layers)  # noqa: B009
 
 
-def measured(length: float, cell: Cell, dataset: object, metric: Metric) -> Outcome:
+def measured(
+    length: float, cell: Cell, dataset: object, metrics: Sequence[Metric]
+) -> Outcome:
     """Train and evaluate one cell."""
     trial = shortened(cell.trial, length) if length else cell.trial
     cost, cpu, started = estimate_cost(trial), 0.0, 0.0
@@ -129,12 +131,12 @@ def measured(length: float, cell: Cell, dataset: object, metric: Metric) -> Outc
         arm=cell.arm.label,
         length=length,
         updates=result.step,
-        score=result.metrics[metric.logged_as],
+        scores={one.name: result.metrics[one.logged_as] for one in metrics},
         costs=dict(zip(COSTS, spent if length else (0.0,) * 3, strict=True)),
     )
 
 
-def curves(outcomes: Sequence[Outcome], cost: str) -> dict[str, Curve]:
+def curves(outcomes: Sequence[Outcome], cost: str, metric: str) -> dict[str, Curve]:
     """Means over seeds of each arm, the untrained encoder before both."""
     groups: dict[tuple[str, float], list[Outcome]] = defaultdict(list)
     for one in outcomes:
@@ -142,7 +144,7 @@ def curves(outcomes: Sequence[Outcome], cost: str) -> dict[str, Curve]:
     by_arm: dict[str, list[tuple[float, float]]] = {FIRST: [], SECOND: []}
     for (arm, _), group in groups.items():
         mean = statistics.fmean(one.costs[cost] for one in group)
-        point = (mean, statistics.fmean(one.score for one in group))
+        point = (mean, statistics.fmean(one.scores[metric] for one in group))
         for name in by_arm if arm == UNTRAINED else [arm]:
             by_arm[name].append(point)
     return {name: sorted(points) for name, points in by_arm.items()}
@@ -159,13 +161,14 @@ def table(outcomes: Sequence[Outcome], metric: Metric) -> str:
         groups[one.arm, one.updates].append(one)
     for (arm, updates), group in sorted(groups.items()):
         mean = {c: statistics.fmean(one.costs[c] for one in group) for c in COSTS}
-        scores = ", ".join(f"{one.score:.2f}" for one in group)
-        average = statistics.fmean(one.score for one in group)
+        own = [one.scores[metric.name] for one in group]
+        scores = ", ".join(f"{score:.2f}" for score in own)
+        average = statistics.fmean(own)
         spent = f"{mean[COSTS[0]]:.3g} | {mean[COSTS[1]]:.1f} | {mean[COSTS[2]]:.1f}"
         lines.append(f"| {arm} | {updates} | {spent} | {average:.2f} ({scores}) |")
     lines.append("")
     for cost in COSTS:
-        by_arm = curves(outcomes, cost)
+        by_arm = curves(outcomes, cost, metric.name)
         times = factor(
             by_arm[FIRST], by_arm[SECOND], higher_is_better=metric.higher_is_better
         )
@@ -181,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-root")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lengths", type=float, nargs="+", default=[0.1, 0.3, 1.0])
+    parser.add_argument("--metrics", nargs="+", help="names; default: the study's")
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     options = parser.parse_args(arguments)
     request = Request(
@@ -190,16 +194,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seeds=tuple(range(options.seeds)),
         data_root=options.data_root,
     )
-    metric = load_study(STUDY).metric_for(options.modality)
+    names = options.metrics or [load_study(STUDY).metric_for(options.modality).name]
+    metrics = [METRICS[options.modality][name] for name in names]
     outcomes: list[Outcome] = []
     dataset = None
     for length, cell in cells(request, options.lengths):
         dataset = dataset or modality_of(cell.trial).load_data(cell.trial)
-        outcomes.append(measured(length, cell, dataset, metric))
+        outcomes.append(measured(length, cell, dataset, metrics))
         last = outcomes[-1]
-        print(f"# {last.arm}, {last.updates} updates, seed {cell.seed}: {last.score}")
-    print(f"\n{options.modality}, {options.scale}, commit {commit()}\n")
-    print(table(outcomes, metric))
+        scores = ", ".join(f"{name} {score:.2f}" for name, score in last.scores.items())
+        place = f"{last.arm}, {last.updates} updates, seed {cell.seed}"
+        print(f"# {place}: {scores}", flush=True)
+    print(f"\n{options.modality}, {options.scale}, commit {commit()}")
+    for metric in metrics:
+        print(f"\n{table(outcomes, metric)}")
 
 
 if __name__ == "__main__":

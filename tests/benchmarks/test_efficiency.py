@@ -47,7 +47,8 @@ def test_a_factor_below_is_given_at_the_second_ones_own_score():
 
 
 def outcome(arm, length, score, cost):
-    return Outcome(arm, length, round(100 * length), score, dict.fromkeys(COSTS, cost))
+    scores = {"linear_accuracy": score}
+    return Outcome(arm, length, round(100 * length), scores, dict.fromkeys(COSTS, cost))
 
 
 def test_seeds_are_averaged_and_the_untrained_encoder_costs_nothing():
@@ -57,7 +58,7 @@ def test_seeds_are_averaged_and_the_untrained_encoder_costs_nothing():
         outcome(FIRST, 1.0, 72.0, 12.0),
         outcome(SECOND, 1.0, 71.0, 4.0),
     ]
-    found = curves(outcomes, "operations")
+    found = curves(outcomes, "operations", "linear_accuracy")
     assert found == {
         FIRST: [(0.0, 50.0), (11.0, 71.0)],
         SECOND: [(0.0, 50.0), (4.0, 71.0)],
@@ -74,8 +75,11 @@ def test_it_trains_both_and_prints_the_table(capsys):
         *("--set", "evaluation.num_label_draws=1"),
         *("--set", "evaluation.l2_grid=[0.01]"),
     ]
-    main(["--scale", "smoke", "--seeds", "1", "--lengths", "0.5", "1", *sizes])
+    asked = ["--seeds", "1", "--lengths", "0.5", "1"]
+    asked += ["--metrics", "linear_accuracy", "knn_accuracy"]
+    main(["--scale", "smoke", *asked, *sizes])
     said = capsys.readouterr().out
     for row in ("data2vec | 2", "data2vec | 4", "data2vec 2.0 | 4", "untrained | 0"):
-        assert f"| {row} | " in said
-    assert said.count("times cheaper at equal score") == 3
+        assert said.count(f"| {row} | ") == 2
+    assert said.count("times cheaper at equal score") == 2 * len(COSTS)
+    assert "k-NN accuracy (%)" in said
