@@ -13,7 +13,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.sweeps.command import TINY, Done, Here, d2v, d2v_here
+from tests.sweeps.command import TINY, Done, Here, d2v_cold, d2v_here
 from tests.sweeps.driver.long_run import LONG, client, results, running
 
 COMMAND = ("run", "layer_averaging", "--seeds", "2", *TINY)
@@ -42,7 +42,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     folder = tmp_path_factory.mktemp("lab")
-    done = d2v(folder, *COMMAND)
+    done = d2v_cold(folder, *COMMAND)  # one whole start, imports and all
     assert done.code == 0, done.out + done.err
     lab = Lab(folder, done)
     assert len(lab.trials()) == 12

@@ -14,7 +14,7 @@ from tests.sweeps.driver.long_run import all_trials, client
 STUDY = ("run", "layer_averaging", "--set", "target.top_k=2")
 SIZE = ("--set", "training.num_steps=60")
 BUDGET_SECONDS = 12
-NUM_SEEDS = 120
+NUM_SEEDS = 40
 SLACK_SECONDS = 100
 """For a busy machine, on which it takes many minutes without a budget."""
 

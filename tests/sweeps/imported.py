@@ -1,0 +1,19 @@
+"""What every command that trains imports; read by the process of ``warm.py`` alone."""
+
+import os
+from importlib import import_module
+
+from sweeps.ray.compat import NO_GPU_UNLESS_RESERVED, ON_LOOPBACK
+from sweeps.ray.session import QUIET
+
+# Ray reads its environment when it is imported (sweeps/ray/session.py).
+os.environ.update({**QUIET, **NO_GPU_UNLESS_RESERVED, **ON_LOOPBACK})
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+for name in (
+    *("mlflow.tracking", "scipy.stats", "sklearn.linear_model", "timm", "torchaudio"),
+    *("ray.tune", "ray.air.integrations.mlflow", "d2v_core.modalities.vision"),
+    *("d2v_core.modalities.speech", "d2v_core.modalities.text", "d2v_cli.run"),
+    *("sweeps.driver.run", "sweeps.ray.tune_callback", "reports.build"),
+):
+    import_module(name)
