@@ -163,6 +163,14 @@ def _modalities_named(study: StudyFields) -> Iterator[tuple[str, str, list[str]]
             yield f"claims.{i}.modalities.{j}", modality, known
     for path, modality, _ in _particular(study):
         yield path, modality, known
+    for recipe in study.caption:
+        yield f"caption.{recipe}", _modality_of(recipe), known
+    yield from _modalities_as_keys(study, known)
+
+
+def _modalities_as_keys(
+    study: StudyFields, known: list[str]
+) -> Iterator[tuple[str, str, list[str]]]:
     where = study.paper.where if study.paper else ""
     for path, mapping in (
         ("published", study.published),

@@ -140,6 +140,9 @@ class StudyFields(Overrides):
     """What it reproduces; null for a study of your own."""
     hypothesis: Sentence = ""
     """What is expected, in a sentence; shown in MLflow."""
+    caption: dict[str, Sentence] = {}
+    """What the caption says of the table at one recipe each (``vision-smoke``): how its
+    arms were tuned, say."""
     axis: Axis | None = None
     """One setting that varies ..."""
     axes: tuple[Axis, ...] = Field((), strict=False, max_length=MAX_AXES)

@@ -49,7 +49,7 @@ class Study(StudyFields):
             for claim in self.claims
             if not claim.modalities or modality in claim.modalities
         ]
-        paper = self.paper
+        paper, recipe = self.paper, f"{modality}-{scale}"
         if paper is not None and isinstance(paper.where, dict):
             paper = paper.model_copy(update={"where": paper.where[modality]})
         published = self.published
@@ -62,6 +62,7 @@ class Study(StudyFields):
             "set": self.settings(modality, scale),
             "set_for": {},
             "set_at": {},
+            "caption": {r: s for r, s in self.caption.items() if r == recipe},
             "published": {m: published[m] for m in published if m == modality},
             "claims": tuple(claims),
             "paper": paper,

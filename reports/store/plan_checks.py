@@ -72,6 +72,7 @@ class StoredStudy(_Part):
     title: Prose
     paper: StoredPaper | None = None
     hypothesis: Prose = ""
+    caption: dict[Label, Prose] = {}
     axis: StoredAxis | None = None
     baseline: Label | None = None
     metric: dict[str, Label | OwnMetric] = {}

@@ -35,15 +35,18 @@ VARIED = "initial weights, data order, masks, augmentation and the labelled subs
 
 
 def short_caption(result: StudyResult, manifest: Manifest) -> str:
-    """Two sentences: what is shown, and what the numbers are."""
+    """What is shown, what the numbers are, and what the study itself says of them."""
     metric, place = result.metric, paper_place(manifest)
     title = manifest.study["title"].rstrip(".")
     direction = "higher" if metric.higher_is_better else "lower"
     most = max((len(arm.values) for arm in result.arms), default=0)
     interval = " ± half the 95 % t interval" * (most >= LEAST_FOR_INTERVAL)
+    own = manifest.study.get("caption", {})
+    of_study = own.get(f"{manifest.modality}-{manifest.scale}", "").strip().rstrip(".")
     return (f"{title}, {place}. " if place else f"{title}. ") + (
         f"{manifest.modality.capitalize()}, scale {manifest.scale}: {metric.title}, "
         f"{direction} is better, mean{interval}, {_sample_size(result)}."
+        + (f" {of_study}." if of_study else "")
     )
 
 

@@ -312,3 +312,11 @@ def test_a_recipe_of_no_modality_of_the_study_is_refused(
     arms = [{"name": "a"}, {"name": "b", "set": {"target.top_k": 1}}]
     found = refused(metric=TWO_METRICS, arms=arms, set_at={recipe: {setting: 1}})
     assert says in str(found)
+
+
+def test_a_caption_is_of_one_recipe() -> None:
+    made = study(metric=TWO_METRICS, caption={"vision-smoke": "It is tuned."})
+    assert made.for_modality("vision", "smoke").caption == made.caption
+    assert made.for_modality("vision", "laptop").caption == {}
+    assert made.for_modality("text", "smoke").caption == {}
+    assert "caption.smoke: " in str(refused(caption={"smoke": "It is tuned."}))

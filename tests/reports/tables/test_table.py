@@ -210,6 +210,14 @@ def test_the_agreement_with_the_paper_stands_under_the_table():
     assert (verdict.effect, verdict.low) == pytest.approx((5 / 30**0.5, 5 / 30**0.5))
 
 
+def test_a_study_has_a_sentence_of_its_own_in_the_caption():
+    manifest = make_manifest("tuned", references=(), seeds=3)
+    own = {f"vision-{manifest.scale}": "Rates are tuned.", "vision-paper": "No"}
+    manifest.study["caption"] = own
+    caption = build_table(made_up(manifest, IN_ORDER), manifest).caption
+    assert caption.endswith(" seeds. Rates are tuned.")
+
+
 def test_dead_arms_are_no_part_of_the_agreement():
     manifest = make_manifest("dead", references=(), seeds=3)
     arms = {**IN_ORDER, "K=1": [60.0, "collapsed", "collapsed"]}
