@@ -40,7 +40,7 @@ def training_key(trial: TrialConfig, data_digest: str) -> str:
 
     Args:
         trial: The configuration; its evaluation makes no difference.
-        data_digest: Of what it is trained on.
+        data_digest: Digest of what it is trained on.
 
     Raises:
         ConfigError: The weights it is to begin with are not there.
@@ -53,7 +53,7 @@ def trial_key(trial: TrialConfig, data_digest: str) -> str:
 
     Args:
         trial: The configuration.
-        data_digest: Of all the data it reads.
+        data_digest: Digest of all the data it reads.
 
     Raises:
         ConfigError: As :func:`training_key`.
@@ -66,8 +66,8 @@ def both_keys(trial: TrialConfig, data_digest: str, trained_on: str) -> tuple[st
 
     Args:
         trial: The configuration.
-        data_digest: Of all the data it reads.
-        trained_on: Of what training reads.
+        data_digest: Digest of all the data it reads.
+        trained_on: Digest of what training reads.
 
     Raises:
         ConfigError: As :func:`training_key`.

@@ -96,7 +96,7 @@ def parse_assignments(
 
     Args:
         assignments: As typed.
-        modality: Whose settings they are: those that are texts then take what was
+        modality: Modality of the settings: those that are texts then take what was
             typed as it stands, a folder ``2024-11-31`` or ``007`` too.
 
     Raises:

@@ -44,7 +44,7 @@ class Outcome:
     """One training.
 
     Attributes:
-        arm: Of the study.
+        arm: Label of the study's arm.
         length: Share of the recipe's updates; 0: untrained.
         updates: Their number.
         scores: By the metrics' names; those that were asked for.

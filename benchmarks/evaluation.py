@@ -41,7 +41,7 @@ from d2v_core.modalities import modality_of
 
 MODALITIES = ("vision", "text")
 MAX_ITERATIONS = 1_000
-"""Of scikit-learn, as it was used before."""
+"""Most iterations of scikit-learn, as it was used before."""
 Result = TypeVar("Result")
 
 
@@ -55,7 +55,7 @@ class Problem:
         test: Is scored.
         draws: Labelled subsets.
         l2_grid: Strengths to choose from.
-        num_neighbours: Of k-NN.
+        num_neighbours: Neighbours of k-NN.
     """
 
     train: Features

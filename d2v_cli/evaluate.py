@@ -14,6 +14,7 @@ def evaluate(
     scale: o.Scale = "smoke",
     modality: o.Modality = "vision",
     seeds: o.Seeds = None,
+    arm: o.Arms = None,
     set_: o.Set = None,
     data_root: o.DataRoot = None,
     recipe: o.Recipe = None,
@@ -41,5 +42,6 @@ def evaluate(
         ),
         Places(data_root, tracking_uri, storage, address),
         trains=False,
+        arms=arm,
         bars=bars,
     )

@@ -56,6 +56,15 @@ Set = Annotated[
         "--set", metavar="PATH=VALUE", help="Change a setting: target.top_k=4."
     ),
 ]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--arm",
+        metavar="NAME",
+        help="Only this row of the table, here and now: K=8, untrained (give it again "
+        "for more); the others keep what they have.",
+    ),
+]
 
 
 def _absolute_data_root(context: typer.Context, value: str | None) -> str | None:
@@ -187,6 +196,22 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         )
         raise ConfigError([Problem("--seeds", f"{requirement}, got {shown(text)}")])
     return seeds
+
+
+def chosen_arms(names: list[str] | None, studies: Sequence[Any]) -> frozenset[str]:
+    """The arms that ``--arm`` names; empty: all.
+
+    Raises:
+        ConfigError: No study has an arm of that name.
+    """
+    from d2v_core.config.parsing import one_of
+    from d2v_core.errors import ConfigError, Problem
+
+    known = dict.fromkeys(arm.label for each in studies for arm in each.arms)
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise ConfigError([Problem("--arm", one_of(known, name)) for name in unknown])
+    return frozenset(names or ())
 
 
 def parse_keep(text: str) -> Keep:

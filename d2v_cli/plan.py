@@ -26,6 +26,7 @@ def plan(
     scale: o.Scale = "smoke",
     modality: o.Modality = "vision",
     seeds: o.Seeds = None,
+    arm: o.Arms = None,
     set_: o.Set = None,
     data_root: o.DataRoot = None,
     recipe: o.Recipe = None,
@@ -50,12 +51,11 @@ def plan(
         context, scale, modality, last, settings, data_root, recipe
     )
     studies = [expand_named(name, request) for name in study]
+    wanted = o.chosen_arms(arm, studies)
     if looks:
-        check_claims(studies)
-    plans = [
-        replace(plan_expanded(each, require_data=False), looks=looks)
-        for each in studies
-    ]
+        check_claims(studies, wanted)
+    whole = [plan_expanded(each, require_data=False) for each in studies]
+    plans = [replace(each, looks=looks).with_arms(wanted) for each in whole]
     stores = choose_stores(storage, tracking_uri)
     check_stores(stores, [each.name for each in plans])
     foreseen = [foresee(plan, stores) for plan in plans] if looks else []
@@ -74,6 +74,7 @@ def plan(
         "--scale": None if recipe else scale,
         "--modality": None if recipe else modality,
         "--seeds": seeds,
+        "--arm": arm,
         "--max-seeds": str(looks[-1]) if looks else None,
         "--set": request.assignments,
         "--data-root": data_root,

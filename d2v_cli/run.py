@@ -34,6 +34,7 @@ def run(
     scale: o.Scale = "smoke",
     modality: o.Modality = "vision",
     seeds: o.Seeds = None,
+    arm: o.Arms = None,
     set_: o.Set = None,
     data_root: o.DataRoot = None,
     recipe: o.Recipe = None,
@@ -91,6 +92,7 @@ def run(
         o.make_request(context, scale, modality, last, assignments, data_root, recipe),
         Places(data_root, tracking_uri, storage, address),
         keep=o.parse_keep(keep_encoders),
+        arms=arm,
         budget=budget,
         bars=bars,
         looks=looks,
@@ -116,6 +118,7 @@ def run_and_show(
     *,
     trains: bool = True,
     keep: Keep = "all",
+    arms: list[str] | None = None,
     budget: str | None = None,
     bars: bool = False,
     looks: tuple[int, ...] = (),
@@ -133,8 +136,9 @@ def run_and_show(
 
         budget_seconds = parse_budget(budget) if budget is not None else None
         studies = [expand_named(name, request) for name in study]
+        wanted = o.chosen_arms(arms, studies)
         if looks:
-            check_claims(studies)
+            check_claims(studies, wanted)
         trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
         o.check_data_root(context, trials, console)
         if places.address in (None, "local"):
@@ -168,7 +172,7 @@ def run_and_show(
                 console=console,
                 budget_seconds=seconds,
                 bars=bars,
-                policy=TrainingPolicy(trains, keep),
+                policy=TrainingPolicy(trains, keep, wanted),
             )
 
         outcome = (

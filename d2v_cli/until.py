@@ -8,7 +8,7 @@ follows from the store, so the same command goes on where it was stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,12 +74,15 @@ def seeds_option(looks: Sequence[int], seeds: str | None) -> str | None:
     return str(looks[-1]) if looks else seeds
 
 
-def check_claims(studies: Iterable[Any]) -> None:
-    """Refuse expanded studies that have nothing to decide.
+def check_claims(studies: Iterable[Any], arms: Collection[str]) -> None:
+    """Refuse expanded studies that have nothing to decide, and arms that were chosen.
 
     Raises:
         ConfigError: Names each.
     """
+    if arms:
+        message = f"must stand without {OPTION}, which goes on with the arms it needs"
+        raise ConfigError([Problem("--arm", message)])
     problems = [
         Problem(OPTION, f"study {each.study.name} has no claims to decide")
         for each in studies

@@ -50,8 +50,8 @@ class TrialCost:
     """Cost of training alone; evaluation comes on top.
 
     Attributes:
-        num_parameters: Of the encoder.
-        num_updates: Of the trial; 0 when it is untrained.
+        num_parameters: Parameters of the encoder.
+        num_updates: Updates of the trial; 0 when it is untrained.
         batch_size: Samples per update.
         forward_flops: Operations of the encoder on one sample, nothing masked.
         update_flops: Operations of one update of the whole batch: student forward and

@@ -18,7 +18,7 @@ def num_frames(num_samples: int, windows: Sequence[Window]) -> int:
 
     Args:
         num_samples: Real samples, padding not counted.
-        windows: Of the layers, the lowest first.
+        windows: Windows of the layers, the lowest first.
     """
     count = num_samples
     for length, step in windows:
@@ -41,7 +41,7 @@ def frame_centres(count: int, windows: Sequence[Window]) -> range:
 
     Args:
         count: Frames.
-        windows: Of the layers, the lowest first.
+        windows: Windows of the layers, the lowest first.
     """
     seen = samples_for(1, windows)
     step = samples_for(2, windows) - seen

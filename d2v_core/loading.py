@@ -54,7 +54,7 @@ class LoadedEncoder:
                 and resized as in training; uint8, or floats between 0 and 1. Of
                 speech: waveforms, each of its own length. Of text: strings.
             batch_size: Samples that are read together.
-            sample_rate: Of waveforms, in Hz; they are brought to 16 kHz.
+            sample_rate: Sample rate of waveforms, in Hz; they are brought to 16 kHz.
 
         Returns:
             float32 of shape (samples, dim).

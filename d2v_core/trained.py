@@ -42,7 +42,7 @@ class TrainedEncoder:
         seconds: Training time.
         data_seconds: Part of it spent waiting for data.
         collapse: The first collapse seen.
-        preprocessing: What who uses the encoder elsewhere must do to the input.
+        preprocessing: What must be done to the input to use the encoder elsewhere.
         data: What was found of the data it was trained on, in a line.
         inventory: The same in numbers.
         history: Progress of the training: update, unix milliseconds, metrics.
@@ -66,7 +66,7 @@ class TrainedEncoder:
         """Copy everything to host memory.
 
         Args:
-            state: Of a training that has ended.
+            state: State of a training that has ended.
             trial: Its configuration.
             about: ``data``, ``inventory`` and ``history``.
         """

@@ -11,7 +11,7 @@ from d2v_core.errors import ConfigError, Problem, shown
 SETTING = "init_from"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 IN_FOLDERS = ("student.safetensors", "model.safetensors")
-"""Of a kept encoder, and of what timm and ``d2v export`` write."""
+"""Files of a kept encoder, and of what timm and ``d2v export`` write."""
 
 
 TIMM = "timm:"

@@ -12,7 +12,7 @@ def salt(
     Args:
         images: uint8 of shape (batch, channels, height, width); not to be changed.
         generator: A function of seed and update.
-        probability: Of each pixel.
+        probability: Chance of each pixel.
 
     Returns:
         uint8 of the same shape.

@@ -8,7 +8,7 @@ def stepped_tau(
 
     Args:
         step: Update, from 1.
-        num_steps: Of the run.
+        num_steps: Updates of the run.
         taus: From 0 to 1, one for each part.
     """
     return taus[(step - 1) * len(taus) // num_steps]

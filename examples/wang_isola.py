@@ -8,7 +8,7 @@ are not changed.
 import numpy as np
 
 MAX_SAMPLES = 2_000
-"""Of so many samples, spread over all, every pair is looked at."""
+"""Most samples, spread over all, of which every pair is looked at."""
 
 
 def alignment(features: np.ndarray, labels: np.ndarray) -> float:
@@ -31,7 +31,7 @@ def _spread_out(count: int) -> np.ndarray:
 
 
 def _squared_distances(features: np.ndarray) -> np.ndarray:
-    """Of all pairs on the sphere, (samples, samples)."""
+    """Squared distances of all pairs on the sphere, (samples, samples)."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.maximum(length, 1e-12)
     return np.maximum(0.0, 2.0 - 2.0 * unit @ unit.T)

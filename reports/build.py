@@ -126,7 +126,7 @@ def build_report(
         request_id: The run's, where several differ in ``--set``; default: the last.
         attach: Also log the files under ``report/`` of the study's parent run, the
             outcome in its description, and the view of its runs.
-        caption: Of the table in LaTeX.
+        caption: Caption of the table in LaTeX.
 
     Raises:
         ConfigError: The store has no such run; says which ones it has. Or what it has

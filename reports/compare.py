@@ -25,7 +25,7 @@ from reports.tables.wording import counted
 Scores = dict[tuple[str, int], tuple[str, float]]
 """Key and score by arm and seed."""
 MACHINE = ("processor", "cpus", "device", "platform", "python", "torch")
-"""Of an environment, what decides about the last digits of a number."""
+"""Fields of an environment that decide about the last digits of a number."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Side:
         seeds: Planned there.
         verdicts: By claim, over the common seeds.
         whole: By claim, over all seeds there.
-        scores: Of trials with a result.
+        scores: Scores of trials with a result.
         machine: Where most trials of the records read were trained; empty if unknown.
     """
 

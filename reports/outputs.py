@@ -62,7 +62,7 @@ def report_contents(content: Content, caption: Caption = "short") -> Contents:
 
     Args:
         content: All it shows.
-        caption: Of the table in LaTeX.
+        caption: Caption of the table in LaTeX.
     """
     manifest, result, ledger = content.manifest, content.result, content.ledger
     verdicts, figure = content.verdicts, pictured(content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ablations.metrics import Metric
@@ -19,7 +19,7 @@ class PlannedCell:
         arm: Its row.
         seed: Its seed.
         trial: Its configuration.
-        key: Of its trial.
+        key: Key of its trial.
         training: Training key of the trial; several trials may share it.
     """
 
@@ -37,8 +37,8 @@ class StudyPlan:
     Attributes:
         expanded: Arms and cells.
         cells: With keys.
-        data_digest: Of the data of the first cell.
-        num_parameters: Of the encoder of the first cell.
+        data_digest: Digest of the first cell's data.
+        num_parameters: Parameters of the first cell's encoder.
         looks: Numbers of seeds at which its claims are judged until they are decided;
             empty: once.
         data_problem: Why the data could not be read; empty: it was. With it, keys tell
@@ -66,6 +66,11 @@ class StudyPlan:
         """The plan with only so many of the first seeds of each arm."""
         place = {seed: number for number, seed in enumerate(self.seeds)}
         kept = (c for c in self.cells if place[c.seed] < counts[c.arm.label])
+        return replace(self, cells=tuple(kept))
+
+    def with_arms(self, names: Collection[str]) -> StudyPlan:
+        """The plan with the cells of these arms alone; of all without names."""
+        kept = (c for c in self.cells if not names or c.arm.label in names)
         return replace(self, cells=tuple(kept))
 
     @property

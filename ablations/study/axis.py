@@ -138,7 +138,7 @@ class Point:
     Attributes:
         name: ``K=4``, its part of the arm's label.
         alias: Another name of the same point, ``K=all``; else ``name``.
-        value: Of the setting.
+        value: Value of the setting.
         shown: In tables, figures and MLflow: the value, or ``10x``.
     """
 

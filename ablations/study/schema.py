@@ -32,7 +32,7 @@ class Study(StudyFields):
 
         Args:
             modality: One of the study's.
-            scale: Whose settings count too; None: of no scale in particular.
+            scale: Scale whose settings count too; None: no scale in particular.
 
         Raises:
             ConfigError: The study does not have the modality.

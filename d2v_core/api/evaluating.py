@@ -45,8 +45,8 @@ def evaluate(
         test_labels: Their classes.
         num_labels: Labelled samples the probe sees, class-balanced; None: all.
         num_label_draws: Subsets of so many, whose mean score is given.
-        sample_rate: Of waveforms, in Hz.
-        seed: Of these subsets.
+        sample_rate: Sample rate of waveforms, in Hz.
+        seed: Seed of these subsets.
 
     Returns:
         ``linear_accuracy`` and ``knn_accuracy`` in per cent (test), ``rankme``, and

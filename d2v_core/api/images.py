@@ -44,7 +44,7 @@ class GivenImages(Given):
 
     @property
     def digest(self) -> str:
-        """Of pixels, shapes and labels."""
+        """Digest of pixels, shapes and labels."""
         shapes = [str(image.shape).encode() for image in self.images]
         pixels = (np.ascontiguousarray(image).tobytes() for image in self.images)
         return content_digest([*shapes, *pixels, self.labels.tobytes()])

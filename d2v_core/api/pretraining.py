@@ -92,13 +92,13 @@ def pretrain(
         samples: Images (an array or tensor of shape (images, channels, height, width),
             or a list, of any sizes), waveforms (a list of arrays of one dimension),
             strings, or a torch data set of any of these, alone or with labels.
-        labels: Of each sample, for ``objective.kind: supervised``; others do not look.
+        labels: Label of each sample, for ``objective.kind: supervised``; else ignored.
         modality: ``vision``, ``speech`` or ``text``; None: what the samples look like.
         settings: Changes to what :mod:`d2v_core.sizing` chooses for the data, nested as
             in a recipe's YAML or dotted, ``{"target.top_k": 1}``.
         sized_for: ``laptop``: minutes on a core or two; ``gpu``: hours on one GPU.
-        sample_rate: Of waveforms, in Hz.
-        seed: Of initial weights, order, masks and augmentation.
+        sample_rate: Sample rate of waveforms, in Hz.
+        seed: Seed of initial weights, order, masks and augmentation.
         progress: Show a progress bar.
         checkpoint: File to save to now and then, and to go on from if it exists.
 

@@ -33,7 +33,7 @@ class Given(ABC):
     @property
     @abstractmethod
     def digest(self) -> str:
-        """Of their content, 16 hex digits."""
+        """Digest of their content, 16 hex digits."""
 
     @abstractmethod
     def dataset(self, trial: Any) -> Any:
@@ -46,7 +46,7 @@ class Unpacked:
 
     Attributes:
         samples: In order.
-        labels: Of each; None: there are none.
+        labels: Label of each; None: there are none.
     """
 
     samples: Samples

@@ -43,7 +43,7 @@ class GivenTexts(Given):
 
     @property
     def digest(self) -> str:
-        """Of all texts and labels."""
+        """Digest of all texts and labels."""
         encoded = [text.encode("utf-8", "surrogatepass") for text in self.texts]
         return content_digest([*encoded, self.labels.tobytes()])
 

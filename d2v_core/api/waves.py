@@ -36,7 +36,7 @@ class GivenWaves(Given):
 
     @property
     def digest(self) -> str:
-        """Of all samples."""
+        """Digest of all samples."""
         return content_digest(wave.tobytes() for wave in self.waves)
 
     def dataset(self, trial: SpeechTrial) -> SpeechDataset:

@@ -103,7 +103,7 @@ class ContrastiveObjective(ObjectiveSection):
     logit_temperature: float = Field(0.1, gt=0.0, le=MAX_FACTOR)
     """Divides the cosine similarities."""
     start_temperature: float = Field(2.0, gt=0.0, le=MAX_FACTOR)
-    """Of the Gumbel softmax at the first update."""
+    """Temperature of the Gumbel softmax at the first update."""
     end_temperature: float = Field(0.5, gt=0.0, le=MAX_FACTOR)
     """Its least, from ``anneal`` on."""
     anneal: Duration = 0.69315

@@ -15,7 +15,7 @@ class MemoryData(Section):
 
     source: Literal["memory"] = "memory"
     digest: str = Field(pattern=r"^[0-9a-f]{16}$")
-    """Of the samples' content: what was trained on others has another key."""
+    """Digest of the samples' content: what was trained on others has another key."""
 
     def gone(self) -> DataError:
         """The refusal to load them."""

@@ -57,7 +57,7 @@ class Reference:
     Attributes:
         place: File or module.
         name: The function there.
-        digest: Of the source; empty until it is settled.
+        digest: Digest of the source; empty until it is settled.
     """
 
     place: str

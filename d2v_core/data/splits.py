@@ -64,7 +64,7 @@ def hold_out_named(
     others come and go. At least :data:`LEAST_HELD_OUT`, but never more than half.
 
     Args:
-        names: Of at least two samples, as paths relative to their folder.
+        names: Names of at least two samples, as paths relative to their folder.
         fraction: Share that is held out.
     """
     wanted = max(round(fraction * len(names)), LEAST_HELD_OUT)

@@ -26,7 +26,7 @@ class ConvPositions(nn.Module):
         dim: Channels.
         num_layers: Convolutions.
         kernel: Frames each sees; of an even number one more lies before the frame.
-        groups: Of channels; must divide ``dim``.
+        groups: Groups of channels; must divide ``dim``.
         norm: ``layer`` before each GELU, as in data2vec, or ``none``.
     """
 

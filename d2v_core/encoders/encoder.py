@@ -107,7 +107,7 @@ class Encoder(nn.Module):
         """Run the blocks.
 
         Args:
-            tokens: Of this encoder's :meth:`embed`, or of one like it.
+            tokens: Tokens of this encoder's :meth:`embed`, or of one like it.
             mask: True where the mask token stands instead of what is there.
             keep: True at the tokens that run through the blocks, as
                 :func:`d2v_core.encoders.kept.kept_tokens` takes them; None: all. To the
@@ -122,7 +122,7 @@ class Encoder(nn.Module):
         """Final tokens; what stands at padding means nothing.
 
         Args:
-            inputs: Of the modality.
+            inputs: Inputs of the modality.
             mask: True where the mask token stands instead.
         """
         return self.encode(self.embed(inputs), mask).tokens

@@ -42,13 +42,13 @@ class SpeechEncoder(SequenceEncoder):
         position_kernel: Frames each of them sees.
         position_groups: Groups of their channels.
         position_norm: ``layer`` after each of them, as in data2vec, or ``none``.
-        input_dropout: Of the frames, before they are masked.
+        input_dropout: Dropout of the frames, before they are masked.
         dropout: Before the first block and after each branch.
-        attention_dropout: Of the attention weights.
+        attention_dropout: Dropout of the attention weights.
         activation_dropout: Inside the feed-forward parts.
-        drop_path: Of the last block, rising linearly from 0.
+        drop_path: Rate of the last block, rising linearly from 0.
         layerdrop: Chance that a block is skipped in an update.
-        eps: Of the norms of the Transformer.
+        eps: Epsilon of the norms of the Transformer.
     """
 
     parts = {"feature_encoder": ("front_end.",), "positions": ("positions.",)}

@@ -39,12 +39,12 @@ class TextEncoder(SequenceEncoder):
         num_heads: Attention heads.
         ffn_dim: Hidden channels of the feed-forward parts.
         norm: ``post`` as published, or ``pre``.
-        dropout: Of the embedding and after each branch.
-        attention_dropout: Of the attention weights.
+        dropout: Dropout of the embedding and after each branch.
+        attention_dropout: Dropout of the attention weights.
         activation_dropout: Inside the feed-forward parts.
-        drop_path: Of the last block, rising linearly from 0.
+        drop_path: Rate of the last block, rising linearly from 0.
         layerdrop: Chance that a block is skipped in an update.
-        eps: Of all norms.
+        eps: Epsilon of all norms.
         mask_id: Id that the student reads at masked positions.
     """
 

@@ -30,10 +30,10 @@ class Block(nn.Module):
         ffn_dim: Hidden channels of the feed-forward part.
         norm: ``post``: after each residual addition; ``pre``: before each branch.
         dropout: After both branches.
-        attention_dropout: Of the attention weights.
+        attention_dropout: Dropout of the attention weights.
         activation_dropout: Inside the feed-forward part.
         drop_path: Chance that a sample skips a branch, in training.
-        eps: Of the norms.
+        eps: Epsilon of the norms.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class Transformer(nn.Module):
         ffn_dim: Hidden channels of the feed-forward parts.
         norm: ``post`` or ``pre``.
         dropout: After each branch.
-        attention_dropout: Of the attention weights.
+        attention_dropout: Dropout of the attention weights.
         activation_dropout: Inside the feed-forward parts.
-        drop_path: Of the last block, rising linearly from 0 at the first.
+        drop_path: Rate of the last block, rising linearly from 0 at the first.
         layerdrop: Chance that a whole block is skipped in an update (fairseq).
-        eps: Of the norms.
+        eps: Epsilon of the norms.
     """
 
     def __init__(

@@ -33,11 +33,11 @@ class Wav2Vec2FrontEnd(FrontEnd):
 
     Args:
         dim: Channels of the encoder.
-        channels: Of each convolution.
+        channels: Channels of each convolution.
         windows: Kernel and stride of each convolution.
         norm: ``layer`` after every convolution, or ``group`` over time after the first.
         bias: Whether convolutions have one; published ones have none.
-        eps: Of the norm before the projection.
+        eps: Epsilon of the norm before the projection.
     """
 
     def __init__(

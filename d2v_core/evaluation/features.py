@@ -18,7 +18,7 @@ def frozen_tokens(
 
     Args:
         encoder: In evaluation mode.
-        inputs: Of its modality, unmasked.
+        inputs: Inputs of its modality, unmasked.
         num_layers: 1: the final output, after the closing norm if there is one; more:
             the mean over the outputs of so many blocks, counted from the last.
     """

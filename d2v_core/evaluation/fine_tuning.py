@@ -60,7 +60,7 @@ def fine_tune_best(
             May change the copy it is given: drop a norm, freeze a part.
         score: Selects; the smaller rate on a tie.
         config: Length, rates and schedule.
-        seed: Of the head's weights and of dropout.
+        seed: Seed of the head's weights and of dropout.
     """
     best: FineTuned | None = None
     rates = sorted(config.learning_rates)

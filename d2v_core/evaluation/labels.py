@@ -39,7 +39,7 @@ def label_draws(
     Args:
         draw: How one is drawn.
         config: Says how many, and how large they are.
-        seed: Of the trial.
+        seed: Seed of the trial.
         stream: Name of the random numbers.
     """
     if config.num_labels is None:

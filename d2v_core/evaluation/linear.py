@@ -22,9 +22,9 @@ class Draws:
     """Labelled subsets side by side, shorter ones filled up.
 
     Attributes:
-        features: Of each sample, float64; what fills up is zero.
+        features: Features of each sample, float64; what fills up is zero.
         labels: Classes, or numbers of a regression.
-        weights: Of each sample, summing to 1 in each draw; what fills up has 0.
+        weights: Weight of each sample, summing to 1 in each draw; what fills up has 0.
     """
 
     features: Float[Tensor, "draws samples dim"]
@@ -56,9 +56,9 @@ class Basis:
     samples.
 
     Attributes:
-        values: Of the samples in that basis.
-        directions: Of the basis, in standardised features.
-        mean: Of each feature over the draw's samples.
+        values: Values of the samples in that basis.
+        directions: Directions of the basis, in standardised features.
+        mean: Mean of each feature over the draw's samples.
         deviation: Likewise; 1 where a feature is constant.
     """
 
@@ -100,8 +100,8 @@ class LinearFits:
     """Linear functions of features, one for each draw and L2 strength.
 
     Attributes:
-        weight: Of the features.
-        bias: Of the outputs; minus infinity for a class that its draw has not.
+        weight: Weights of the features.
+        bias: Biases of the outputs; minus infinity for a class that its draw has not.
         converged: Whether the fit ended before its bound on iterations.
     """
 

@@ -48,7 +48,7 @@ def fit_logistic(
 
     Args:
         draws: Labels are classes from 0.
-        strengths: Of the penalty; all are fitted.
+        strengths: Strengths of the penalty; all are fitted.
         num_classes: Classes there are, in whatever draw.
         tolerance: Share of the objective that a further step may still promise.
         max_steps: Newton steps at most.
@@ -84,9 +84,9 @@ class _Data:
     """Draws in their basis, with a column of ones for the bias.
 
     Attributes:
-        values: Of the samples.
+        values: Values of the samples.
         target: 1 at the class of each sample.
-        weights: Of the samples, summing to 1.
+        weights: Weights of the samples, summing to 1.
     """
 
     values: Float[Tensor, "draws samples rank"]

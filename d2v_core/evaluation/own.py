@@ -15,7 +15,7 @@ from d2v_core.own.kinds import METRIC
 from d2v_core.own.loading import own, tried
 
 OwnMetric = Callable[[np.ndarray, np.ndarray], float]
-"""Of features (samples, dim), float32, and labels (samples,), int64."""
+"""Number from features (samples, dim), float32, and labels (samples,), int64."""
 
 
 def own_metrics(trial: TrialConfig, given: Iterable[str]) -> Mapping[str, OwnMetric]:
@@ -45,7 +45,7 @@ def measured(
 
     Args:
         metrics: As :func:`own_metrics` gives them; None: there are none.
-        features: Of shape (samples, dim).
+        features: Features of shape (samples, dim).
         labels: Class indices; zeros where there are no labels.
     """
     return {name: one(features, labels) for name, one in (metrics or {}).items()}

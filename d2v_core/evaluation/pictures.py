@@ -30,7 +30,7 @@ HIDDEN, GREY = (84, 96, 176), 128
 WIDTHS, HEIGHT, STRIP = (480, 320, 160), 64, 24
 """Pixels of a spectrogram, likewise, and the height of colours below it."""
 WINDOW, HOP, NUM_BANDS = 400, 160, 64
-"""Of a spectrogram, in samples at 16 kHz; bands up to 4 kHz."""
+"""Window and hop of a spectrogram, in samples at 16 kHz; bands up to 4 kHz."""
 SHARES = (0.02, 0.98)
 """Quantiles of a component that become the darkest and the brightest colour."""
 
@@ -47,7 +47,7 @@ def image_picture(
     Args:
         images: As they were before they were scaled.
         grid: Rows and columns of patches.
-        recovered: Of these images.
+        recovered: Mask, targets and predictions of these images.
 
     Returns:
         A PNG of at most 100 KiB.
@@ -75,7 +75,7 @@ def wave_picture(waves: Float[Tensor, "batch samples"], recovered: Recovered) ->
 
     Args:
         waves: At 16 kHz, of one length and without padding.
-        recovered: Of these waves.
+        recovered: Mask, targets and predictions of these waves.
 
     Returns:
         A PNG of at most 100 KiB.

@@ -39,7 +39,7 @@ class FittedProbes:
     """The best of the L2 strengths, for each labelled subset.
 
     Attributes:
-        fits: Of the chosen strengths.
+        fits: Fits of the chosen strengths.
         regression: Whether outputs are numbers, not classes.
         validation_scores: At the chosen strengths.
         l2: The chosen strengths.
@@ -104,7 +104,7 @@ def fit_probes(
         draws: Indices of each subset.
         valid: Selects.
         l2_grid: Strengths to choose from.
-        score: Of the validation split.
+        score: Score of the validation split.
         num_classes: Classes of the labels; 0: they are numbers.
         device: Computes.
         closed_form: Fit classes by ridge regression too: for many of them, and many

@@ -38,7 +38,7 @@ def evaluate_features(
         valid: Selects.
         test: Is looked at once.
         config: The protocol.
-        seed: Of the subsets.
+        seed: Seed of the subsets.
         device: Computes.
     """
     everything = np.arange(len(train.labels))

@@ -30,7 +30,7 @@ def rankme(features: np.ndarray) -> float:
     features are not centred.
 
     Args:
-        features: Of shape (samples, channels).
+        features: Features of shape (samples, channels).
     """
     matrix = torch.from_numpy(features).double()
     values = torch.linalg.svdvals(matrix)

@@ -79,7 +79,7 @@ def export_hf_audio(
     Args:
         encoder: Post-norm blocks on wav2vec 2.0's convolutions with layer norms.
         folder: Made if needed; files of an earlier export are replaced.
-        sample_rate_hz: Of the waveforms it reads.
+        sample_rate_hz: Sample rate of the waveforms it reads.
         normalise: Whether they have zero mean and unit variance; None: no
             ``preprocessor_config.json`` is written.
 

@@ -72,7 +72,7 @@ def export_for_objective(
     """Write a folder for the first class that computes what the encoder does.
 
     Args:
-        encoder: Of the modality.
+        encoder: Encoder of the modality.
         folder: Made if needed; files of an earlier export are replaced.
         modality: Its name.
         objective: What the encoder was trained with.

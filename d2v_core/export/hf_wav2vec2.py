@@ -45,7 +45,7 @@ def export_wav2vec2(
     Args:
         encoder: wav2vec 2.0's convolutions and one plain positional convolution.
         folder: Made if needed; files of an earlier export are replaced.
-        sample_rate_hz: Of the waveforms it reads.
+        sample_rate_hz: Sample rate of the waveforms it reads.
         normalise: As for :func:`d2v_core.export.hf_audio.export_hf_audio`.
 
     Raises:

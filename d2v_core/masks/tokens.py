@@ -55,7 +55,7 @@ class BertMasks:
 
     Attributes:
         probability: Share of positions selected, rounded at random per row.
-        mask_share: Of the selected, the share that reads ``<mask>``.
+        mask_share: Share of the selected that reads ``<mask>``.
         random_share: The share that reads a random token; the rest reads its own.
         vocab_size: Random tokens are drawn from the ids that are not special.
     """

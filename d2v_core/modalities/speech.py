@@ -69,7 +69,7 @@ FrameMasks = Callable[[Sequence[int], np.random.Generator], np.ndarray]
 AVERAGE_SECONDS = 12.3
 """LibriSpeech: 960 hours in 281,241 utterances; other data is mostly shorter."""
 PICTURE_SECONDS = 3.0
-"""Of an utterance, in a picture."""
+"""Most seconds of an utterance in a picture."""
 
 
 class Speech(Modality[SpeechTrial, SpeechEncoder, SpeechDataset]):

@@ -153,7 +153,7 @@ class Text(Modality[TextTrial, TextEncoder, TextDataset]):
 
 
 def _own_digest(trial: TextTrial) -> str:
-    """Of what the user's own function gives; empty: the corpus is none of these."""
+    """Digest of the user's own texts; empty: the corpus is none of these."""
     if not isinstance(trial.data, OwnTexts):
         return ""
     return own_texts_digest(own_texts(trial, trial.data))

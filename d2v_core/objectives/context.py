@@ -62,7 +62,7 @@ class Layout:
     """How pairs are cut.
 
     Attributes:
-        side: Of a patch, in patches of the encoder.
+        side: Side of a patch, in patches of the encoder.
         gap: Pixels between two.
         jitter: Largest shift of the second, in pixels.
         drops_colours: Whether each keeps one channel.
@@ -78,10 +78,10 @@ class Context(SingleNetwork):
     """Encoder, and a classifier of two patches.
 
     Args:
-        encoder: Of square images.
+        encoder: Encoder of square images.
         head: From both patches to the eight places.
         layout: How pairs are cut.
-        seed: Of the pairs.
+        seed: Seed of the pairs.
         min_prediction_std: Logits of a smaller spread are dead.
         workers: Those that have the other rows of a batch.
     """
@@ -155,7 +155,7 @@ def pair_corners(
     Args:
         places: Where the second lies.
         image_size: Pixels along a side.
-        side: Of a patch, in pixels.
+        side: Side of a patch, in pixels.
         layout: Gap and jitter.
         generator: Draws where the first lies, and the jitter.
     """

@@ -54,18 +54,18 @@ class Contrastive(SingleNetwork):
     """Encoder, quantiser, and a projection of each side.
 
     Args:
-        encoder: Of speech.
-        quantiser: Of the front end's frames.
+        encoder: Speech encoder.
+        quantiser: Quantiser of the front end's frames.
         width: Channels in which both sides are compared.
         masks: Draws what is hidden of a batch.
         num_distractors: Wrong answers beside the right one.
-        temperature_at: Of the Gumbel softmax at an update (from 1).
+        temperature_at: Temperature of the Gumbel softmax at an update (from 1).
         logit_temperature: Divides the similarities.
-        diversity_weight: Of the unused share of the code books.
-        penalty_weight: Of the mean square of the frames.
+        diversity_weight: Weight of the unused share of the code books.
+        penalty_weight: Weight of the mean square of the frames.
         feature_gradient: Factor of the gradient that reaches the front end.
-        feature_dropout: Of what the quantiser reads.
-        seed: Of masks, distractors and noise.
+        feature_dropout: Dropout of what the quantiser reads.
+        seed: Seed of masks, distractors and noise.
         min_code_perplexity: Code books with fewer codes in use are collapsed.
         min_prediction_std: Predictions of a smaller spread are dead.
         workers: Those that have the other rows of a batch.

@@ -84,7 +84,7 @@ class Data2Vec:
         encoder: The student.
         head: Maps the student's tokens to predictions, (masked, dim) to (masked, dim).
         masks: Draws what is hidden of a batch.
-        seed: Of the masks.
+        seed: Seed of the masks.
         tau: EMA decay of update ``step``.
         loss: Distance between prediction and target.
         feature: Teacher activation that becomes the target.
@@ -93,7 +93,7 @@ class Data2Vec:
         final_norm: Normalisation of the average.
         num_groups: Groups of channels where a normalisation is ``group``.
         combine: Whether the layers are averaged, or ``head`` predicts each.
-        variance_weight: Of the hinge on the predictions' deviation.
+        variance_weight: Weight of the hinge on the predictions' deviation.
         variance_margin: Deviation from which on the hinge is 0.
         shared: Names of the parameters the teacher takes from the student.
         shares_features: Whether the teacher takes the whole feature encoder, so that

@@ -62,10 +62,10 @@ class Jigsaw(SingleNetwork):
     """Encoder, and a classifier of nine tiles.
 
     Args:
-        encoder: Of square images, at least three patches along a side.
+        encoder: Encoder of square images, at least three patches along a side.
         head: From all tiles to the orders.
         orders: The set of orders.
-        seed: Of the puzzles.
+        seed: Seed of the puzzles.
         min_prediction_std: Logits of a smaller spread are dead.
         workers: Those that have the other rows of a batch.
     """
@@ -140,7 +140,7 @@ def distant_orders(num_orders: int, seed: int = 0) -> Int[np.ndarray, "orders ti
 
     Args:
         num_orders: Fewer than :data:`NUM_CANDIDATES`.
-        seed: Of the candidates.
+        seed: Seed of the candidates.
     """
     generator = numpy_generator(seed, "jigsaw orders")
     keys = generator.random((NUM_CANDIDATES, NUM_TILES))

@@ -72,12 +72,12 @@ class MaskedPieces(SingleNetwork):
     """Encoder and decoder.
 
     Args:
-        encoder: Whose input has numbers to predict.
+        encoder: Encoder whose input has numbers to predict.
         decoder: MAE's, or a linear layer that follows the encoder's mask tokens.
         masks: Draws what is hidden of a batch.
         own_norm: Whether each piece has mean 0 and variance 1 of its own.
         absolute: Whether the distance is absolute, or squared.
-        seed: Of the masks.
+        seed: Seed of the masks.
         min_prediction_std: Predictions of a smaller spread are dead.
         workers: Those that have the other rows of a batch.
     """

@@ -106,7 +106,7 @@ class Build(Protocol):
 
         Args:
             trial: The configuration.
-            encoder: Of the modality.
+            encoder: Encoder of the modality.
             modality: Gives masks and what else depends on the kind of input.
             num_classes: Labels of the data; 0: it has none.
             workers: Those that train it together.

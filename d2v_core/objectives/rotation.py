@@ -47,10 +47,10 @@ class Rotation(SingleNetwork):
     """Encoder and linear classifier of rotations.
 
     Args:
-        encoder: Of square images.
+        encoder: Encoder of square images.
         all_views: Whether each image comes in all rotations, or in one of them.
         init: How the classifier is drawn.
-        seed: Of the rotations.
+        seed: Seed of the rotations.
         min_prediction_std: Logits of a smaller spread are dead.
         workers: Those that have the other rows of a batch.
     """

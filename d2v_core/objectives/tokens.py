@@ -59,7 +59,7 @@ class LanguageHead(nn.Module):
         dim: Channels.
         vocab_size: Tokens.
         init: How the linear layer is drawn.
-        eps: Of the norm.
+        eps: Epsilon of the norm.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class MaskedTokens(SingleNetwork):
     """Encoder and language head; the output matrix is the token embedding.
 
     Args:
-        encoder: Of text.
+        encoder: Text encoder.
         head: Its head.
         masks: Draws what is hidden of a batch.
-        seed: Of the masks.
+        seed: Seed of the masks.
         min_prediction_std: Transformed tokens of a smaller spread are dead.
         workers: Those that have the other rows of a batch.
     """

@@ -66,7 +66,7 @@ def own(
 
     Args:
         trial: The configuration, which holds the sources.
-        path: Of the setting, for messages.
+        path: Path of the setting, for messages.
         kind: What it is for; see :data:`d2v_core.own.kinds.KINDS`.
         given: The reference.
         settings: Further keyword arguments.
@@ -90,7 +90,7 @@ def tried(path: str, kind: str, given: str, call: Callable[[], Answer]) -> Answe
     """What a first call gives, before anything starts; random numbers stay as they are.
 
     Args:
-        path: Of the setting, for messages.
+        path: Path of the setting, for messages.
         kind: What the function is for.
         given: The reference.
         call: Calls it, on the CPU, and raises ValueError if the answer is wrong.

@@ -38,7 +38,7 @@ class TrainingState:
         seconds: Training time so far.
         data_seconds: Part of it spent waiting for data.
         collapse: The first collapse seen.
-        preprocessing: What who uses the encoder elsewhere must do to the input.
+        preprocessing: What must be done to the input to use the encoder elsewhere.
     """
 
     objective: Objective

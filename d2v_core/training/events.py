@@ -20,7 +20,7 @@ class Started:
     Attributes:
         step: Updates already done (above 0 when resumed).
         num_steps: Updates of the whole run; 0 for an untrained encoder.
-        num_parameters: Of the evaluated encoder.
+        num_parameters: Parameters of the evaluated encoder.
         seconds: Training time so far.
         data: What was found of the data set and what is used, in a line.
         inventory: The same in numbers, as JSON takes it.
@@ -85,7 +85,7 @@ class Probed:
 
     Attributes:
         step: Updates done.
-        share: Of all updates, as asked for in ``execution.probe_at``.
+        share: Share of all updates, as asked for in ``execution.probe_at``.
         metrics: Those of the validation split (``eval/linear_validation_accuracy``).
     """
 

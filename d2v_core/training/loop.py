@@ -53,7 +53,7 @@ def train(
         num_steps: Updates in all.
         learning_rate_at: Learning rate of an update.
         max_grad_norm: Global norm gradients are clipped to; None for no clipping.
-        seed: Of dropout and stochastic depth.
+        seed: Seed of dropout and stochastic depth.
         log_every: Updates between two progress events.
         checkpoint_every_seconds: Least time between two checkpoints, which follow
             progress events.
@@ -61,7 +61,7 @@ def train(
         check_after: First update at which the thresholds hold.
         check_every: Updates between two looks at the thresholds.
         stop_on_collapse: Whether a collapse ends the training.
-        precision: Of the networks' matrix products.
+        precision: Precision of the networks' matrix products.
         prefetch: Batches made ahead by a background thread; 0: none.
         probe_after: Updates followed by a :class:`ProbeDue`, before any other event.
         stop_wanted: Asked after progress events; training then ends with a checkpoint.

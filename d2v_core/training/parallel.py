@@ -114,7 +114,7 @@ class Workers:
 
         Args:
             parameters: Those without a gradient in any worker keep none.
-            loss: Of this worker's rows.
+            loss: Loss of this worker's rows.
             num_terms: Terms of which it is the mean: its weight.
         """
         if self.count == 1:

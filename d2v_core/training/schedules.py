@@ -29,7 +29,7 @@ def tau_of_horizon(share: float, num_steps: int) -> float:
     """EMA decay whose horizon ``1 / (1 - tau)`` is a share of the run's updates.
 
     Args:
-        share: Of the run; less than one update of it is one, which is tau 0.
+        share: Share of the run; less than one update of it is one, which is tau 0.
         num_steps: Updates of the run.
     """
     return 1.0 - 1.0 / max(1.0, share * num_steps)

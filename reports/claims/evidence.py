@@ -43,7 +43,7 @@ class MoreDraws:
     """What more label draws in every trial, old ones too, would save.
 
     Attributes:
-        num_draws: Of each trial.
+        num_draws: Label draws of each trial.
         seeds: Seeds in all that would do with them.
     """
 

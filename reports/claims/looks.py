@@ -30,7 +30,7 @@ class LookedAt:
     """What the looks at a claim have found.
 
     Attributes:
-        finding: Of the look that decided, else of the last one; without a look
+        finding: Finding of the look that decided, else of the last one; without a look
             undecided, with the numbers there are.
         look: Seeds of that look; 0: none was reached.
     """

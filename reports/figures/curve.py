@@ -53,7 +53,7 @@ class Panel:
     """One set of axes.
 
     Attributes:
-        title: Whose numbers they are.
+        title: Says whose numbers they are.
         position_label: Title of the shared axis.
         value_label: The metric.
         points: In order of position.

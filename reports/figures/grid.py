@@ -56,7 +56,7 @@ class Axis:
     """One axis of a grid.
 
     Attributes:
-        label: Of the study.
+        label: The study's label.
         setting: Its path.
         effects: In the order of its values.
     """
@@ -81,7 +81,7 @@ def sorted_effects(result: StudyResult, manifest: Manifest) -> list[Effect]:
 
 
 def varied_settings(manifest: Manifest) -> dict[str, dict[str, str]]:
-    """Of every arm that is no reference, the settings that differ between them."""
+    """Settings that differ between the arms that are no references, by arm."""
     arms = [arm for arm in manifest.arms if not arm.is_reference]
     paths = list(dict.fromkeys(path for arm in arms for path in arm.settings))
     values = {

@@ -30,7 +30,7 @@ from reports.store.reader import Source
 MAX_METRICS = 3
 """Most of the probed metrics that are drawn where the one that counts is not probed."""
 SHARE_DECIMALS = 4
-"""Of a share: seeds of one arm are probed at the same."""
+"""Decimals of a share: seeds of one arm are probed at the same."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ScorePoint:
     """One seed at one time.
 
     Attributes:
-        share: Of the training, above 0 and at most 1.
+        share: Share of the training, above 0 and at most 1.
         value: The score.
         seed: The seed.
     """
@@ -79,7 +79,7 @@ class ScoreFigure:
     """One score of all arms that were probed.
 
     Attributes:
-        title: Of the score, with the unit if it is known.
+        title: The score's title, with the unit if it is known.
         curves: Never empty, in the order of the arms.
         seeds_shown: Most seeds of an arm that were read.
         seeds_probed: Most seeds of an arm that there are.

@@ -71,7 +71,7 @@ class Chart:
         name: Unique within a page, of letters and dashes.
         title: For people; the page shows it above, files inside.
         spec: Vega-Lite, without a width.
-        modality: Whose numbers it shows, where a page has several.
+        modality: Modality of its numbers, where a page has several.
         note: What the axes do not show, in words under the title.
     """
 
@@ -95,7 +95,7 @@ def layered(
     Args:
         rows: Plain values under fixed names.
         layers: As from :func:`layer`.
-        height: Of the axes, in pixels.
+        height: Height of the axes, in pixels.
         log: ``x`` or ``y``: the axis that a reader may want on a logarithmic scale.
         more: Further fields of the spec.
     """

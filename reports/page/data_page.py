@@ -43,7 +43,7 @@ def data_html(
     """One file that needs no other; everything that comes from the data is escaped.
 
     Args:
-        folder: Of the data.
+        folder: Folder of the data.
         understood: As what, in a sentence.
         facts: Names and values.
         warnings: Sentences.

@@ -42,7 +42,7 @@ class Gallery:
     Attributes:
         views: The main figure; the first is the one that is seen without JavaScript.
         specification: Two charts above each other, or none.
-        grid: Of crossed axes.
+        grid: Charts of crossed axes.
         training: One per metric and objective.
         scores: Over training.
         health: A strip per measure.

@@ -27,7 +27,7 @@ TOGETHER = re.compile(
 """Blanks inside of ``n = 3`` or ``+1.03 [+0.85, +1.22]``: no line ends there. None of
 them occurs in a command."""
 BLOCK = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src"
-"""Of a page that asks for nothing; its own scripts are named by their digests."""
+"""Policy of a page that asks for nothing; its own scripts are named by digest."""
 
 
 @cache
@@ -77,7 +77,7 @@ def render(name: str, *, charts: bool = False, **values: Any) -> str:
     their digests. So text of a store that got past the escaping would still do nothing.
 
     Args:
-        name: Of the template.
+        name: The template's file name.
         charts: Whether Vega is put in.
         values: What the template shows.
     """

@@ -54,11 +54,11 @@ class Noise:
 
     Attributes:
         num_seeds: Seeds behind it, three or more; of several arms the median.
-        fewest_draws: Of a seed.
-        most_draws: Of a seed.
+        fewest_draws: Fewest label draws of a seed.
+        most_draws: Most label draws of a seed.
         inverse_draws: Mean of 1 / R over the seeds.
-        draw_variance: Of one draw, within seeds.
-        mean_variance: Of the seeds' means, as they are.
+        draw_variance: Variance of one draw, within seeds.
+        mean_variance: Variance of the seeds' means, as they are.
         seed_freedom: Degrees of freedom between seeds.
         draw_freedom: Degrees of freedom within seeds.
         num_pooled: Arms, or differences, behind it.

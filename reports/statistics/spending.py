@@ -66,7 +66,7 @@ def nominal_levels(
 
     Args:
         looks: Growing numbers of seeds; the last one is the planned end.
-        alpha: Of the whole.
+        alpha: Level of the whole.
         spent: How much of it until which share.
     """
     walk = _Walk()
@@ -86,7 +86,7 @@ def crossing_chance(looks: Sequence[float], borders: Sequence[float]) -> float:
 
     Args:
         looks: Growing numbers of seeds, or shares of them.
-        borders: Of z, one for each look.
+        borders: Borders of z, one for each look.
     """
     walk = _Walk()
     for look, border in zip(looks, borders, strict=True):

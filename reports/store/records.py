@@ -29,7 +29,7 @@ from reports.store.runs import StoredRun
 from reports.text import one_line, quoted
 
 VERSION = 1
-"""Of the schema; raised when a reader of the one before would misread a file."""
+"""The schema version; raised when a reader of the one before would misread a file."""
 VERSION_KEY = b"d2v.records"
 """In the file's metadata, its value the version: says what kind of file it is."""
 MAX_ROWS = 1_000_000
@@ -98,7 +98,7 @@ class RecordsReader(Reader):
                 yield row["study"], _stored(run_id, row)
 
     def trials(self, manifest: Manifest) -> Iterator[StoredRun]:
-        """Of this very request."""
+        """Trials of this very request."""
         wanted = request_of(manifest)
         for run_id, row in self._rows.items():
             if row["kind"] == "trial" and owner(row) == wanted:
@@ -121,13 +121,13 @@ class RecordsReader(Reader):
 
 
 def request_of(manifest: Manifest) -> Request:
-    """Whose rows a planned study's are."""
+    """The request that a planned study's rows belong to."""
     name = manifest.study["name"]
     return name, manifest.modality, manifest.scale, manifest.request_id
 
 
 def owner(row: Mapping[str, Any]) -> Request:
-    """Whose row it is."""
+    """The request that a row belongs to."""
     return row["study"], row["modality"], row["scale"], row["request"]
 
 

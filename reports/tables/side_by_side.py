@@ -40,7 +40,7 @@ def side_by_side(results: Mapping[str, StudyResult]) -> SideBySide | None:
     There is where modalities have the same baseline and share an arm beside it.
 
     Args:
-        results: Of one study at one scale, by modality.
+        results: Results of one study at one scale, by modality.
     """
     known = {m: results[m] for m in TRIAL_TYPES if m in results}
     baselines = {result.baseline for result in known.values()}

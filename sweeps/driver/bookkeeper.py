@@ -42,11 +42,12 @@ class Bookkeeper(Listener):
         plans: The studies; the first that has a trial is where it is logged.
         open_tracker: Opens the store; called by the thread that writes.
         stores: The places.
-        view: Of the board, which is filled and kept here.
+        view: View of the board, which is filled and kept here.
         data_names: Name of the data by key.
         locks: Says which trials and trainings are ours.
-        stop: Of the run.
-        training: Whether encoders that are not kept are trained, and stay kept.
+        stop: The run's request to stop.
+        policy: Whether encoders that are not kept are trained, and stay kept, and of
+            which arms.
     """
 
     def __init__(
@@ -58,14 +59,15 @@ class Bookkeeper(Listener):
         data_names: Mapping[str, str],
         locks: TrialLocks,
         stop: StopRequest,
-        training: TrainingPolicy = TrainingPolicy(),  # noqa: B008 (frozen)
+        policy: TrainingPolicy = TrainingPolicy(),  # noqa: B008 (frozen)
     ) -> None:
         self.plans, self.stores = plans, stores
         self._data_names, self._locks, self._stop = data_names, locks, stop
-        self._trainings = Trainings(EncoderStore(stores.encoders), locks, training)
+        self._trainings = Trainings(EncoderStore(stores.encoders), locks, policy)
         self.outcome = Outcome()
         self.view, self.board = view, view.board
         self.trials = PlannedTrials(plans, stores.checkpoints)
+        self._arms = policy.arms
         self.runs = StoreRuns(self.trials, open_tracker, stores, view.say)
         self._writer = StoreWriter(stores, view.say, stop, self.runs.works)
         self._evaluates: set[str] = set()
@@ -111,11 +113,19 @@ class Bookkeeper(Listener):
             known = stored.get(key)
             if known is not None and known.done:
                 self._adopt(key, known)
+            elif self._is_left(key):
+                self.board.trials[key].state = "left"
+                self._locks.give_back(key)
             elif key not in ours:
                 self.board.trials[key].state = "elsewhere"
             elif not self._hand_in(key) and self._may_start(key):
                 claimed.append(self.trials.cells[key])
         return claimed
+
+    def _is_left(self, key: str) -> bool:
+        """Whether this run is about other arms than those that have the trial."""
+        uses = self.trials.uses(key)
+        return bool(self._arms) and all(c.arm.label not in self._arms for _, c in uses)
 
     def _may_start(self, key: str) -> bool:
         """Whether a trial can be trained, or evaluated, now; its state on the board."""
@@ -289,6 +299,7 @@ class Bookkeeper(Listener):
         self.outcome.encoder_bytes = self._trainings.num_bytes(
             cell.training for cell in self.trials.cells.values()
         )
+        self.outcome.num_left = self.board.count("left")
         self.outcome.lacking = [t.label for t in trials if t.state == "lacking"]
         status = "KILLED" if self.outcome.num_unfinished else "FINISHED"
         if self.outcome.failed:

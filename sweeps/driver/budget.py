@@ -80,7 +80,7 @@ class Budget:
                 f"{num_parallel_trials} trials at a time, more than "
                 f"{duration(self.seconds)}"
             )
-            remedy = "give more time, or fewer arms (a study file of yours)"
+            remedy = "give more time, or fewer arms (--arm)"
             problem = Problem("--budget", f"{requirement}; {remedy}")
             raise BudgetTooSmallError([problem])
 

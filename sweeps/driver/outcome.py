@@ -23,6 +23,7 @@ class Outcome:
         num_unfinished: Trials without a result, failed ones aside.
         trouble: What made it impossible to go on, such as a full disk.
         ended_by: Why trials have no result, if any: a budget was given, or else.
+        num_left: Trials of arms that the run was not about.
         lacking: Trials without an encoder, in a run that only evaluates.
         num_evaluated: How many of those that ran took an encoder that was there.
         encoder_bytes: Size of the kept encoders of all trials, on the disk.
@@ -34,6 +35,7 @@ class Outcome:
     trained: Counter[Status] = field(default_factory=Counter)
     failed: list[Record] = field(default_factory=list)
     num_unfinished: int = 0
+    num_left: int = 0
     trouble: str = ""
     ended_by: Literal["budget", "other"] = "other"
     lacking: list[str] = field(default_factory=list)
@@ -55,16 +57,17 @@ class Outcome:
 
     def sentence(self) -> str:
         """What happened, for people."""
+        others = f"; {self.num_left} of other arms left" * bool(self.num_left)
         if not self.trained and not self.num_unfinished and not self.lacking:
             return (
                 f"nothing to train: all {self.num_cached} trials were found in the "
-                "store by key"
+                f"store by key{others}"
             )
         ended = ", ".join(f"{count} {how}" for how, count in self.trained.items())
         return (
             f"{self._why()}{self._ran()}"
             f"{f' ({ended})' * bool(ended)}, {self.num_cached} cached, "
-            f"in {duration(self.seconds)}"
+            f"in {duration(self.seconds)}{others}"
         )
 
     def document(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class Outcome:
             "ended": dict(self.trained),
             "evaluated_on_kept_encoders": self.num_evaluated,
             "unfinished": self.num_unfinished,
+            "left": self.num_left,
             "failed": [
                 {"key": r.key, "status": r.status, "reason": redacted(r.reason)}
                 for r in self.failed

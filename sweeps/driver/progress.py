@@ -94,7 +94,7 @@ class Board:
         return self.count("waiting")
 
     def updates_per_second(self) -> float:
-        """Of all running trials together."""
+        """Updates of all running trials together."""
         return sum(t.updates_per_second() or 0.0 for t in self.trials.values())
 
     def counts(self) -> dict[str, int]:

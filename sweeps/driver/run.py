@@ -66,7 +66,8 @@ def run_studies(
     data_names = prepare_data(plans)
     budget = None
     if budget_seconds is not None:
-        budget = Budget.of_plans(budget_seconds, plans, stores)
+        asked_for = [plan.with_arms(policy.arms) for plan in plans]
+        budget = Budget.of_plans(budget_seconds, asked_for, stores)
     trials = {key: cell.trial for key, cell in unique_trials(plans).items()}
     stop = StopRequest(stores.storage)
     is_new = stores.is_new

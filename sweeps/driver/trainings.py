@@ -25,10 +25,12 @@ class TrainingPolicy:
     Attributes:
         trains: Whether it makes those it lacks.
         keep: Which of those it has made stay when it has ended.
+        arms: Names of the arms it trains or evaluates; empty: all.
     """
 
     trains: bool = True
     keep: Keep = "all"
+    arms: frozenset[str] = frozenset()
 
 
 class Trainings:
@@ -56,7 +58,7 @@ class Trainings:
 
         Args:
             training: Key of the training.
-            key: Of the trial.
+            key: Key of the trial.
         """
         if self.encoders.has(training):
             return "start"

@@ -13,10 +13,12 @@ from ablations.mlflow_names import LOSS_METRIC
 from ablations.record import DONE, Status
 
 State = (
-    Status | Literal["waiting", "running", "stopped", "elsewhere", "cached", "lacking"]
+    Status
+    | Literal["waiting", "running", "stopped", "elsewhere", "cached", "lacking", "left"]
 )
 """``elsewhere``: another process trains it; once it ended, its status. ``lacking``: its
-encoder is not kept, and this run only evaluates."""
+encoder is not kept, and this run only evaluates. ``left``: of an arm that this run was
+not asked for."""
 FAILURES: tuple[Status, ...] = ("diverged", "out_of_memory", "timed_out", "failed")
 STYLES: dict[State, str] = {
     "waiting": "dim",
@@ -28,6 +30,7 @@ STYLES: dict[State, str] = {
     "elsewhere": "dim cyan",
     "cached": "green dim",
     "lacking": "yellow dim",
+    "left": "dim",
 }
 HEALTH = ("target/std_ratio", "target/std", "prediction/std")
 """Spreads that fall towards zero in a collapse; the first that is logged is shown. That
@@ -42,7 +45,7 @@ class TrialView:
         label: Arm and seed.
         state: Where it is.
         step: Updates done.
-        num_steps: Of all.
+        num_steps: Updates in all.
         first_step: Where this attempt began.
         started: When, in monotonic seconds.
         score: The metric that counts, once it has ended.

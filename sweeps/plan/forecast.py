@@ -40,7 +40,7 @@ MAX_PILOT_FLOPS = {"cpu": 2e12, "cuda": 2e14}
 """Operations of all updates of a pilot: seconds to a minute."""
 
 EVALUATION_SHARE = 0.15
-"""Of a trial's time, where no evaluation was timed; what recipes are made for."""
+"""Share of a trial's time, where no evaluation was timed; recipes are made for it."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Forecast:
 def trained_first(
     unique: Mapping[str, PlannedCell], missing: Sequence[str], kept: Collection[str]
 ) -> list[str]:
-    """Of the missing trials, those that a run would train, in order."""
+    """The missing trials that a run would train, in order."""
     first: dict[str, str] = {}
     for key in missing:
         if unique[key].training not in kept:

@@ -21,7 +21,7 @@ class Wanted:
         study: Name of the study.
         arm: Label of the arm.
         seed: The first one there is, if None.
-        modality: Of the run.
+        modality: The run's.
         scale: Likewise.
     """
 

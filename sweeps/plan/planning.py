@@ -72,7 +72,7 @@ def keyed(arm: Arm, trial: TrialConfig, trained_on: str, digest: str) -> Planned
         arm: Its row.
         trial: Its configuration.
         trained_on: Digest of what training reads.
-        digest: Of all its data.
+        digest: Digest of all its data.
     """
     return PlannedCell(arm, trial.seed, trial, *both_keys(trial, digest, trained_on))
 

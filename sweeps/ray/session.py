@@ -62,7 +62,7 @@ class RaySession:
     tells them), so that thread stays until they are not needed.
 
     Args:
-        address: Of a Ray cluster; None or ``local`` starts Ray on this machine.
+        address: Address of a Ray cluster; None or ``local`` starts Ray on this machine.
         stores: The places.
 
     Attributes:

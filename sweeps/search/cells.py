@@ -36,7 +36,7 @@ class Cells:
 
         Args:
             point: What is tried.
-            number: Of the suggestion, for its label.
+            number: Number of the suggestion, for its label.
 
         Raises:
             ConfigError: The settings do not go together.

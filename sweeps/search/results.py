@@ -21,7 +21,7 @@ class Results:
 
     Attributes:
         outcome: All of it.
-        folder: Of its files.
+        folder: Folder of its files.
         best: A recipe; None without any result.
         path: A study from the paper's setting to the best; None when these are the
             same.

@@ -74,7 +74,7 @@ def run_search(
         optuna_storage: URI of Optuna's store.
         command: The command line, for the records.
         console: For progress.
-        address: Of a Ray cluster; None starts Ray on this machine.
+        address: Address of a Ray cluster; None starts Ray on this machine.
 
     Raises:
         ConfigError: The cluster, or Optuna's store, cannot be used, or this search is

@@ -29,7 +29,7 @@ def fit_surrogate(
         bound: The space.
         points: Trials with a result, at least one.
         values: Their metric.
-        seed: Of the forest.
+        seed: Seed of the forest.
     """
     forest = RandomForestRegressor(NUM_TREES, random_state=seed)
     forest.fit(_columns(bound, points), values)

@@ -43,7 +43,7 @@ class Address:
         uri: For MLflow, Optuna and SQLAlchemy; of a database it may hold a password.
         host: None for a file, or a database behind a socket of this machine.
         port: Likewise.
-        file: Of SQLite.
+        file: SQLite's file.
         name: Path or database on the host.
         login: User name and password of a web address.
     """

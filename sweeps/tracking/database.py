@@ -21,7 +21,7 @@ def create_database(database: Path, artifacts: Path) -> None:
 
     Args:
         database: Where the file has to be; nothing happens if it is there.
-        artifacts: Of runs in MLflow's own experiment "Default".
+        artifacts: Folder of artifacts of runs in MLflow's own experiment "Default".
     """
     if database.exists():
         return

@@ -44,7 +44,7 @@ def check_sqlite(file: Path, option: str, owner: Owner) -> None:
     Args:
         file: Nothing is said of one that is not there, or empty: it is made.
         option: Named in messages.
-        owner: Whose tables are expected.
+        owner: Library whose tables are expected.
 
     Raises:
         ConfigError: It is a folder, no database, a stranger's, or of a newer version.

@@ -29,7 +29,7 @@ class Stores:
 
     Attributes:
         storage: Folder of checkpoints, artifacts, reports and the default store.
-        tracking_uri: Of MLflow; of a database it may hold a password.
+        tracking_uri: URI of MLflow; of a database it may hold a password.
     """
 
     storage: Path

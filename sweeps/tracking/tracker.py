@@ -181,7 +181,7 @@ class Tracker(StoreReader):
 
         Args:
             run_id: The trial's run.
-            record: Of the trial.
+            record: Record of the trial.
             timestamp: Unix milliseconds.
             outcome: A few words that its description ends with.
         """

@@ -47,7 +47,7 @@ class StoreWriter:
     Args:
         stores: Where they go.
         say: Tells a person that the store is away, and back.
-        stop: Of the run; made here when a write failed for good. Once it is made nobody
+        stop: The run's; made here when a write failed for good. Once it is made nobody
             waits for a store that is away, except for what a trial has to say.
         works: Whether the store answers a simple question.
 

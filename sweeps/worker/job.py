@@ -22,7 +22,7 @@ class Job:
         spool: Its files in the storage.
         encoders: Where its encoder is kept, or will be.
         stop_file: Exists once the run is to stop.
-        data_name: Of the data, for the record.
+        data_name: The data's, for the record.
         data_digest: Likewise.
         evaluates_only: The encoder was there when the job was made.
     """

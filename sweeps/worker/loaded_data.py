@@ -15,7 +15,7 @@ def load_once(trial: TrialConfig, digest: str) -> Dataset:
 
     Args:
         trial: The configuration.
-        digest: Of the data as it was when the run was planned.
+        digest: Digest of the data as it was when the run was planned.
 
     Raises:
         DataError: The data is missing or broken.

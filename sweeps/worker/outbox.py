@@ -59,7 +59,7 @@ class PendingProgress:
 
     Args:
         send: As in :class:`Outbox`.
-        spool: Of the trial.
+        spool: Spool of the trial.
     """
 
     def __init__(self, send: Send, spool: Spool) -> None:

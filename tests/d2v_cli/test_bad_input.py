@@ -163,6 +163,8 @@ UNTIL = "--until-decided"
             "--until-decided: chooses the seeds itself, give --max-seeds instead of",
         ),
         (["--max-seeds", "20"], "--max-seeds: goes with --until-decided"),
+        ([UNTIL, "--arm", "K=1"], "--arm: must stand without --until-decided"),
+        (["--arm", "K=0"], "--arm: must be one of K=1, K=2"),
     ],
 )
 @pytest.mark.parametrize("verb", ["run", "plan"])

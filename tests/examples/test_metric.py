@@ -46,7 +46,7 @@ def test_they_are_logged_and_a_study_counts_by_one() -> None:
 
 
 def test_speech_and_text_have_them_too() -> None:
-    """Of as many samples as there are, with the labels that they have."""
+    """A metric sees as many samples as there are, with the labels that they have."""
     seen: dict[str, tuple[tuple[int, ...], list[int]]] = {}
 
     def shape(features: np.ndarray, labels: np.ndarray) -> float:

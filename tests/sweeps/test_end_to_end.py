@@ -14,7 +14,7 @@ from tests.sweeps.conftest import COMMAND, Lab
 
 
 def report_folder(lab: Lab) -> Path:
-    """Of a run with --set: the name ends in the request."""
+    """Folder of a run with --set: the name ends in the request."""
     (folder,) = (lab.folder / "d2v-runs/reports").glob("layer_averaging-vision-smoke-*")
     return folder
 

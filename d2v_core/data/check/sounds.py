@@ -32,7 +32,7 @@ from d2v_core.sizing import AudioFacts
 MAX_HEADERS = 2_000
 """Files whose rate and channels are looked at."""
 SHOWN_SECONDS = 5
-"""Of a file, at most."""
+"""Most seconds of a file."""
 WINDOW = 400
 """Samples of a spectrum: 25 ms."""
 DYNAMIC_RANGE_DB = 80.0

@@ -42,7 +42,7 @@ class Alignment:
     Attributes:
         phones: Their names; silence is one of them.
         words: Their names.
-        spans: Of each utterance.
+        spans: Spans of each utterance.
     """
 
     phones: tuple[str, ...]
@@ -67,10 +67,10 @@ def frame_labels(
     Frames between words are :data:`NO_WORD` as words: they tell loudness, not words.
 
     Args:
-        spans: Of the utterance.
+        spans: Spans of the utterance.
         kind: Phones or words.
         num_frames: Frames the encoder makes of it.
-        windows: Of the front end's layers, the lowest first.
+        windows: Windows of the front end's layers, the lowest first.
     """
     centres = np.array(frame_centres(num_frames, windows), np.int64)
     at = np.searchsorted(spans.ends, centres, side="right")

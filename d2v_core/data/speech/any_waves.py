@@ -17,7 +17,7 @@ def as_waves(
 
     Args:
         samples: Arrays or tensors of one dimension, floats in [-1, 1] or int16.
-        sample_rate: Of the samples, in Hz.
+        sample_rate: Sample rate of the samples, in Hz.
         where: Name of the argument, for messages.
 
     Raises:

@@ -32,7 +32,7 @@ from d2v_core.errors import DataError
 
 AUDIO_SUFFIXES = (".flac", ".ogg", ".wav")
 MAX_PIECES = 10_000
-"""Of one file; a header that claims more is not believed."""
+"""Most pieces of one file; a header that claims more is not believed."""
 
 
 def find_audio(data: AudioFolderData) -> FoundFiles:

@@ -40,7 +40,7 @@ def write_manifests(folder: Path, out: Path, valid_fraction: float) -> WrittenMa
     the file's own rate. Files are held out by a hash of their path.
 
     Args:
-        folder: Of the audio.
+        folder: Folder of the audio.
         out: Folder of the manifests, made if need be.
         valid_fraction: Share of the files in ``valid.tsv``.
 

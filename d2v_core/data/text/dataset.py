@@ -151,7 +151,7 @@ def load_text(
         tasks: The tasks.
         words: The text whose words are probed.
         vocab_size: Most tokens.
-        max_tokens: Of a row.
+        max_tokens: Most tokens of a row.
         kind: What a token is.
         own: The corpus that the user's own function gives.
 

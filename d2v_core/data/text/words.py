@@ -28,8 +28,8 @@ class Sentences:
     """Sentences of one split.
 
     Attributes:
-        words: Of each sentence.
-        tags: Of each word, as many; None: they are not known.
+        words: Words of each sentence.
+        tags: Tags of the words, as many; None: they are not known.
     """
 
     words: tuple[tuple[str, ...], ...]

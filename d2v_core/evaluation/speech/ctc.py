@@ -26,7 +26,7 @@ def ctc_loss(
     than its characters need adds 0.
 
     Args:
-        logits: Of every frame.
+        logits: Logits of every frame.
         frame_lengths: Real frames of each utterance.
         labels: Characters of each utterance.
     """

@@ -38,8 +38,8 @@ class Labelling:
 
     Attributes:
         classes: The characters.
-        log_probability: Of those of its alignments that the beam kept: at most that of
-            the labelling, and equal to it where the beam is wide enough.
+        log_probability: Log-probability of its alignments that the beam kept: at most
+            that of the labelling, and equal to it where the beam is wide enough.
     """
 
     classes: list[int]

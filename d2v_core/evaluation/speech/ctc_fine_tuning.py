@@ -43,8 +43,8 @@ def fine_tune_ctc(
         dataset: Its training split is what is learned.
         config: Length, rates, masks.
         waveform: Says whether utterances are normalised.
-        score: Of the validation split; higher is better.
-        seed: Of the layer's weights, order, masks and dropout.
+        score: Score of the validation split; higher is better.
+        seed: Seed of the layer's weights, order, masks and dropout.
     """
     batches = SpeechBatches(
         dataset=dataset,

@@ -27,9 +27,9 @@ class CtcProbe:
 
     Attributes:
         learning_rate: It was trained with.
-        weight: Of the standardised channels.
-        bias: Of the classes.
-        mean: Of the training frames.
+        weight: Weights of the standardised channels.
+        bias: Biases of the classes.
+        mean: Mean of the training frames.
         deviation: Likewise.
     """
 
@@ -60,12 +60,12 @@ def fit_ctc_probes(
     All start at zero. Each is as if trained alone: they share only the work.
 
     Args:
-        frames: Of each labelled utterance.
+        frames: Frames of each labelled utterance.
         labels: Its characters.
         draws: Utterances that each draw is fitted on; as many in each.
         config: Length, rates and batch size.
         num_classes: With the blank.
-        seed: Of the order of a draw's utterances.
+        seed: Seed of the order of a draw's utterances.
     """
     rates = sorted(config.learning_rates)
     mean, deviation = _standardisation(frames, draws)

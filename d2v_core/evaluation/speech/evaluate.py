@@ -62,9 +62,9 @@ def evaluate_speech(
         dataset: Its training split, or labelled subsets of it, fit; of
             ``dataset.probed``, if it has one.
         config: The protocol.
-        seed: Of the labelled subsets, and of what is trained.
+        seed: Seed of the labelled subsets, and of what is trained.
         waveform: How utterances are prepared; None: the default.
-        own_metrics: Of the user's own, by the name they are logged under; of the mean
+        own_metrics: The user's own, by the name they are logged under; of the mean
             frames of the utterances that RankMe is of, with their
             ``utterance_label`` if one is asked for.
 

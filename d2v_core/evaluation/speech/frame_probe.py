@@ -38,9 +38,9 @@ class AlignedFrames:
     """Frames of the utterances of a split, and when each phone is said in them.
 
     Attributes:
-        frames: Of each utterance.
-        alignment: Of the same utterances.
-        windows: Of the front end that made the frames.
+        frames: Frames of each utterance.
+        alignment: Alignment of the same utterances.
+        windows: Windows of the front end that made the frames.
     """
 
     frames: Sequence[Float[Tensor, "_ dim"]]
@@ -54,7 +54,7 @@ class AlignedFrames:
 
         Args:
             kind: Phones or words.
-            indices: Of the utterances; None: all.
+            indices: Indices of the utterances; None: all.
         """
         chosen = range(len(self.frames)) if indices is None else indices
         rows = torch.cat([self.frames[i] for i in chosen])
@@ -87,7 +87,7 @@ def probe_frames(
         test: Those that are reported.
         draws: Utterances of ``train`` in each draw.
         config: L2 grid, and the most frames of a draw.
-        seed: Of the frames that are kept where a draw has more.
+        seed: Seed of the frames that are kept where a draw has more.
     """
     result = Evaluation({}, {})
     for kind in METRICS:

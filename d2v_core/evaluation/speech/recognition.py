@@ -57,11 +57,11 @@ def recognise_frozen(
     """Fit layers on every draw, select the learning rate on ``valid``, report ``test``.
 
     Args:
-        frames: Of an encoder that stays as it is.
-        dataset: Whose frames these are.
+        frames: Frames of an encoder that stays as it is.
+        dataset: Data set whose frames these are.
         draws: Utterances of ``train`` in each draw.
         config: The protocol.
-        seed: Of the order of the utterances.
+        seed: Seed of the order of the utterances.
     """
     probes = fit_ctc_probes(
         frames.train,
@@ -108,7 +108,7 @@ def recognise_fine_tuned(
         draw: Utterances of ``train`` that are learned.
         config: The protocol.
         waveform: How utterances are prepared.
-        seed: Of everything that is drawn.
+        seed: Seed of everything that is drawn.
     """
 
     def log_probs(

@@ -22,10 +22,10 @@ def classify_utterances(
     """Fit on labelled subsets of ``train``, select on ``valid``, report ``test``.
 
     Args:
-        frames: Of all utterances.
-        dataset: Whose frames these are.
+        frames: Frames of all utterances.
+        dataset: Data set whose frames these are.
         config: The protocol.
-        seed: Of the subsets.
+        seed: Seed of the subsets.
     """
     kind = config.utterance_label
     assert kind is not None

@@ -49,8 +49,8 @@ def evaluate_texts(
         encoder: Left as it is; fine-tuning works on copies.
         dataset: Its tasks and its tokenizer are used.
         config: The protocol.
-        seed: Of the labelled subsets, the head's weights, order and dropout.
-        own_metrics: Of the user's own, by the name they are logged under; of the
+        seed: Seed of the labelled subsets, the head's weights, order and dropout.
+        own_metrics: The user's own, by the name they are logged under; of the
             training rows that RankMe is of, and the classes of those that have one.
     """
     indices = rank_indices(len(dataset.rows))

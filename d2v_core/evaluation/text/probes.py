@@ -24,8 +24,8 @@ class TaskScores:
 
     Attributes:
         probes: One for each labelled subset.
-        metrics: Of each subset, by full name.
-        scores: Of each subset: the number that counts.
+        metrics: Metrics of each subset, by full name.
+        scores: Score of each subset: the number that counts.
     """
 
     probes: FittedProbes

@@ -189,7 +189,7 @@ def hidden_words(
         split: The sentences.
         tokenizer: Encodes each word with the blank before it.
         size: At most so many words.
-        max_tokens: Of a row, ``<s>`` and ``</s>`` included.
+        max_tokens: Most tokens of a row, ``<s>`` and ``</s>`` included.
     """
     everywhere = positions(split)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(everywhere))[:size]
@@ -228,7 +228,7 @@ def seen_words(
         split: The sentences.
         tokenizer: Encodes each word with the blank before it.
         size: At most so many words.
-        max_tokens: Of a row, ``<s>`` and ``</s>`` included.
+        max_tokens: Most tokens of a row, ``<s>`` and ``</s>`` included.
     """
     rows: list[np.ndarray] = []
     places: list[tuple[int, int]] = []

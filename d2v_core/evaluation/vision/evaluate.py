@@ -45,9 +45,9 @@ def evaluate_images(
         dataset: Its training split, or class-balanced labelled subsets of it, fit; of
             ``dataset.probed``, if it has one.
         config: The protocol.
-        augmentation: Of the images it is fine-tuned on.
-        seed: Of the labelled subsets, and of everything random in fine-tuning.
-        own_metrics: Of the user's own, by the name they are logged under.
+        augmentation: Augmentation of the images it is fine-tuned on.
+        seed: Seed of the labelled subsets, and of everything random in fine-tuning.
+        own_metrics: The user's own, by the name they are logged under.
         own_change: The user's own augmentation.
     """
     device = next(encoder.parameters()).device

@@ -54,7 +54,7 @@ def fine_tune_images(
         dataset: ``train`` holds the labelled images.
         config: Length, rates, schedule.
         augmentation: Random changes of the training images.
-        seed: Of the head's weights, data order, augmentation and stochastic depth.
+        seed: Seed of the head's weights, data order, augmentation and stochastic depth.
         own_change: The user's own augmentation.
 
     Returns:
@@ -109,7 +109,7 @@ def prepare(encoder: ImageEncoder, *, drop_path: float | None) -> None:
 
     Args:
         encoder: Changed in place.
-        drop_path: Of the last block, rising linearly from 0; None: left as it is.
+        drop_path: Rate of the last block, rising linearly from 0; None: left as it is.
     """
     if isinstance(encoder, OwnImageEncoder):
         encoder.network.norm = nn.Identity()

@@ -30,7 +30,7 @@ class ConvDecoder(nn.Module):
         groups: Groups of channels; must divide ``dim`` and ``width``.
         residual: Whether inputs are added to outputs of as many channels.
         projection_depth: Linear layers at the end, the hidden ones twice ``width``.
-        input_dropout: Of the encoder's tokens; the noise has none.
+        input_dropout: Dropout of the encoder's tokens; the noise has none.
         grid: Rows and columns of the patches; None: a sequence.
     """
 

@@ -26,7 +26,7 @@ def guessing_head(dim: int, hidden: int, classes: int, init: HeadInit) -> nn.Seq
     Args:
         dim: Channels of the input.
         hidden: Channels between the two.
-        classes: Of the guess.
+        classes: Classes of the guess.
         init: As in :func:`d2v_core.objectives.parts.heads.draw_linear`.
     """
     layers = nn.Linear(dim, hidden), nn.Linear(hidden, classes)
@@ -43,7 +43,7 @@ def guessed(
     """Cross-entropy, with the accuracy beside that of chance.
 
     Args:
-        logits: Of equally likely classes.
+        logits: Logits of equally likely classes.
         answers: The right classes.
         workers: Those that have the other rows of a batch.
     """

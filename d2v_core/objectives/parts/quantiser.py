@@ -23,7 +23,7 @@ class Quantised:
     Attributes:
         vectors: The chosen entries side by side.
         chosen: Their numbers.
-        logits: Of all entries, without noise.
+        logits: Logits of all entries, without noise.
     """
 
     vectors: Float[Tensor, "rows code_width"]
@@ -65,8 +65,8 @@ class GumbelQuantiser(nn.Module):
 
         Args:
             frames: What is quantised.
-            noise: Of Gumbel's distribution.
-            temperature: Of the softmax: near 0 it is the choice itself.
+            noise: Noise of Gumbel's distribution.
+            temperature: Temperature of the softmax: near 0 it is the choice itself.
         """
         logits = self.choose(frames).float()
         logits = logits.view(-1, self.num_groups, self.num_codes)

@@ -17,8 +17,8 @@ class Recovered:
 
     Attributes:
         mask: True at hidden positions.
-        targets: Of every position.
-        predictions: Of the hidden ones, in the order of ``mask.flatten()``.
+        targets: Targets of every position.
+        predictions: Predictions of the hidden ones, in the order of ``mask.flatten()``.
     """
 
     mask: Bool[Tensor, "batch tokens"]

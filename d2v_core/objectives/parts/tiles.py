@@ -52,7 +52,7 @@ def encoded_tiles(
     """Mean of the final tokens of each tile, encoded on its own.
 
     Args:
-        encoder: Of images.
+        encoder: Image encoder.
         tokens: All patches of images on which the tiles lie.
         index: The patches of each tile.
     """

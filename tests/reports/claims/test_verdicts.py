@@ -215,7 +215,7 @@ def test_the_planner_says_how_many_seeds_would_settle_it():
 
 
 def like_normal(mean: float, spread: float, n: int) -> list[float]:
-    """Of exactly this mean and standard deviation."""
+    """Scores of exactly this mean and standard deviation."""
     scores = stats.norm.ppf((np.arange(n) + 0.5) / n)
     return (mean + spread * scores / scores.std(ddof=1)).tolist()
 

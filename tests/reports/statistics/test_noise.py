@@ -91,7 +91,7 @@ def known(found: Noise | Unknown | None) -> Noise:
 
 
 def test_known_components_are_recovered():
-    """Of 500 studies the mean estimate is right within four standard errors."""
+    """The mean estimate of 500 studies is right within four standard errors."""
     generator = np.random.default_rng(0)
     found: dict[str, list[float]] = {}
     for _ in range(500):

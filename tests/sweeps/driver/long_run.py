@@ -137,7 +137,7 @@ def all_trials(store: MlflowClient) -> list[Run]:
 
 
 def trials_so_far(folder: Path) -> list[Run]:
-    """Of a run that may not have made its store yet."""
+    """Trials of a run that may not have made its store yet."""
     if not (folder / "d2v-runs" / "mlflow.db").exists():
         return []
     return all_trials(client(folder))

@@ -42,7 +42,7 @@ def board() -> Board:
 
 
 def budget(seconds: float, board: Board, price: float = 10.0) -> Budget:
-    """Of trials that are expected to take ten seconds each: 30 s for a seed."""
+    """A budget where trials are expected to take ten seconds each: 30 s for a seed."""
     unique = unique_trials(board.plans)
     return Budget(seconds, dict.fromkeys(unique, price), unique)
 

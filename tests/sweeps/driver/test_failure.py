@@ -39,7 +39,7 @@ ENDS = {
 
 
 BROKE = FailedTry(status="failed", reason="it broke", ended=2_000)
-"""Of the arm that ends well, left at rest by a driver that died."""
+"""Try of the arm that ends well, left at rest by a driver that died."""
 COMMAND = ("trouble.yaml", *TINY)
 
 

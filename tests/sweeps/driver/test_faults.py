@@ -162,7 +162,7 @@ def run_states(folder: Path) -> set[str]:
 def test_two_runs_beside_each_other_train_nothing_twice(
     tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
-    """Of two studies: one shares two of its four trials with the other."""
+    """Two studies: one shares two of its four trials with the other."""
     with running(tmp_path, *LONG) as run:
         wait_until(lambda: (tmp_path / "d2v-runs" / "trials.lock").exists(), run)
         with running(tmp_path, "run", "target_feature", *LONG[2:]) as other:

@@ -56,3 +56,15 @@ def test_only_what_is_new_is_trained_and_what_was_removed_stays(
     file.write_text(STUDY.format(name="one", top_k=1))
     third = here(tmp_path, "run", *COMMAND)
     assert "nothing to train: all 4 trials" in third.out
+
+    more = ("edited.yaml", "--seeds", "3", *TINY)
+    fourth = d2v(tmp_path, "run", *more, "--arm", "two")
+    assert fourth.code == 0, fourth.err
+    assert "1 trial trained (1 finished), 4 cached" in fourth.out
+    assert "; 1 of other arms left" in fourth.out
+    counts = {
+        line.split()[0]: line.split()[1]
+        for line in fourth.out.splitlines()[2:]
+        if line.startswith(("two ", "one "))
+    }
+    assert counts == {"two": "3/3", "one": "2/3"}

@@ -1,4 +1,4 @@
-"""Of trials that need the same encoder one trains it, whoever else runs."""
+"""One of the trials that need the same encoder trains it, whoever else runs."""
 
 from __future__ import annotations
 

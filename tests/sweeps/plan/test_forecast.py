@@ -59,6 +59,13 @@ def test_the_papers_study_is_priced_without_its_data(
     assert "all 112 trainings: about " in out
 
 
+def test_some_arms_alone_are_priced(plan: Plan) -> None:
+    arms = ("--arm", "K=1", "--arm", "untrained")
+    out = plan("layer_averaging", "--seeds", "2", *arms, *TINY).out
+    assert "4 cells, 4 unique trials, 0 cached, 4 to train" in out
+    assert "--arm K=1 --arm untrained" in out.splitlines()[-1]
+
+
 @pytest.mark.usefixtures("no_pilot")
 def test_json_prices_every_trial_and_has_no_keys_without_data(plan: Plan) -> None:
     found = json.loads(plan("loss", "--scale", "paper", "--json").out)

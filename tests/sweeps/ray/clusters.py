@@ -55,8 +55,8 @@ class Host:
     """A machine of its own as far as network and ``/tmp/ray`` go.
 
     Attributes:
-        name: Of its network namespace.
-        address: Of its network card.
+        name: Name of its network namespace.
+        address: Address of its network card.
         folder: What it keeps: its ``/tmp/ray``, its logs.
         variables: Environment of every command on it.
         hidden: Folders that are empty for every command on it.

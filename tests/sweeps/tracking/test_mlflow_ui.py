@@ -39,7 +39,7 @@ RUN = (*COMMAND[:4], "--set=training.num_steps=300") if PICTURES else COMMAND
 
 
 CODES = ["A1 K=1", "A2 K=2", "A3 K=4", "A4 K=8", "A5 untrain", "A6 supervi"]
-"""Of the study's arms: what the parameter ``arm`` holds."""
+"""Codes of the study's arms: what the parameter ``arm`` holds."""
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def speak(
 
     Args:
         plans: Index in :data:`NAMES` of the phone of every 5 ms.
-        speakers: Who says each.
+        speakers: Speaker of each utterance.
         generator: Draws intonation, noise, level and channel.
     """
     controls = plan_controls(plans, speakers, generator)
