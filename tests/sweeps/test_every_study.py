@@ -30,18 +30,20 @@ from tests.sweeps.command import TINY, Here, d2v
 
 pytestmark = [pytest.mark.thorough, pytest.mark.long]
 SMALL = {
-    "vision": TINY,
+    "vision": (*TINY, "--set=evaluation.num_label_draws=1"),
     "speech": (
         *("--set=training.num_steps=6", "--set=execution.log_every=2"),
         *("--set=data.num_train=40", "--set=data.num_valid=10"),
         *("--set=data.num_test=10", "--set=evaluation.num_labels=20"),
         *("--set=evaluation.max_frames=100", "--set=evaluation.l2_grid=[0.01]"),
+        "--set=evaluation.num_label_draws=1",
         *("--set=evaluation.ctc_probe.num_steps=4", "--set=evaluation.beam_width=1"),
         "--set=evaluation.ctc_probe.learning_rates=[0.1]",
     ),
     "text": (
         *(*TINY, "--set=evaluation.num_labels=50", "--set=text.vocab_size=300"),
         *("--set=text.max_tokens=16", "--set=text.width=16"),
+        "--set=evaluation.num_label_draws=1",
     ),
 }
 """Settings that every arm of every study takes."""
