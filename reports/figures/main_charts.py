@@ -221,19 +221,24 @@ def _zero(channel: str) -> Spec:
     }
 
 
-NEAR_THE_END = "scale('x', datum.value) > range('x')[1] - 75"
-"""Where a name to the right of its line would be cut."""
+ROOM_FOR_A_NAME = 0.25
+"""Share of the axis that a name to the right of its line may take."""
 
 
 def _levels(levels: Sequence[Level], channel: str, along: Spec) -> list[Spec]:
     """Reference arms as dashed lines with their names."""
     if not levels:
         return []
+    low, high = along["scale"]["domain"]
+    # Numbers, for in a picture of several charts no expression finds the axis.
+    is_near_the_end = (
+        f"datum.{along['field']} > {high - ROOM_FOR_A_NAME * (high - low)}"
+    )
     names: Spec = {
         "y": {"align": "right", "dy": -6, "x": "width"},
         "x": {
-            "align": {"expr": f"{NEAR_THE_END} ? 'right' : 'left'"},
-            "dx": {"expr": f"{NEAR_THE_END} ? -4 : 4"},
+            "align": {"expr": f"{is_near_the_end} ? 'right' : 'left'"},
+            "dx": {"expr": f"{is_near_the_end} ? -4 : 4"},
             **{"baseline": "top", "y": 2},
         },
     }[channel]
