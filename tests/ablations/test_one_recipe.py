@@ -22,7 +22,7 @@ STEPS = {
     "one recipe": {"speech", "text"},
 }
 """Sections that each arm changes beside those of the arm before it."""
-FEW_LAYERS = {("vision", "laptop"): 4, ("text", "smoke"): 4}
+FEW_LAYERS = {("text", "smoke"): 4}
 """Depth of the encoders that have no 8 layers."""
 
 

@@ -18,16 +18,16 @@ OPTIONS = {
     "studies": {"--check", "--scale", "--json"},
     "schema": set(),
     "plan": {
-        *(*COMMON, *STORES, "--seeds", "--data-root", "--json"),
+        *(*COMMON, *STORES, "--seeds", "--arm", "--data-root", "--json"),
         *("--until-decided", "--max-seeds", "--recipe", "--gpu-share"),
     },
     "run": {
-        *(*COMMON, *STORES, "--seeds", "--data-root", "--address"),
+        *(*COMMON, *STORES, "--seeds", "--arm", "--data-root", "--address"),
         *("--budget", "--bars", "--json", "--keep-encoders", "--probe-at"),
         *("--until-decided", "--max-seeds", "--recipe", "--gpu-share"),
     },
     "evaluate": {
-        *(*COMMON, *STORES, "--seeds", "--data-root", "--address", "--bars"),
+        *(*COMMON, *STORES, "--seeds", "--arm", "--data-root", "--address", "--bars"),
         *("--recipe", "--gpu-share"),
     },
     "prune": {*STORES, "--yes"},

@@ -52,11 +52,11 @@ def test_tasks_must_differ_and_files_need_a_root():
     tasks = ["other/sst_2", "pydoc/topic"]
     assert refused({"evaluation": {"tasks": tasks}}) == [
         "evaluation.tasks: must be among pydoc/topic, pydoc/same_passage with "
-        "data.source pydoc, which has no data root, got other/sst_2"
+        "data.source pydoc, which has no data root, got 'other/sst_2'"
     ]
     twice = {"tasks": ["glue/SST-2", *tasks]}
     assert refused({"data": {"source": "lines"}, "evaluation": twice}) == [
-        "evaluation.tasks: must be different tasks, stands twice: sst_2"
+        "evaluation.tasks: must be different tasks, stands twice: 'sst_2'"
     ]
     mixed = {"data": {"source": "lines"}, "evaluation": {"tasks": tasks}}
     assert small_text_trial(mixed).evaluation.tasks == ("other/sst_2", "pydoc/topic")

@@ -254,7 +254,7 @@ def test_without_transcripts_or_labels_the_protocol_is_refused(digits):
     assert str(caught.value).splitlines() == [
         "evaluation.method: probe needs transcripts, train has none; set it to none "
         "and name an evaluation.utterance_label: digit, speaker, voice",
-        "evaluation.utterance_label: must be one of digit, speaker, voice, got age",
+        "evaluation.utterance_label: must be one of digit, speaker, voice, got 'age'",
     ]
     with pytest.raises(DataError, match="every speaker of valid must also stand in"):
         check_labels(digits, evaluation(utterance_label="speaker"))
