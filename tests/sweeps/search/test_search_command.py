@@ -6,9 +6,11 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -82,13 +84,23 @@ SEARCH = ("search", "mine.yaml", "--trials", "4")
 
 def trials(folder: Path, name: str = "mine-vision-smoke") -> list[FrozenTrial]:
     database = folder / "d2v-runs" / "search.db"
-    if not database.exists():
+    if not database.exists() or not is_made(database):
         return []
     try:
         study = optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
     except (KeyError, optuna.exceptions.StorageInternalError):
         return []  # being made
     return study.get_trials()
+
+
+def is_made(database: Path) -> bool:
+    """Whether all tables are there: whoever opens it before makes them as well."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        last = "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
+        try:
+            return connection.execute(last).fetchone() is not None
+        except sqlite3.OperationalError:
+            return False  # locked by its maker
 
 
 def states(folder: Path, name: str = "mine-vision-smoke") -> Counter[str]:
