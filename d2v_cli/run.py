@@ -141,8 +141,6 @@ def run_and_show(
             check_claims(studies, wanted)
         trials = [cell.trial for each in studies for cell in each.cell_of_each_arm]
         o.check_data_root(context, trials, console)
-        if places.address in (None, "local"):
-            o.note_unused_gpu(trials, console)
         stores = choose_stores(places.storage, places.tracking_uri)
         check_stores(stores, [each.study.name for each in studies])
         check_address(places.address)
@@ -153,6 +151,8 @@ def run_and_show(
             # All has to be trained: Ray starts while the rest is read.
             session.begin()
         with busy(console, "planning"):
+            if places.address in (None, "local"):
+                o.note_unused_gpu(trials, console)  # imports torch: 2 s
             from sweeps.driver.run import run_studies
             from sweeps.driver.trainings import TrainingPolicy
             from sweeps.plan.planning import plan_expanded, seed_warning  # torch: 2 s

@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from timm.models import clean_state_dict, load_state_dict
 from torch import Tensor, nn
 
 from d2v_core.errors import ConfigError, Problem
@@ -61,6 +60,8 @@ def load_initial_weights(encoder: nn.Module, place: str) -> None:
 @lru_cache(maxsize=2)
 def _read(file: Path, state: tuple[int, ...]) -> Mapping[str, Tensor]:
     """The weights on the CPU; a study's arms share them."""
+    from timm.models import clean_state_dict, load_state_dict
+
     try:
         if is_kept(file.parent):
             networks = read_kept(file.parent, only=file.stem)[1]

@@ -176,6 +176,8 @@ def test_each_choice_is_written_once():
     ("module", "absent"),
     [
         ("d2v_core.trial", {"ray", "mlflow", "optuna", "pandas", "matplotlib"}),
+        ("sweeps.driver.run", {"timm", "torchvision", "sklearn", "scipy", "mlflow"}),
+        ("sweeps.worker.trial", {"timm", "torchvision", "sklearn", "scipy", "mlflow"}),
         ("d2v_core.config", {"torch", "timm", "numpy", "sklearn"}),
         ("ablations.library", {"torch", "timm", "pandas", "ray", "mlflow"}),
         ("ablations.identity", {"torch", "timm", "pandas", "ray", "mlflow"}),

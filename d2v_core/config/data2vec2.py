@@ -13,6 +13,7 @@ from pydantic import Field
 
 from d2v_core.config.base import ObjectiveSection, Section
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_WIDTH
+from d2v_core.errors import Problem
 
 
 class InverseBlockMask(Section):
@@ -36,6 +37,40 @@ class InverseBlockMask(Section):
     blocks: Literal["kept", "hidden"] = "kept"
     """Whether the blocks are what is kept, or, as the released speech configuration
     says (``inverse_mask: false``), what is hidden; then ``adjust`` adds to that."""
+
+    @property
+    def blocks_share(self) -> float:
+        """The share of positions that blocks are counted for, before they overlap."""
+        chosen = self.ratio if self.blocks == "hidden" else 1.0 - self.ratio
+        return chosen + self.adjust
+
+
+def check_blocks(mask: object, positions: int, sides: int) -> list[Problem]:
+    """Refuse blocks of which none is ever drawn.
+
+    The reference code rounds their number down; where that gives none it hides single
+    positions at random, so that two such sizes of block are one and the same mask.
+
+    Args:
+        mask: Any mask; others than inverse blocks have no problem.
+        positions: The most that a sample has.
+        sides: 2 where blocks are squares, 1 where they are runs.
+    """
+    if not isinstance(mask, InverseBlockMask) or mask.block == 1:
+        return []
+    room = max(0.0, positions * mask.blocks_share)
+    largest = int((room + 1e-9) ** (1.0 / sides) + 1e-9)
+    if mask.block <= largest:
+        return []
+    power = f"{mask.block}^{sides}" if sides > 1 else str(mask.block)
+    return [
+        Problem(
+            "mask.block",
+            f"must be at most {max(1, largest)}, or no block is ever drawn "
+            f"({positions} positions x {mask.blocks_share:.3g} / {power} is below 1); "
+            f"smaller blocks or more positions help, got {mask.block}",
+        )
+    ]
 
 
 class DecoderConfig(Section):

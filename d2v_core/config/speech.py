@@ -13,7 +13,7 @@ from pydantic import Field, StrictInt
 from d2v_core.config.base import Section
 from d2v_core.config.bounds import MAX_DEPTH, MAX_FACTOR, MAX_WIDTH
 from d2v_core.config.choices import BlockNorm, ConvolutionNorm, PositionNorm
-from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.data2vec2 import InverseBlockMask, check_blocks
 from d2v_core.config.objective import HeadInit
 from d2v_core.config.own_masks import OwnFrameMask
 from d2v_core.config.random_mask import RandomMask
@@ -224,7 +224,7 @@ def _check_lengths(trial: SpeechTrial) -> list[Problem]:
     elif isinstance(trial.mask, SpeechSpanMask) and trial.mask.span >= frames:
         message = f"must be below the {frames} frames of waveform.max_seconds"
         problems.append(Problem("mask.span", f"{message}, got {trial.mask.span}"))
-    return problems
+    return problems + check_blocks(trial.mask, max(frames, LEAST_FRAMES), 1)
 
 
 def _check_objective(trial: SpeechTrial) -> list[Problem]:

@@ -26,7 +26,7 @@ from d2v_core.config.choices import (
     TextRows,
     TokenKind,
 )
-from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.data2vec2 import InverseBlockMask, check_blocks
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
@@ -227,6 +227,7 @@ class TextTrial(TrialConfig):
             *super().problems(),
             *_check_vocabulary(self.text),
             *_check_mask(self.mask),
+            *check_blocks(self.mask, self.text.max_tokens, 1),
             *_check_tasks(self),
             *_check_method(self.evaluation),
         ]

@@ -14,7 +14,7 @@ from d2v_core.config.bounds import (
 )
 from d2v_core.config.choices import OnError as OnError
 from d2v_core.config.choices import Pooling, Protocol
-from d2v_core.config.data2vec2 import InverseBlockMask
+from d2v_core.config.data2vec2 import InverseBlockMask, check_blocks
 from d2v_core.config.fine_tuning import FineTuningConfig
 from d2v_core.config.memory import MemoryData
 from d2v_core.config.objective import HeadInit
@@ -213,6 +213,7 @@ class VisionTrial(TrialConfig):
             *_check_pooling(self.evaluation),
             *_check_protocol(self.evaluation),
             *_check_augmentation(self.augmentation),
+            *_check_blocks(self),
         ]
 
 
@@ -229,6 +230,13 @@ def _check_augmentation(augmentation: AugmentationConfig) -> list[Problem]:
     message = "is for a kind of your own; must be empty for"
     given = f"{augmentation.kind}, got {shown(augmentation.settings)}"
     return [Problem("augmentation.settings", f"{message} {given}")]
+
+
+def _check_blocks(trial: VisionTrial) -> list[Problem]:
+    vision = trial.vision
+    if vision.patch_size is None:  # timm's own, in the name of the model
+        return []
+    return check_blocks(trial.mask, (vision.image_size // vision.patch_size) ** 2, 2)
 
 
 def _check_pooling(evaluation: VisionEvaluation) -> list[Problem]:

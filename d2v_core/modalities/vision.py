@@ -40,7 +40,6 @@ from d2v_core.encoders.images import ImageEncoder
 from d2v_core.encoders.initialisation import draw_reference_weights
 from d2v_core.encoders.inputs import Inputs
 from d2v_core.encoders.own import encoder_problems, own_encoder
-from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
 from d2v_core.errors import Problem
 from d2v_core.evaluation.labels import check_num_labels, label_demand
 from d2v_core.evaluation.outcome import Evaluation
@@ -103,6 +102,10 @@ class Vision(Modality[VisionTrial, ImageEncoder, ImageDataset]):
         """A timm ViT with a mask token, or the user's own network with one."""
         if reference_in(trial.vision.timm_model):
             return own_encoder(trial)
+        # timm takes seconds to import, which a driver need not spend before it starts
+        # workers.
+        from d2v_core.encoders.timm_vision import VisionEncoder, create_vit
+
         options = trial.vision.model_dump(
             exclude={"image_size", "channels", "init", "settings"}
         )

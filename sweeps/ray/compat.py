@@ -33,6 +33,10 @@ ERROR_FILE = "pickled_error_file"
 """Attributes of Tune's ``Trial``, which is public without them."""
 BACKEND = "backend_cls"
 """The property of Ray Train's ``TorchConfig`` that says who forms torch's group."""
+NODE = "ray._private.worker:_global_node"
+KILL = "_kill_process_type"
+"""Ray's processes here, and the method by which ``ray.shutdown`` ends one of them."""
+ASKED = "gcs_server"
 LOOPBACK = "127.0.0.1"
 
 
@@ -46,6 +50,26 @@ def expect_loopback(addresses: Iterable[str], say: Say) -> None:
     if beyond := sorted(set(addresses) - {LOOPBACK}):
         places = ", ".join(beyond)
         say(lost(f"it listens beyond loopback, on {places}; its token is still asked"))
+
+
+def end_without_waiting(say: Say) -> None:
+    """Let ``ray.shutdown`` kill Ray's processes here instead of asking them first.
+
+    They do not hear SIGTERM (:mod:`sweeps.ray.session`), so the second that Ray would
+    wait for each of them is spent in vain: four in every run. The one before GCS ends
+    stays: agents tell it that their raylet is gone, and without it try for a minute.
+    """
+    try:
+        node: Any = resolve_name(NODE)
+        kill = getattr(node, KILL)
+    except (ImportError, AttributeError):
+        say(lost("it takes some seconds longer to end"))
+        return
+
+    def at_once(kind: str, **how: Any) -> None:
+        kill(kind, **{**how, "allow_graceful": kind == ASKED})
+
+    setattr(node, KILL, at_once)
 
 
 @contextmanager

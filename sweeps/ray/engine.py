@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from d2v_core.config import TrialConfig
 from sweeps.listener import MAX_RESTARTS, Listener
 from sweeps.plan.resources import check_resources, num_at_once, process_bundle
-from sweeps.ray.compat import expect_loopback
+from sweeps.ray.compat import end_without_waiting, expect_loopback
 from sweeps.ray.session import RaySession
 from sweeps.worker.data_parallel import DRIVER_BUNDLE, run_anyhow
 from sweeps.worker.job import Job
@@ -89,6 +89,7 @@ def tune_trials(
     say = listener.ray_lacks
     if session.is_local:
         expect_loopback((node.host for node in session.nodes), say)
+        end_without_waiting(say)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max_pending)
     with tempfile.TemporaryDirectory(prefix=".tune-", dir=session.scratch) as scratch:
         tuner = tune.Tuner(

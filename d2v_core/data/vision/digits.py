@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from d2v_core.data.inventory import Inventory
 from d2v_core.data.splits import hold_out
@@ -24,14 +24,14 @@ VALIDATION_FRACTION = 1 / 6
 @lru_cache(maxsize=1)  # a plan asks for every data set of every study
 def digits_digest() -> str:
     """Digest the arrays."""
-    digits = load_digits()
+    digits = _digits()
     content = digits.images.astype(np.uint8).tobytes() + digits.target.tobytes()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def load_digit_images(*, size: int, channels: int) -> ImageDataset:
     """Load the digits at ``size`` x ``size`` pixels in three fixed splits."""
-    digits = load_digits()
+    digits = _digits()
     grey = np.rint(digits.images * (255.0 / 16.0)).astype(np.uint8)[:, None]
     images = np.repeat(resize_array(grey, size), channels, axis=1)
     labels = digits.target.astype(np.int64)
@@ -51,3 +51,9 @@ def load_digit_images(*, size: int, channels: int) -> ImageDataset:
             "images", {"train": len(train), "valid": len(valid), "test": len(test)}
         ),
     )
+
+
+def _digits() -> Any:
+    from sklearn.datasets import load_digits  # a second, for this data set alone
+
+    return load_digits()

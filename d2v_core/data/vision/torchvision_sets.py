@@ -7,9 +7,9 @@ the test split, as in the paper; validation is held out of its training split.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torchvision import datasets
 
 from d2v_core.config.vision import TorchvisionData
 from d2v_core.data.cache import files_digest
@@ -26,7 +26,16 @@ from d2v_core.data.vision.images import ArrayImages, ImageDataset, Split
 from d2v_core.data.vision.resize import resize_array
 from d2v_core.errors import DataError
 
-CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+
+def cifar_of(source: str) -> type[Any]:
+    """The class of torchvision that reads ``cifar10`` or ``cifar100``."""
+    from torchvision import datasets  # two seconds, for these data sets alone
+
+    classes: dict[str, type[Any]] = {
+        "cifar10": datasets.CIFAR10,
+        "cifar100": datasets.CIFAR100,
+    }
+    return classes[source]
 
 
 def torchvision_digest(config: TorchvisionData) -> str:
@@ -35,7 +44,7 @@ def torchvision_digest(config: TorchvisionData) -> str:
     if config.source == "imagenet":
         return _imagenet_folders(root).digest()
     open_cifar(config, train=True)
-    folder = root / CIFAR[config.source].base_folder
+    folder = root / cifar_of(config.source).base_folder
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return files_digest(folder, files)
 
@@ -80,19 +89,19 @@ def load_torchvision(
     )
 
 
-def open_cifar(config: TorchvisionData, *, train: bool) -> datasets.CIFAR10:
+def open_cifar(config: TorchvisionData, *, train: bool) -> Any:
     """Open the CIFAR object of torchvision.
 
     Raises:
         DataError: torchvision does not find the files or their checksums differ.
     """
-    root = data_root(config.root)
+    root, cifar = data_root(config.root), cifar_of(config.source)
     try:
-        return CIFAR[config.source](root, train=train, download=config.download)
+        return cifar(root, train=train, download=config.download)
     except RuntimeError as error:
         raise DataError(
             f"data.root: torchvision finds no {config.source} below {root} ({error}); "
-            f"it must hold {CIFAR[config.source].base_folder}/ as torchvision lays it "
+            f"it must hold {cifar.base_folder}/ as torchvision lays it "
             "out, or set data.download=true"
         ) from None
 
@@ -105,9 +114,11 @@ def _imagenet_folders(root: Path) -> ImageFolders:
             f"data.root: {root} must hold ImageNet's extracted folders train/ and val/,"
             f" missing: {', '.join(missing)}"
         )
+    from torchvision.datasets import folder as listing
+
     splits = {}
     try:
-        classes, index = datasets.folder.find_classes(root / "train")
+        classes, index = listing.find_classes(root / "train")
         if leftovers := [name for name in classes if is_leftover(name)]:
             message = "must hold class folders only; remove"
             raise DataError(f"{root / 'train'}: {message} {listed(leftovers)}")
@@ -115,8 +126,8 @@ def _imagenet_folders(root: Path) -> ImageFolders:
             message = "must hold at least 2 class folders, holds only"
             raise DataError(f"{root / 'train'}: {message} {listed(classes)}")
         samples_of = {
-            split: datasets.folder.make_dataset(
-                str(root / folder), index, extensions=datasets.folder.IMG_EXTENSIONS
+            split: listing.make_dataset(
+                str(root / folder), index, extensions=listing.IMG_EXTENSIONS
             )
             for split, folder in (("train", "train"), ("test", "val"))
         }

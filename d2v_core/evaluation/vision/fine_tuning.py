@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import timm.layers
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,12 +25,10 @@ from d2v_core.data.vision.batches import ImageBatches
 from d2v_core.data.vision.images import ImageDataset, Split
 from d2v_core.encoders.encoder import Encoder
 from d2v_core.encoders.images import ImageEncoder, OwnImageEncoder
-from d2v_core.encoders.timm_vision import VisionEncoder
 from d2v_core.evaluation.fine_tuning import fine_tune_best
 from d2v_core.evaluation.outcome import Evaluation
 from d2v_core.randomness import derived_seed
 
-layers: Any = timm.layers  # mypy takes what it re-exports for private
 FC_NORM_EPSILON = 1e-6
 """As all norms of the reference's network have."""
 HEAD_STD = 0.02
@@ -113,15 +110,19 @@ def prepare(encoder: ImageEncoder, *, drop_path: float | None) -> None:
     """
     if isinstance(encoder, OwnImageEncoder):
         encoder.network.norm = nn.Identity()
-    if not isinstance(encoder, VisionEncoder):
-        return  # where drop_path is refused
+        return  # drop_path is refused
+    from timm.layers.drop import DropPath
+
+    from d2v_core.encoders.timm_vision import VisionEncoder
+
+    assert isinstance(encoder, VisionEncoder)
     encoder.vit.norm = nn.Identity()
     if drop_path is None:
         return
     for i, block in enumerate(encoder.vit.blocks):
         rate = drop_path * i / max(1, encoder.depth - 1)
         for name in ("drop_path1", "drop_path2"):
-            setattr(block, name, layers.DropPath(rate) if rate else nn.Identity())
+            setattr(block, name, DropPath(rate) if rate else nn.Identity())
 
 
 def classifier(dim: int, num_classes: int, *, init_scale: float) -> nn.Module:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
-from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from torch import Tensor, nn
 
 from d2v_core.encoders.encoder import Encoded
@@ -104,6 +103,8 @@ class PieceDecoder(nn.Module):
         width = like.shape[2]
         if self.grid is None:
             return line_positions(num_tokens, width, like.device).to(like.dtype)
+        from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+
         table: Tensor = build_sincos2d_pos_embed(
             list(self.grid), dim=width, interleave_sin_cos=False, device=like.device
         )

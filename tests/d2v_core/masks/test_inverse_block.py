@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from d2v_core.errors import ConfigError
 from d2v_core.masks.inverse_block import (
     BlockRule,
     InverseBlockMasks,
     InverseBlockTokens,
     inverse_block_rows,
 )
+from tests.d2v_core.small import small_trial
+from tests.d2v_core.small_speech import small_speech_trial
+from tests.d2v_core.small_text import small_text_trial
 
 VIT_B = BlockRule(ratio=0.8, block=3, adjust=0.07)
 SPEECH = BlockRule(ratio=0.5, block=5, adjust=0.05)
@@ -179,3 +183,22 @@ def test_a_block_that_spans_a_special_token_goes_on_behind_it():
     assert (kept[:, 3] & kept[:, 5]).mean() == pytest.approx(
         (kept[:, 2] & kept[:, 3]).mean(), abs=0.03
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "block", "most"),
+    [
+        (small_trial, 3, 2),
+        (small_text_trial, 60, 12),
+        (small_speech_trial, 500, 19),
+    ],
+)
+def test_a_block_that_is_never_drawn_is_refused(make, block, most):
+    """Else two sizes of block would be one mask, as a study of four once found."""
+    mask = {"kind": "inverse_block", "ratio": 0.6, "adjust": 0.1}
+    assert make({"mask": {**mask, "block": most}}).mask.block == most
+    with pytest.raises(ConfigError) as caught:
+        make({"mask": {**mask, "block": block}})
+    message = str(caught.value)
+    assert message.startswith(f"mask.block: must be at most {most}, or no block is")
+    assert message.endswith(f"got {block}")
