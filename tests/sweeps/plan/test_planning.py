@@ -30,7 +30,7 @@ TOTALS = {"vision": (108, 76), "speech": (94, 63), "text": (75, 49)}
 """Cells of all tables for one seed, and the trials they take.
 
 For vision: the recipe itself (K=8, instance norm, FFN, smooth L1 with beta 2, block
-masks of 60 %, a horizon of 3 %) stands in all tables but two, and so does untrained;
+masks of 60 %, a horizon of 3 %) stands in all tables but one, and so does untrained;
 the first look has its other arm in layer_averaging, two of the collapse grid stand in
 tau_schedule, and two tables have the supervised arm.
 """
