@@ -21,6 +21,9 @@ Say = Callable[[str], None]
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Named after the systems where it is the default: Ray's node address is 127.0.0.1, and
 GCS, raylet and workers then bind to it alone."""
+NO_IDLE_WORKERS = {"RAY_prestart_worker_first_driver": "0"}
+"""Ray starts a process for each core with itself; those of trials are others, so these
+would only slow the start down."""
 NO_GPU_UNLESS_RESERVED = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """The environment variable in which ``ray job submit`` leaves what the job brings."""

@@ -31,7 +31,12 @@ from sweeps.plan.resources import (
     this_machine,
 )
 from sweeps.ray.cluster import Wanted, look, node_problems, place_problems, read_of
-from sweeps.ray.compat import JOB_CONFIG, NO_GPU_UNLESS_RESERVED, ON_LOOPBACK
+from sweeps.ray.compat import (
+    JOB_CONFIG,
+    NO_GPU_UNLESS_RESERVED,
+    NO_IDLE_WORKERS,
+    ON_LOOPBACK,
+)
 from sweeps.tracking.stores import Stores, check_address
 
 QUIET = {
@@ -190,7 +195,7 @@ class RaySession:
     def _connect(self) -> None:
         os.environ.update({**QUIET, **NO_GPU_UNLESS_RESERVED})
         if self._address is None:
-            os.environ.update(ON_LOOPBACK)
+            os.environ.update({**ON_LOOPBACK, **NO_IDLE_WORKERS})
             _shorten_temporary_folder()
         else:
             check_address(self._address)

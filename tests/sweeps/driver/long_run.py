@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.sweeps.command import environment
+from tests.sweeps.warm import Running
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 NUM_STEPS = 300
@@ -37,31 +36,19 @@ metric: {vision: linear_accuracy}
 """
 
 
-def start(folder: Path, *arguments: str, **extra: str) -> subprocess.Popen[str]:
-    """The command in the background, in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "d2v_cli", *arguments],
-        cwd=folder,
-        env=environment(**extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def start(folder: Path, *arguments: str, **extra: str) -> Running:
+    """The command in the background, in a session of its own (its imports are paid)."""
+    return Running(folder, arguments, environment(**extra))
 
 
 @contextmanager
-def running(
-    folder: Path, *arguments: str, **extra: str
-) -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, *arguments: str, **extra: str) -> Iterator[Running]:
     """:func:`start`; whatever is left of it is ended with the context."""
     process = start(folder, *arguments, **extra)
     try:
         yield process
     finally:
-        process.kill()
-        with suppress(ValueError):  # its output was read already
-            process.communicate()
+        process.close()
         end_ray_of(process.pid)
 
 
@@ -72,7 +59,7 @@ def alone(folder: Path) -> tuple[str, ...]:
 
 
 def wait_until(
-    happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300
+    happened: Callable[[], object], process: Running, seconds: float = 300
 ) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
@@ -97,7 +84,7 @@ def num_in_the_middle(folder: Path) -> int:
     return found
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
+def workers_of(process: Running) -> list[int]:
     """Processes of Ray in which a trial of this driver runs, which may be dead."""
     session = process.pid  # see start
     found = []

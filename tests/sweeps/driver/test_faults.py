@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,7 @@ from tests.sweeps.driver.long_run import (
     wait_until,
     workers_of,
 )
+from tests.sweeps.warm import Running
 
 pytestmark = pytest.mark.thorough
 OFTEN = ("--set", "execution.checkpoint_every_seconds=0.2")
@@ -126,9 +126,7 @@ def two_interrupts_stop_at_once(folder: Path, key: str, saved: int) -> int:
     return saved_step(folder, key)
 
 
-def driver_is_killed(
-    run: subprocess.Popen[str], folder: Path, key: str, saved: int
-) -> set[str]:
+def driver_is_killed(run: Running, folder: Path, key: str, saved: int) -> set[str]:
     """In the middle of the trial; those that had ended before."""
     wait_until(lambda: saved_step(folder, key) > saved, run)
     wait_until(lambda: "RUNNING" in run_states(folder), run)

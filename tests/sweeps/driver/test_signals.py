@@ -24,6 +24,7 @@ from tests.sweeps.driver.long_run import (
     start,
     wait_until,
 )
+from tests.sweeps.warm import Running
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,11 @@ def existing_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def to_driver(run: subprocess.Popen[str]) -> None:
+def to_driver(run: Running) -> None:
     run.send_signal(signal.SIGTERM)
 
 
-def to_group(run: subprocess.Popen[str]) -> None:
+def to_group(run: Running) -> None:
     """As ``scancel``, ``timeout`` and systemd do: Ray's processes get it too."""
     os.killpg(run.pid, signal.SIGTERM)
 
@@ -52,7 +53,7 @@ def to_group(run: subprocess.Popen[str]) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("send", [to_driver, to_group])
 def test_sigterm_saves_and_ends_with_the_closing_lines(
-    existing_store: Path, send: Callable[[subprocess.Popen[str]], None]
+    existing_store: Path, send: Callable[[Running], None]
 ) -> None:
     seed = "7," if send is to_driver else "8,"
     shutil.rmtree(existing_store / "d2v-runs" / "checkpoints", ignore_errors=True)

@@ -32,6 +32,7 @@ for name in ("ACTOR", "RESTARTS", "ERROR_FILE"):
     setattr(compat, name, "gone")
 compat.ACTOR_MANAGER = "ray.gone:RayActorManager"
 compat.ON_LOOPBACK.clear()
+compat.NO_IDLE_WORKERS.clear()
 compat.NO_GPU_UNLESS_RESERVED.clear()
 compat.JOB_CONFIG = "GONE"
 compat.KILL = "gone"

@@ -113,13 +113,12 @@ def continued(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     folder = tmp_path_factory.mktemp("search")
     (folder / "mine.yaml").write_text(LONG_SPACE)
     process = start(folder, *SEARCH)
-    session = os.getsid(process.pid)
     try:
         wait_until(lambda: states(folder)["COMPLETE"] and checkpoints(folder), process)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        end_ray_of(session)
+        end_ray_of(process.pid)
     before = states(folder)
     assert before["RUNNING"] >= 1
     assert before["COMPLETE"] < 4

@@ -109,18 +109,17 @@ def test_two_workers_give_the_table_of_one(together: Ran, tmp_path: Path) -> Non
 def disturbed(tmp_path: Path) -> Iterator[Any]:
     write_study(tmp_path, GOOD, DIVERGED)
     process = start(tmp_path, *TOGETHER)
-    session = os.getsid(process.pid)
     yield process
     process.kill()
     process.communicate()
-    end_ray_of(session)
+    end_ray_of(process.pid)
 
 
 @pytest.mark.thorough
 def test_killed_processes_do_not_change_the_result_and_a_divergence_is_one(
     tmp_path: Path, disturbed: Any, together: Ran
 ) -> None:
-    session = os.getsid(disturbed.pid)
+    session = disturbed.pid
 
     def saved_at() -> list[int]:
         found = tmp_path.glob("d2v-runs/checkpoints/*/checkpoint.pt")
