@@ -41,6 +41,7 @@ class EmaTeacher(Generic[Network]):
         self._followed: tuple[Network, frozenset[str]] | None = None
         self._averaged: Pairs = ([], [])
         self._shared: Pairs = ([], [])
+        self._buffers: list[tuple[nn.Module, nn.Module, str]] = []
 
     @torch.no_grad()
     def update(
@@ -66,9 +67,8 @@ class EmaTeacher(Generic[Network]):
         for owns, sources in copied:
             for own, source in zip(owns, sources, strict=True):
                 own.copy_(source)
-        buffers = zip(self.network.buffers(), student.buffers(), strict=True)
-        for buffer, source in buffers:
-            buffer.copy_(source)
+        for network, followed, name in self._buffers:  # a network may replace its own
+            getattr(network, name).copy_(getattr(followed, name))
 
     def _follow(self, student: Network, shared: Collection[str]) -> None:
         theirs = dict(student.named_parameters())
@@ -78,4 +78,11 @@ class EmaTeacher(Generic[Network]):
             pairs = self._shared if name in shared else self._averaged
             pairs[0].append(own)
             pairs[1].append(theirs[name])
+        self._buffers = [
+            (network, followed, name)
+            for network, followed in zip(
+                self.network.modules(), student.modules(), strict=True
+            )
+            for name, _ in network.named_buffers(recurse=False)
+        ]
         self._followed = (student, frozenset(shared))
