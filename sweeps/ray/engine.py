@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
     from ray.tune.search import Searcher
 
+LEAST_AT_A_TIME, ROUNDS = 500, 50
+"""Trials that one Tuner gets, and per place for one. Tune keeps a tenth of a megabyte
+of each trial until it ends; the next Tuner starts its workers anew, and waits for the
+last trial of the one before."""
+
 
 def train_with_ray(
     jobs: Sequence[Job],
@@ -49,14 +54,16 @@ def train_with_ray(
     check_resources(session.nodes, trials)
     from sweeps.ray.launching import InOrder
 
-    tune_trials(
-        InOrder(jobs, may_launch),
-        listener,
-        session,
-        max_at_once=at_once(trials, session),
-        max_pending=session.num_at_once(trials),
-        num_trials=len(jobs),
-    )
+    order, slots = InOrder(jobs, may_launch), session.num_at_once(trials)
+    while order.num_left:
+        tune_trials(
+            order,
+            listener,
+            session,
+            max_at_once=at_once(trials, session),
+            max_pending=slots,
+            num_trials=min(order.num_left, max(LEAST_AT_A_TIME, ROUNDS * slots)),
+        )
 
 
 def tune_trials(

@@ -29,6 +29,11 @@ class InOrder(Searcher):
         super().__init__()
         self._waiting, self._may_launch = deque(jobs), may_launch
 
+    @property
+    def num_left(self) -> int:
+        """Jobs that may still be launched."""
+        return len(self._waiting)
+
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial."""
         if self._waiting and self._may_launch(self._waiting[0]):
