@@ -55,14 +55,16 @@ def train_with_ray(
     from sweeps.ray.launching import InOrder
 
     order, slots = InOrder(jobs, may_launch), session.num_at_once(trials)
-    while order.num_left:
+    before = -1
+    while order.num_left not in (0, before):  # the same: Tune asks for none any more
+        before = order.num_left
         tune_trials(
             order,
             listener,
             session,
             max_at_once=at_once(trials, session),
             max_pending=slots,
-            num_trials=min(order.num_left, max(LEAST_AT_A_TIME, ROUNDS * slots)),
+            num_trials=min(before, max(LEAST_AT_A_TIME, ROUNDS * slots)),
         )
 
 
