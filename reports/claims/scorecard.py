@@ -8,7 +8,7 @@ studies, users' own and ours, are counted apart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from ablations.library import load_study, study_names
@@ -140,7 +140,9 @@ def tally(claims: AllClaims) -> str:
     return " ".join(sentences)
 
 
-def _outcomes(judged: Iterable[JudgedClaim], num_unrun: int = 0) -> str:
+def _outcomes(judged: Sequence[JudgedClaim], num_unrun: int = 0) -> str:
     counts = Counter[str](one.verdict.verdict for one in judged)
     listed = ", ".join(f"{counts[outcome]} {outcome}" for outcome in COLOURS)
+    if empty := sum(not one.verdict.n for one in judged):
+        listed += f" ({empty} without seeds to compare)"
     return f"{listed}; {num_unrun} more not run yet" if num_unrun else listed

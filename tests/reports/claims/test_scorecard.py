@@ -107,9 +107,10 @@ def test_questions_of_our_own_are_not_counted_as_the_papers():
 
 def test_claims_of_ones_own_studies_are_counted_apart(scorecard: Scorecard):
     assert tally(scorecard.claims) == (
-        "1 judged claim of the paper: 0 supported, 0 contradicted, 1 undecided; "
-        f"{len(papers_claims()) - 1} more not run yet. "
-        "3 judged claims of other studies: 2 supported, 0 contradicted, 1 undecided."
+        "1 judged claim of the paper: 0 supported, 0 contradicted, 1 undecided "
+        f"(1 without seeds to compare); {len(papers_claims()) - 1} more not run yet. "
+        "3 judged claims of other studies: 2 supported, 0 contradicted, 1 undecided "
+        "(1 without seeds to compare)."
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -116,8 +114,7 @@ def continued(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     try:
         wait_until(lambda: states(folder)["COMPLETE"] and checkpoints(folder), process)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.close()
         end_ray_of(process.pid)
     before = states(folder)
     assert before["RUNNING"] >= 1

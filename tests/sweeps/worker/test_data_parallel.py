@@ -110,8 +110,7 @@ def disturbed(tmp_path: Path) -> Iterator[Any]:
     write_study(tmp_path, GOOD, DIVERGED)
     process = start(tmp_path, *TOGETHER)
     yield process
-    process.kill()
-    process.communicate()
+    process.close()
     end_ray_of(process.pid)
 
 
