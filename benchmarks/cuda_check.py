@@ -40,7 +40,7 @@ OF_ALL: dict[str, tuple[str, ...]] = {
     "no norm": ("target.layer_norm=none", "target.final_norm=none"),
     "separate heads": ("target.combine=separate",),
     "data2vec 2.0": (
-        *("objective.kind=data2vec2", "mask.kind=inverse_block"),
+        *("objective.kind=data2vec2", "mask.kind=inverse_block", "mask.block=2"),
         *("objective.decoder.width=64", "objective.decoder.depth=2"),
         *("objective.decoder.groups=4", "objective.num_masks=2"),
     ),

@@ -125,6 +125,6 @@ SECOND = {
         "num_masks": 2,
         "decoder": {"width": 16, "depth": 2, "input_dropout": 0.2},
     },
-    "mask": {"kind": "inverse_block"},
+    "mask": {"kind": "inverse_block", "block": 2},
 }
 """data2vec 2.0 in small, with dropout of what its decoder reads."""

@@ -45,8 +45,8 @@ CORE = (
     Mutation(
         "buffers of the teacher stay behind",
         "d2v_core/objectives",
-        "buffer.copy_(source)",
-        "buffer.add_(0)",
+        "getattr(network, name).copy_(getattr(followed, name))",
+        "getattr(network, name).add_(0)",
         (f"{PARTS}/test_teacher.py",),
     ),
     Mutation(
