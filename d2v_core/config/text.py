@@ -41,6 +41,8 @@ NUM_BYTE_TOKENS = 5 + 256
 """Special tokens and bytes."""
 EMBEDDED_TASKS = ("pydoc/topic", "pydoc/same_passage")
 """Tasks that need no files."""
+NUM_ENDS = 2
+"""Special tokens of a row, which are never hidden."""
 EMBEDDED_WORDS = "pydoc/words"
 """Running text that needs no files."""
 
@@ -227,7 +229,7 @@ class TextTrial(TrialConfig):
             *super().problems(),
             *_check_vocabulary(self.text),
             *_check_mask(self.mask),
-            *check_blocks(self.mask, self.text.max_tokens, 1),
+            *check_blocks(self.mask, self.text.max_tokens - NUM_ENDS, 1),
             *_check_tasks(self),
             *_check_method(self.evaluation),
         ]

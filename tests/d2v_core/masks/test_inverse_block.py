@@ -189,7 +189,7 @@ def test_a_block_that_spans_a_special_token_goes_on_behind_it():
     ("make", "block", "most"),
     [
         (small_trial, 3, 2),
-        (small_text_trial, 60, 12),
+        (small_text_trial, 60, 11),
         (small_speech_trial, 500, 19),
     ],
 )
